@@ -1,0 +1,4 @@
+//! neap: a global allocator that gives idle memory back to the OS.
+#![no_std]
+
+pub mod units;
