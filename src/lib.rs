@@ -1,4 +1,5 @@
 //! neap: a global allocator that gives idle memory back to the OS.
 #![no_std]
 
+pub mod size_class;
 pub mod units;

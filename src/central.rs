@@ -1,0 +1,376 @@
+//! Central: a size class's spans that have free slots.
+//!
+//! Refill takes slots from the fullest span there is, lowest address first within it, so that other spans run empty and
+//! go back to the heap whole. Spans are kept in lists by occupancy. A span moves between lists lazily: a free only
+//! counts, and refill puts a span that turns out to be in the wrong list into the right one.
+//!
+//! Freed slots' pages can be released while the span stays in use (holes): `take_holes` makes the slots unavailable,
+//! the caller releases the pages without any lock, and `return_holes` gives the slots back.
+//!
+//! Invariants:
+//! 1. A span is in a list exactly if it has a free slot; a span whose slots are all free is in none: it is handed to the
+//!    caller, who retires it.
+//! 2. `free_slots` is the bitmap's population. A slot in flight has its bit clear.
+//! 3. A page marked in `released_holes` holds no slot that is out; refill clears the mark when it takes one.
+//!
+//! Locks: each class has its own (rank central); nothing is taken under it and no system call is made.
+
+use crate::holes;
+use crate::size_class::figures;
+use crate::span::{STATE_SMALL, Span};
+use crate::span_map::SpanMap;
+use crate::units::PAGE_BYTES;
+
+/// Lists by occupancy: list `i` holds spans with about `i / 8` of their slots free.
+const BUCKETS: usize = 8;
+
+/// A free that cannot be right, with the address.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Misuse {
+    /// The address is in no live span, or is not the start of a slot of the class.
+    Foreign(usize),
+    /// The slot is free already.
+    DoubleFree(usize),
+}
+
+/// A chain of spans through their `next` links, outside any list.
+#[derive(Default)]
+pub struct SpanChain {
+    head: Option<Span>,
+}
+
+impl SpanChain {
+    fn push(&mut self, span: Span) {
+        // SAFETY: the span is in no list and all its slots are free: the caller's alone.
+        unsafe { span.record().next = self.head };
+        self.head = Some(span);
+    }
+
+    /// Takes a span off the chain.
+    pub fn pop(&mut self) -> Option<Span> {
+        let span = self.head?;
+        // SAFETY: as in `push`.
+        self.head = unsafe { span.record().next };
+        Some(span)
+    }
+}
+
+/// Slots taken from a span while the pages under them are released.
+#[derive(Clone, Copy)]
+pub struct Holes {
+    /// The span.
+    pub span: Span,
+    /// The OS pages to release, one bit each from the span's first.
+    pub pages: u64,
+    /// How many slots are unavailable meanwhile.
+    pub slots: u16,
+}
+
+/// A class's spans with free slots. All functions that take `&mut self` run under the class's lock, which is what makes
+/// the spans' records theirs.
+pub struct Central {
+    lists: [Option<Span>; BUCKETS],
+    /// Spans with slots freed since their holes were last taken, oldest first.
+    holes_head: Option<Span>,
+    holes_tail: Option<Span>,
+    /// One span with all slots free, kept so that a class on the edge does not trade spans with the heap.
+    spare: Option<Span>,
+    free_slots: usize,
+    spans: usize,
+}
+
+// SAFETY: the spans' records belong to the holder of the lock around this value (span invariant 2).
+unsafe impl Send for Central {}
+
+fn bucket(free_slots: u16, slots: u32) -> u8 {
+    ((free_slots as u32 * BUCKETS as u32 / slots) as usize).min(BUCKETS - 1) as u8
+}
+
+impl Central {
+    /// A class without spans.
+    pub const fn new() -> Self {
+        Self { lists: [None; BUCKETS], holes_head: None, holes_tail: None, spare: None, free_slots: 0, spans: 0 }
+    }
+
+    /// Slots free in the class's spans.
+    pub fn free_slots(&self) -> usize {
+        self.free_slots
+    }
+
+    /// Spans of the class.
+    pub fn spans(&self) -> usize {
+        self.spans
+    }
+
+    fn link(&mut self, span: Span, list: u8) {
+        // SAFETY: under the class's lock.
+        let record = unsafe { span.record() };
+        record.bucket = list;
+        record.previous = None;
+        record.next = self.lists[list as usize];
+        if let Some(next) = record.next {
+            // SAFETY: under the class's lock; another span's record.
+            unsafe { next.record().previous = Some(span) };
+        }
+        self.lists[list as usize] = Some(span);
+    }
+
+    fn unlink(&mut self, span: Span) {
+        // SAFETY: under the class's lock, three different records.
+        unsafe {
+            let record = span.record();
+            let (previous, next, list) = (record.previous.take(), record.next.take(), record.bucket);
+            match previous {
+                Some(previous) => previous.record().next = next,
+                None => self.lists[list as usize] = next,
+            }
+            if let Some(next) = next {
+                next.record().previous = previous;
+            }
+        }
+    }
+
+    fn queue_for_holes(&mut self, span: Span) {
+        // SAFETY: under the class's lock, two different records.
+        unsafe {
+            let record = span.record();
+            record.queued_for_holes = true;
+            record.next_with_holes = None;
+            record.previous_with_holes = self.holes_tail;
+            match self.holes_tail {
+                Some(tail) => tail.record().next_with_holes = Some(span),
+                None => self.holes_head = Some(span),
+            }
+        }
+        self.holes_tail = Some(span);
+    }
+
+    fn unqueue_for_holes(&mut self, span: Span) {
+        // SAFETY: under the class's lock, three different records.
+        unsafe {
+            let record = span.record();
+            if !record.queued_for_holes {
+                return;
+            }
+            record.queued_for_holes = false;
+            let (previous, next) = (record.previous_with_holes.take(), record.next_with_holes.take());
+            match previous {
+                Some(previous) => previous.record().next_with_holes = next,
+                None => self.holes_head = next,
+            }
+            match next {
+                Some(next) => next.record().previous_with_holes = previous,
+                None => self.holes_tail = previous,
+            }
+        }
+    }
+
+    /// Adds a fresh span, all of whose slots are free.
+    pub fn add(&mut self, span: Span) {
+        let slots = span.class_figures().slots as usize;
+        // SAFETY: the span is the caller's and becomes this list's.
+        let (record, bitmap) = unsafe { (span.record(), span.bitmap()) };
+        bitmap.fill(u64::MAX);
+        if let (Some(last), tail @ 1..) = (bitmap.last_mut(), slots % 64) {
+            *last = (1 << tail) - 1;
+        }
+        record.free_slots = slots as u16;
+        self.free_slots += slots;
+        self.spans += 1;
+        self.link(span, BUCKETS as u8 - 1);
+    }
+
+    /// The fullest span, its list corrected.
+    fn fullest(&mut self, slots: u32) -> Option<Span> {
+        for list in 0..BUCKETS {
+            while let Some(span) = self.lists[list] {
+                // SAFETY: under the class's lock.
+                let right = bucket(unsafe { span.record() }.free_slots, slots);
+                if right as usize <= list {
+                    return Some(span);
+                }
+                self.unlink(span);
+                self.link(span, right);
+            }
+        }
+        let spare = self.spare.take()?;
+        self.link(spare, BUCKETS as u8 - 1);
+        Some(spare)
+    }
+
+    /// Takes up to `out.len()` slots, lowest address first within each span. Returns how many, and how many OS pages
+    /// under them were released and will be faulted in again.
+    pub fn take(&mut self, class: usize, os_page_bytes: usize, out: &mut [usize]) -> (usize, u32) {
+        let figures = figures(class);
+        let mut taken = 0;
+        let mut refaulted = 0;
+        while taken < out.len() {
+            let Some(span) = self.fullest(figures.slots) else { break };
+            // SAFETY: under the class's lock; record and bitmap are disjoint.
+            let (record, bitmap) = unsafe { (span.record(), span.bitmap()) };
+            let base = span.base();
+            let before = taken;
+            'words: for (index, word) in bitmap.iter_mut().enumerate() {
+                while *word != 0 {
+                    if taken == out.len() {
+                        break 'words;
+                    }
+                    let slot = index * 64 + word.trailing_zeros() as usize;
+                    *word &= *word - 1;
+                    let offset = slot * figures.slot_bytes as usize;
+                    if record.released_holes != 0 {
+                        let pages = holes::page_mask(offset, figures.slot_bytes as usize, os_page_bytes);
+                        refaulted += (record.released_holes & pages).count_ones();
+                        record.released_holes &= !pages;
+                    }
+                    out[taken] = base + offset;
+                    taken += 1;
+                }
+            }
+            record.free_slots -= (taken - before) as u16;
+            self.free_slots -= taken - before;
+            if record.free_slots == 0 {
+                self.unlink(span);
+                self.unqueue_for_holes(span);
+            }
+        }
+        (taken, refaulted)
+    }
+
+    /// Gives slots back. Spans that become empty are pushed onto `emptied`; the caller retires them.
+    pub fn give(
+        &mut self,
+        class: usize,
+        map: &SpanMap,
+        slots: &[usize],
+        tick: u32,
+        emptied: &mut SpanChain,
+    ) -> Result<(), Misuse> {
+        let figures = figures(class);
+        let mut current: Option<(Span, usize)> = None;
+        for &address in slots {
+            let (span, base) = match current {
+                Some((span, base)) if address.wrapping_sub(base) < figures.span_pages as usize * PAGE_BYTES => {
+                    (span, base)
+                }
+                _ => {
+                    let span = map
+                        .lookup(address)
+                        .filter(|span| span.state() == STATE_SMALL && span.class() == class)
+                        .ok_or(Misuse::Foreign(address))?;
+                    (span, span.base())
+                }
+            };
+            let slot = figures.slot_at(address - base).ok_or(Misuse::Foreign(address))?;
+            // SAFETY: under the class's lock; record and bitmap are disjoint.
+            let (record, bitmap) = unsafe { (span.record(), span.bitmap()) };
+            let bit = 1u64 << (slot % 64);
+            if bitmap[slot / 64] & bit != 0 {
+                return Err(Misuse::DoubleFree(address));
+            }
+            bitmap[slot / 64] |= bit;
+            record.freed_tick = tick;
+            record.free_slots += 1;
+            self.free_slots += 1;
+            current = if self.settle(span, 1, true, emptied) { None } else { Some((span, base)) };
+        }
+        Ok(())
+    }
+
+    /// After `added` slots of a span became free: lists it and, if asked, queues it, or hands it on as empty (`true`).
+    fn settle(&mut self, span: Span, added: u16, queue: bool, emptied: &mut SpanChain) -> bool {
+        // SAFETY: under the class's lock.
+        let record = unsafe { span.record() };
+        let slots = span.class_figures().slots;
+        if record.free_slots as u32 == slots {
+            if record.free_slots > added {
+                self.unlink(span);
+            }
+            self.unqueue_for_holes(span);
+            if self.spare.is_none() && record.released_holes == 0 {
+                self.spare = Some(span);
+            } else {
+                self.free_slots -= slots as usize;
+                self.spans -= 1;
+                emptied.push(span);
+            }
+            return true;
+        }
+        if record.free_slots == added {
+            self.link(span, bucket(record.free_slots, slots));
+        }
+        if queue && !record.queued_for_holes {
+            self.queue_for_holes(span);
+        }
+        false
+    }
+
+    /// The spare span, for the heap.
+    pub fn take_spare(&mut self) -> Option<Span> {
+        let span = self.spare.take()?;
+        self.free_slots -= span.class_figures().slots as usize;
+        self.spans -= 1;
+        Some(span)
+    }
+
+    /// Whether some span has slots freed since its holes were last taken.
+    pub fn has_new_holes(&self) -> bool {
+        self.holes_head.is_some()
+    }
+
+    /// Takes the oldest span with new holes whose last free is at least `age` ticks old, makes the slots on wholly free
+    /// OS pages unavailable and says which pages those are. `None` if there is no such span.
+    pub fn take_holes(&mut self, class: usize, os_page_bytes: usize, tick: u32, age: u32) -> Option<Holes> {
+        if os_page_bytes > PAGE_BYTES {
+            return None;
+        }
+        let figures = figures(class);
+        let mut candidate = self.holes_head;
+        while let Some(span) = candidate {
+            // SAFETY: under the class's lock; record and bitmap are disjoint.
+            let (record, bitmap) = unsafe { (span.record(), span.bitmap()) };
+            candidate = record.next_with_holes;
+            if tick.wrapping_sub(record.freed_tick) < age {
+                continue;
+            }
+            self.unqueue_for_holes(span);
+            let pages = holes::free_pages(bitmap, figures, os_page_bytes) & !record.released_holes;
+            if pages == 0 {
+                continue;
+            }
+            let slots = holes::clear_slots(bitmap, figures, os_page_bytes, pages) as u16;
+            record.free_slots -= slots;
+            self.free_slots -= slots as usize;
+            if record.free_slots == 0 {
+                self.unlink(span);
+            }
+            return Some(Holes { span, pages, slots });
+        }
+        None
+    }
+
+    /// Gives the slots of `take_holes` back, their pages released (or not, where the kernel refused). A span that became
+    /// empty meanwhile is pushed onto `emptied`.
+    pub fn return_holes(
+        &mut self,
+        class: usize,
+        os_page_bytes: usize,
+        holes: Holes,
+        released: bool,
+        emptied: &mut SpanChain,
+    ) -> Result<(), Misuse> {
+        // SAFETY: under the class's lock; record and bitmap are disjoint.
+        let (record, bitmap) = unsafe { (holes.span.record(), holes.span.bitmap()) };
+        if holes::set_slots(bitmap, figures(class), os_page_bytes, holes.pages) != holes.slots as usize {
+            // A slot was freed while it was in flight, so it had been free before.
+            return Err(Misuse::DoubleFree(holes.span.base()));
+        }
+        record.free_slots += holes.slots;
+        self.free_slots += holes.slots as usize;
+        if released {
+            record.released_holes |= holes.pages;
+        }
+        self.settle(holes.span, holes.slots, false, emptied);
+        Ok(())
+    }
+}

@@ -1,0 +1,93 @@
+//! The depot: a size class's shared full and empty magazines.
+//!
+//! Trading an empty magazine for a full one is O(1) for some sixty slots, so one thread's frees feed another thread's
+//! allocations without touching a span (Bonwick and Adams 2001). What stayed unused over a tick of the scavenger goes
+//! back to the spans: that is the working-set rule of the same paper.
+//!
+//! Locks: each depot has its own (rank depot), held for a few loads and stores; nothing is taken under it.
+
+use crate::magazine::MagazineRef;
+use crate::size_class::figures;
+
+/// The most bytes of slots a class's depot holds: a burst's worth.
+const MAX_BYTES: usize = 1 << 20;
+/// Empty magazines kept for the next exchange; more go back to the store.
+const MAX_EMPTY: u32 = 16;
+
+/// A class's depot.
+pub struct Depot {
+    full: Option<MagazineRef>,
+    full_count: u32,
+    /// The fewest full magazines since the last trim: nobody needed them.
+    full_low: u32,
+    empty: Option<MagazineRef>,
+    empty_count: u32,
+}
+
+// SAFETY: a depot owns its magazines; the links are the magazines' own words.
+unsafe impl Send for Depot {}
+
+/// The most full magazines in a class's depot.
+pub fn capacity(class: usize) -> u32 {
+    let figures = figures(class);
+    let magazine_bytes = (figures.magazine_slots * figures.slot_bytes) as usize;
+    (MAX_BYTES / magazine_bytes).max(4) as u32
+}
+
+impl Depot {
+    /// An empty depot.
+    pub const fn new() -> Self {
+        Self { full: None, full_count: 0, full_low: 0, empty: None, empty_count: 0 }
+    }
+
+    /// Full magazines held.
+    pub fn full_count(&self) -> u32 {
+        self.full_count
+    }
+
+    /// Takes a full magazine.
+    pub fn pop_full(&mut self) -> Option<MagazineRef> {
+        let magazine = self.full?;
+        self.full = magazine.link();
+        self.full_count -= 1;
+        self.full_low = self.full_low.min(self.full_count);
+        Some(magazine)
+    }
+
+    /// Gives a full magazine; `false` if the depot holds its share already.
+    pub fn push_full(&mut self, magazine: MagazineRef, capacity: u32) -> bool {
+        if self.full_count >= capacity {
+            return false;
+        }
+        magazine.set_link(self.full);
+        self.full = Some(magazine);
+        self.full_count += 1;
+        true
+    }
+
+    /// Takes an empty magazine.
+    pub fn pop_empty(&mut self) -> Option<MagazineRef> {
+        let magazine = self.empty?;
+        self.empty = magazine.link();
+        self.empty_count -= 1;
+        Some(magazine)
+    }
+
+    /// Gives an empty magazine; `false` if the depot has enough of them.
+    pub fn push_empty(&mut self, magazine: MagazineRef) -> bool {
+        if self.empty_count >= MAX_EMPTY {
+            return false;
+        }
+        magazine.set_link(self.empty);
+        self.empty = Some(magazine);
+        self.empty_count += 1;
+        true
+    }
+
+    /// How many full magazines stayed unused since the last call.
+    pub fn unused(&mut self) -> u32 {
+        let unused = self.full_low;
+        self.full_low = self.full_count;
+        unused
+    }
+}

@@ -1,0 +1,131 @@
+//! The heap's counters: what the accounts and the scavenger's policy read without a lock.
+//!
+//! `in_use` is kept apart from the page allocator's own counters on purpose: that the two agree, `mapped = in use + free +
+//! in flight + cached`, is a real check and not an identity by construction.
+//!
+//! Orderings: Relaxed throughout. Each counter is exact by itself; a reader that needs several to agree waits for
+//! quiescence, where locks have ordered everything.
+
+use crate::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use crate::lock::CachePadded;
+use crate::sync::const_unless_loom;
+use crate::units::PAGE_BYTES;
+
+/// The counters. Each has a cache line pair of its own: threads of all classes write the first.
+pub struct Counters {
+    in_use_pages: CachePadded<AtomicUsize>,
+    /// Most and fewest pages in use since the scavenger last looked.
+    most_pages: AtomicUsize,
+    fewest_pages: AtomicUsize,
+    hole_bytes: AtomicUsize,
+    refaulted_bytes: AtomicUsize,
+    /// Bytes freed since the scavenger last looked, whatever layer they are in.
+    freed_bytes: CachePadded<AtomicUsize>,
+    released_total: AtomicUsize,
+    tick: AtomicU32,
+}
+
+impl Counters {
+    const_unless_loom! {
+        /// All zero.
+        pub fn new() -> Self {
+            Self {
+                in_use_pages: CachePadded::new(AtomicUsize::new(0)),
+                most_pages: AtomicUsize::new(0),
+                fewest_pages: AtomicUsize::new(0),
+                hole_bytes: AtomicUsize::new(0),
+                refaulted_bytes: AtomicUsize::new(0),
+                freed_bytes: CachePadded::new(AtomicUsize::new(0)),
+                released_total: AtomicUsize::new(0),
+                tick: AtomicU32::new(0),
+            }
+        }
+    }
+
+    /// Pages went into use.
+    pub fn add_in_use(&self, pages: usize, scavenged_pages: usize) {
+        let now = self.in_use_pages.fetch_add(pages, Ordering::Relaxed) + pages;
+        if now > self.most_pages.load(Ordering::Relaxed) {
+            self.most_pages.fetch_max(now, Ordering::Relaxed);
+        }
+        if scavenged_pages != 0 {
+            self.add_refaulted(scavenged_pages * PAGE_BYTES);
+        }
+    }
+
+    /// Pages went out of use.
+    pub fn subtract_in_use(&self, pages: usize) {
+        let now = self.in_use_pages.fetch_sub(pages, Ordering::Relaxed) - pages;
+        if now < self.fewest_pages.load(Ordering::Relaxed) {
+            self.fewest_pages.fetch_min(now, Ordering::Relaxed);
+        }
+    }
+
+    /// Bytes of pages in use.
+    pub fn in_use_bytes(&self) -> usize {
+        self.in_use_pages.load(Ordering::Relaxed) * PAGE_BYTES
+    }
+
+    /// Fewest and most bytes in use since the last call.
+    pub fn take_extent(&self) -> (usize, usize) {
+        let now = self.in_use_pages.load(Ordering::Relaxed);
+        let fewest = self.fewest_pages.swap(now, Ordering::Relaxed).min(now);
+        let most = self.most_pages.swap(now, Ordering::Relaxed).max(now);
+        (fewest * PAGE_BYTES, most * PAGE_BYTES)
+    }
+
+    /// Holes were released inside spans.
+    pub fn add_holes(&self, bytes: usize) {
+        self.hole_bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Released holes ended: their slots were taken, or their span went back to the heap.
+    pub fn subtract_holes(&self, bytes: usize) {
+        self.hole_bytes.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    /// Bytes of released holes inside spans.
+    pub fn hole_bytes(&self) -> usize {
+        self.hole_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Released memory was handed out and will be faulted in.
+    pub fn add_refaulted(&self, bytes: usize) {
+        self.refaulted_bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Bytes refaulted since the last call.
+    pub fn take_refaulted(&self) -> usize {
+        self.refaulted_bytes.swap(0, Ordering::Relaxed)
+    }
+
+    /// Memory was freed into some layer; answers the sum since the last [`Counters::take_freed`].
+    pub fn add_freed(&self, bytes: usize) -> usize {
+        self.freed_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes
+    }
+
+    /// The sum of freed bytes, set back to 0.
+    pub fn take_freed(&self) -> usize {
+        self.freed_bytes.swap(0, Ordering::Relaxed)
+    }
+
+    /// Memory went back to the OS.
+    pub fn add_released(&self, bytes: usize) {
+        self.released_total.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// All bytes ever given back to the OS; wraps.
+    pub fn released_total(&self) -> usize {
+        self.released_total.load(Ordering::Relaxed)
+    }
+
+    /// The scavenger's tick: a clock for ages.
+    pub fn tick(&self) -> u32 {
+        self.tick.load(Ordering::Relaxed)
+    }
+
+    /// Moves the tick on.
+    pub fn next_tick(&self) -> u32 {
+        self.tick.fetch_add(1, Ordering::Relaxed).wrapping_add(1)
+    }
+}

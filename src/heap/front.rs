@@ -1,0 +1,262 @@
+//! The slow paths of the thread cache: what happens when a loaded magazine is empty or full, how a thread gets its cache
+//! and how it gives it back.
+//!
+//! Allocation: swap in the spare magazine; else trade an empty magazine for a full one at the depot; else refill from
+//! central. A free does the same the other way round. The spare keeps a thread that allocates and frees around a
+//! magazine's edge from trading each time.
+//!
+//! Locks: depot, central, heap, metadata, one at a time. While a thread is in here, drainers leave its cache alone.
+
+use core::ptr::{NonNull, null_mut};
+
+use crate::depot;
+use crate::magazine::{self, MAX_SLOTS, MagazineRef, Word};
+use crate::size_class::{CLASSES, figures};
+use crate::sync::atomic::Ordering;
+use crate::thread_cache::{CacheSlot, NOT_DRAINED, DRAINED, ThreadCache, gone};
+
+use super::{Heap, PAGE_CACHES};
+
+/// Allocates a slot of a class when the loaded magazine has none; null if there is no memory.
+///
+/// # Safety
+/// `slot` is the calling thread's. `on_new` is told of a cache made for the thread, so that its exit can be noticed; it
+/// may allocate and free.
+pub unsafe fn allocate_slow(heap: &Heap, slot: &CacheSlot, class: usize, on_new: impl FnOnce()) -> *mut u8 {
+    // SAFETY: the caller's contract.
+    let Some(cache) = (unsafe { own_cache(heap, slot, on_new) }) else { return heap.allocate_directly(class) };
+    cache.enter_slow_path();
+    let result = heap.load_for_allocation(cache, class);
+    cache.leave_slow_path();
+    result
+}
+
+/// Frees a slot of a class when the loaded magazine is full.
+///
+/// # Safety
+/// As for [`allocate_slow`]; the slot is the caller's, of that class.
+pub unsafe fn deallocate_slow(heap: &Heap, slot: &CacheSlot, class: usize, object: NonNull<u8>, on_new: impl FnOnce()) {
+    // SAFETY: the caller's contract.
+    let Some(cache) = (unsafe { own_cache(heap, slot, on_new) }) else {
+        return heap.deallocate_directly(class, object);
+    };
+    cache.enter_slow_path();
+    heap.load_for_free(cache, class, object.as_ptr().expose_provenance());
+    cache.leave_slow_path();
+}
+
+/// The thread's cache, made now if it has none. `None` if it has given its cache back, or there is no memory for one.
+unsafe fn own_cache<'a>(heap: &'a Heap, slot: &CacheSlot, on_new: impl FnOnce()) -> Option<&'a ThreadCache> {
+    let own = slot.own.load(Ordering::Relaxed);
+    if own == gone() {
+        return None;
+    }
+    // SAFETY: null, or this thread's cache, which stays until the thread gives it back.
+    if let Some(cache) = unsafe { own.as_ref() } {
+        return Some(cache);
+    }
+    let cache = heap.make_cache(slot)?;
+    slot.own.store(cache.as_ptr(), Ordering::Relaxed);
+    slot.fast.store(cache.as_ptr(), Ordering::Release);
+    on_new();
+    // SAFETY: made just now.
+    Some(unsafe { cache.as_ref() })
+}
+
+/// Gives a thread's cache back whole: at thread exit. The thread may go on allocating and freeing, slowly.
+///
+/// # Safety
+/// `slot` is the calling thread's.
+pub unsafe fn give_back_cache(heap: &Heap, slot: &CacheSlot) {
+    let own = slot.own.load(Ordering::Relaxed);
+    if own.is_null() || own == gone() {
+        slot.own.store(gone(), Ordering::Relaxed);
+        return;
+    }
+    // SAFETY: neither null nor the mark, so this thread's cache.
+    let cache = unsafe { NonNull::new_unchecked(own) };
+    // SAFETY: as above.
+    let cache_ref = unsafe { cache.as_ref() };
+    loop {
+        cache_ref.enter_slow_path();
+        let mut registry = heap.registry.lock();
+        // A drainer marks caches under this lock: one that is unmarked now stays so.
+        if cache_ref.drain.word().load(Ordering::Acquire) == NOT_DRAINED {
+            slot.fast.store(heap.no_cache.load(Ordering::Relaxed), Ordering::Relaxed);
+            slot.own.store(gone(), Ordering::Relaxed);
+            heap.empty_cache(cache_ref, &mut registry, cache);
+            return;
+        }
+        drop(registry);
+        cache_ref.leave_slow_path();
+        cache_ref.drain.wait(DRAINED, None);
+    }
+}
+
+impl Heap {
+    fn make_cache(&self, slot: &CacheSlot) -> Option<NonNull<ThreadCache>> {
+        let reused = self.registry.lock().reuse();
+        let memory = match reused {
+            Some(memory) => memory,
+            None => self.metadata.allocate(size_of::<ThreadCache>())?.cast(),
+        };
+        let sentinel: *const Word = self.sentinel.load(Ordering::Relaxed);
+        // SAFETY: memory of the right size and alignment that nobody uses; the cache is registered once.
+        unsafe {
+            memory.write(ThreadCache::new(sentinel));
+            memory.as_ref().slot.store(core::ptr::from_ref(slot).cast_mut(), Ordering::Relaxed);
+            let mut registry = self.registry.lock();
+            memory.as_ref().shard.set(registry.created() % PAGE_CACHES);
+            registry.add(memory);
+        }
+        Some(memory)
+    }
+
+    /// Fills the loaded magazine and takes a slot from it. Runs in the owner's slow path.
+    fn load_for_allocation(&self, cache: &ThreadCache, class: usize) -> *mut u8 {
+        let loaded = cache.tops[class].load(Ordering::Relaxed);
+        let spare = cache.spares[class].load(Ordering::Relaxed);
+        // A drainer may have been here, or this is the thread's first: look again.
+        // SAFETY: tops of the cache's own magazines or the sentinel.
+        if unsafe { (*loaded).load(Ordering::Relaxed) } != 0 {
+            return pop_loaded(cache, class);
+        }
+        // SAFETY: as above.
+        if !spare.is_null() && unsafe { (*spare).load(Ordering::Relaxed) } != 0 {
+            cache.tops[class].store(spare, Ordering::Release);
+            cache.spares[class].store(self.reset_top(loaded, class), Ordering::Relaxed);
+            return pop_loaded(cache, class);
+        }
+        let full = self.depots[class].lock().pop_full();
+        if let Some(full) = full {
+            cache.tops[class].store(full.full_top().cast_mut(), Ordering::Release);
+            self.keep_as_spare(cache, class, loaded, spare);
+            return pop_loaded(cache, class);
+        }
+        let magazine = match self.own_magazine(loaded) {
+            Some(magazine) => magazine,
+            None => match self.metadata.magazine() {
+                Some(magazine) => magazine,
+                None => return self.allocate_directly(class),
+            },
+        };
+        let mut slots = [0usize; MAX_SLOTS];
+        let most = figures(class).magazine_slots as usize;
+        let wanted = (cache.refill[class].get() as usize).clamp(1, most);
+        cache.refill[class].set((wanted * 2).min(most) as u8);
+        let count = self.refill(class, cache.shard.get(), &mut slots[..wanted]);
+        let mut top = magazine.reset(class);
+        // The lowest address on top, so that addresses ascend.
+        for &slot in slots[..count].iter().rev() {
+            // SAFETY: the magazine is ours, was just emptied and holds at least `most` slots.
+            top = unsafe { magazine::push(top, slot) };
+        }
+        cache.tops[class].store(top.cast_mut(), Ordering::Release);
+        if count == 0 { null_mut() } else { pop_loaded(cache, class) }
+    }
+
+    /// Makes room in the loaded magazine and puts the slot there. Runs in the owner's slow path.
+    fn load_for_free(&self, cache: &ThreadCache, class: usize, slot: usize) {
+        let loaded = cache.tops[class].load(Ordering::Relaxed);
+        let spare = cache.spares[class].load(Ordering::Relaxed);
+        if magazine::above(loaded).is_some() {
+            return push_loaded(cache, class, slot);
+        }
+        if !spare.is_null() && magazine::above(spare).is_some() {
+            cache.tops[class].store(spare, Ordering::Release);
+            cache.spares[class].store(loaded, Ordering::Relaxed);
+            return push_loaded(cache, class, slot);
+        }
+        let Some(full) = self.own_magazine(loaded) else {
+            return self.load_empty(cache, class, slot, None);
+        };
+        if spare.is_null() {
+            cache.spares[class].store(loaded, Ordering::Relaxed);
+            return self.load_empty(cache, class, slot, None);
+        }
+        // Both are full: one goes to the depot, or back to the spans where the depot has its share.
+        let (accepted, empty) = {
+            let mut depot = self.depots[class].lock();
+            let accepted = depot.push_full(full, depot::capacity(class));
+            (accepted, if accepted { depot.pop_empty() } else { None })
+        };
+        if accepted {
+            let figures = figures(class);
+            self.note_freed((figures.magazine_slots * figures.slot_bytes) as usize);
+            return self.load_empty(cache, class, slot, empty);
+        }
+        let mut slots = [0usize; MAX_SLOTS];
+        // SAFETY: the loaded magazine is ours.
+        let count = unsafe { magazine::slots_from(loaded, &mut slots) };
+        self.flush(class, &slots[..count]);
+        self.load_empty(cache, class, slot, Some(full));
+    }
+
+    fn load_empty(&self, cache: &ThreadCache, class: usize, slot: usize, empty: Option<MagazineRef>) {
+        match empty.or_else(|| self.metadata.magazine()) {
+            Some(magazine) => {
+                cache.tops[class].store(magazine.reset(class).cast_mut(), Ordering::Release);
+                push_loaded(cache, class, slot);
+            }
+            None => {
+                // No memory for a magazine: the loaded one may have moved to the spare or the depot.
+                cache.tops[class].store(self.sentinel.load(Ordering::Relaxed), Ordering::Release);
+                self.flush(class, &[slot]);
+            }
+        }
+    }
+
+    /// The magazine of a top, unless it is the sentinel block.
+    fn own_magazine(&self, top: *const Word) -> Option<MagazineRef> {
+        if top == self.sentinel.load(Ordering::Relaxed).cast_const() {
+            return None;
+        }
+        // SAFETY: the tops of a cache point into its own magazines or the sentinel.
+        Some(unsafe { MagazineRef::of_top(top) })
+    }
+
+    /// The top of the same magazine emptied; null for the sentinel block, which cannot be a spare.
+    fn reset_top(&self, top: *const Word, class: usize) -> *mut Word {
+        self.own_magazine(top).map_or(null_mut(), |magazine| magazine.reset(class).cast_mut())
+    }
+
+    /// Keeps one of two empty magazines as the spare and gives the other to the depot.
+    fn keep_as_spare(&self, cache: &ThreadCache, class: usize, loaded: *const Word, spare: *mut Word) {
+        let Some(empty) = self.own_magazine(loaded) else { return };
+        if spare.is_null() {
+            cache.spares[class].store(empty.reset(class).cast_mut(), Ordering::Relaxed);
+        } else {
+            self.give_empty(class, empty);
+        }
+    }
+
+    /// Gives an empty magazine to the depot, or to the store where the depot has enough.
+    pub(crate) fn give_empty(&self, class: usize, empty: MagazineRef) {
+        if !self.depots[class].lock().push_empty(empty) {
+            self.metadata.recycle(empty);
+        }
+    }
+
+    /// Moves everything in a cache to depots and spans, and its memory to the registry.
+    fn empty_cache(
+        &self,
+        cache: &ThreadCache,
+        registry: &mut crate::registry::Registry,
+        memory: NonNull<ThreadCache>,
+    ) {
+        let _ = (cache, registry, memory, CLASSES);
+    }
+}
+
+/// The loaded magazine has a slot.
+fn pop_loaded(cache: &ThreadCache, class: usize) -> *mut u8 {
+    // SAFETY: the owner's slow path; drainers leave the cache alone.
+    core::ptr::with_exposed_provenance_mut(unsafe { cache.pop(class) })
+}
+
+/// The loaded magazine has room.
+fn push_loaded(cache: &ThreadCache, class: usize, slot: usize) {
+    // SAFETY: as in `pop_loaded`; the slot is the caller's.
+    let pushed = unsafe { cache.push(class, slot) };
+    debug_assert!(pushed);
+}

@@ -1,0 +1,107 @@
+//! What the heap lock protects: the page allocator, the arena it grows from, and the pages in flight.
+//!
+//! Locks: every function here runs under the heap lock. `grow` makes the one kind of system call that is allowed there.
+
+use crate::arena::Arena;
+use crate::pages::{Fault, PageAllocator, Root, RootTable, Taken};
+use crate::span_map::{self, SpanMap};
+use crate::sys;
+use crate::units::{CHUNK_PAGES, PAGE_BYTES, Page, Run};
+
+use super::index::ScavengeIndex;
+
+/// See the module's header.
+pub struct PageHeap {
+    pub(crate) allocator: PageAllocator,
+    pub(crate) arena: Arena,
+    /// Pages that a scavenger holds while it releases them: neither free nor in use.
+    pub(crate) in_flight_pages: usize,
+}
+
+/// The pages that growth added, for what is to be done about them after the lock has dropped.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct Grown {
+    pub(crate) runs: [Option<Run>; 2],
+}
+
+impl Grown {
+    /// All pages added.
+    pub fn pages(&self) -> usize {
+        self.runs.iter().flatten().map(|run| run.pages).sum()
+    }
+}
+
+impl PageHeap {
+    /// No pages, no table.
+    pub const fn new() -> Self {
+        Self { allocator: PageAllocator::new(), arena: Arena::new(), in_flight_pages: 0 }
+    }
+
+    /// Gives the page allocator its table.
+    pub fn attach(&mut self, table: &'static mut RootTable) {
+        or_end(self.allocator.attach(table));
+    }
+
+    /// Takes a run, growing the heap if it must; the growth is retried in the same critical section, so the thread that
+    /// grew the heap is sure of its run. `None` if the OS gives no more memory.
+    pub fn take(
+        &mut self,
+        map: &SpanMap,
+        index: &ScavengeIndex,
+        pages: usize,
+        align_pages: usize,
+    ) -> Option<(Taken, Grown)> {
+        if let Some(taken) = self.allocator.alloc_aligned(pages, align_pages) {
+            return Some((taken, Grown::default()));
+        }
+        // An aligned run needs room before it, unless growth begins aligned anyway.
+        let slack = if align_pages > CHUNK_PAGES { align_pages } else { 0 };
+        let grown = self.grow(map, index, pages.checked_add(slack)?)?;
+        let taken = self.allocator.alloc_aligned(pages, align_pages)?;
+        Some((taken, grown))
+    }
+
+    /// Maps whole chunks for `pages` more pages. They are free and count as scavenged.
+    fn grow(&mut self, map: &SpanMap, index: &ScavengeIndex, pages: usize) -> Option<Grown> {
+        let growth = self.arena.grow(pages.checked_mul(PAGE_BYTES)?)?;
+        let mut grown = Grown::default();
+        for (place, run) in grown.runs.iter_mut().zip([growth.rest, Some(growth.run)]) {
+            let Some(run) = run.filter(|run| run.pages != 0) else { continue };
+            if !self.describe(map, index, run) {
+                continue;
+            }
+            or_end(self.allocator.grow(run));
+            *place = Some(run);
+        }
+        Some(grown)
+    }
+
+    /// Makes sure that bitmaps, summaries, scavenge index and span map have metadata for `run`.
+    fn describe(&mut self, map: &SpanMap, index: &ScavengeIndex, run: Run) -> bool {
+        for root in run.first.chunk().root()..=Page(run.end().0 - 1).chunk().root() {
+            if !index.prepare(root) {
+                return false;
+            }
+            if !self.allocator.has_root(root) {
+                let Some(memory) = sys::vm::map_metadata(size_of::<Root>()) else { return false };
+                // SAFETY: fresh zeroed memory that is never unmapped; all-zero bytes are a valid root (`pages`).
+                or_end(self.allocator.add_root(root, unsafe { memory.cast().as_mut() }));
+            }
+        }
+        while let Some(region) = map.missing_region(run) {
+            let Some(metadata) = sys::vm::map_metadata(span_map::REGION_METADATA_BYTES) else { return false };
+            // SAFETY: fresh zeroed memory of that size, page aligned, never unmapped.
+            unsafe { map.publish(region, metadata) };
+        }
+        true
+    }
+}
+
+/// Ends the process if the page allocator found that it was misused: the heap's state is corrupt then.
+#[track_caller]
+pub fn or_end<T>(result: Result<T, Fault>) -> T {
+    match result {
+        Ok(value) => value,
+        Err(fault) => sys::fatal!("page heap", "{fault}"),
+    }
+}

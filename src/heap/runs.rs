@@ -1,0 +1,98 @@
+//! Runs of pages: taking them from the page caches or the heap, and giving them back.
+//!
+//! Short runs come from a page cache, a block of 64 pages taken from the heap in one go, so that most spans are made
+//! without the heap lock. The caches are shared by threads in turn, and the scavenger's tick returns them: they hide at
+//! most 512 KiB each, and not for long.
+//!
+//! Locks: page cache and heap, one after the other, never both.
+
+use crate::pages::{CACHE_RUN_LIMIT, PageCache, Taken};
+use crate::units::{PAGE_BYTES, Run};
+
+use super::page_heap::{Grown, or_end};
+use super::{Heap, PAGE_CACHES};
+
+impl Heap {
+    /// Takes `pages` pages at a multiple of `align_pages`; `None` if the OS gives no more memory.
+    pub(crate) fn take_run(&self, pages: usize, align_pages: usize) -> Option<Taken> {
+        let (taken, grown) = {
+            let mut heap = self.pages.lock();
+            heap.take(&self.map, &self.index, pages, align_pages)?
+        };
+        self.counters.add_in_use(pages, taken.scavenged_pages);
+        self.after_growth(grown);
+        Some(taken)
+    }
+
+    /// Takes a run for a small span: in one region of the span map, from a page cache where it fits.
+    pub(crate) fn take_span_run(&self, shard: usize, pages: usize, align_pages: usize) -> Option<Taken> {
+        if pages >= CACHE_RUN_LIMIT || align_pages > 1 {
+            // A run aligned to the next power of two of its size crosses no region.
+            return self.take_run(pages, align_pages.max(pages.next_power_of_two()));
+        }
+        let cache = &self.page_caches[shard % PAGE_CACHES];
+        let taken = cache.lock().as_mut().and_then(|cache| cache.alloc(pages));
+        if let Some(taken) = taken {
+            self.counters.add_in_use(pages, taken.scavenged_pages);
+            return Some(taken);
+        }
+        let (taken, left, grown) = {
+            let mut heap = self.pages.lock();
+            let mut block = heap.allocator.take_cache();
+            match block.as_mut().and_then(|block| block.alloc(pages)) {
+                Some(taken) => (taken, block, Grown::default()),
+                None => {
+                    // The lowest block is too fragmented for this run: leave it to shorter ones.
+                    let (taken, grown) = heap.take(&self.map, &self.index, pages, pages.next_power_of_two())?;
+                    (taken, block, grown)
+                }
+            }
+        };
+        self.counters.add_in_use(pages, taken.scavenged_pages);
+        if let Some(left) = left.filter(|left| !left.is_empty()) {
+            let before = cache.lock().replace(left);
+            self.return_page_cache(before);
+        }
+        self.after_growth(grown);
+        Some(taken)
+    }
+
+    /// Gives a block's pages back to the heap.
+    pub(crate) fn return_page_cache(&self, cache: Option<PageCache>) {
+        let Some(cache) = cache.filter(|cache| !cache.is_empty()) else { return };
+        let block = Run { first: cache.base, pages: 1 };
+        let retained = cache.free_pages() != cache.scavenged_pages();
+        let mut heap = self.pages.lock();
+        or_end(heap.allocator.return_cache(cache));
+        if retained {
+            self.index.mark(block);
+        }
+    }
+
+    /// Gives pages back. They are retained: whether they go to the OS is the scavenger's decision.
+    pub(crate) fn free_run(&self, run: Run) {
+        {
+            let mut heap = self.pages.lock();
+            or_end(heap.allocator.free(run));
+            self.index.mark(run);
+        }
+        self.counters.subtract_in_use(run.pages);
+        self.note_freed(run.pages * PAGE_BYTES);
+    }
+
+    /// Gives pages back whose memory the OS has already taken.
+    pub(crate) fn free_released_run(&self, run: Run) {
+        {
+            let mut heap = self.pages.lock();
+            or_end(heap.allocator.free_scavenged(run));
+        }
+        self.counters.subtract_in_use(run.pages);
+    }
+
+    /// Takes exactly the pages of `run`, if all of them are free.
+    pub(crate) fn take_exact_run(&self, run: Run) -> Option<Taken> {
+        let taken = self.pages.lock().allocator.alloc_exact(run)?;
+        self.counters.add_in_use(run.pages, taken.scavenged_pages);
+        Some(taken)
+    }
+}

@@ -1,0 +1,128 @@
+//! Spans of size classes: refill and flush between magazines and central, and spans between central and the page heap.
+//!
+//! Locks: central, or heap, never both: a refill that finds no slot drops the class's lock, makes a span, and takes the
+//! lock again. Two threads may then both make one; the class has a use for both.
+
+use core::ptr::NonNull;
+
+use crate::central::{Misuse, SpanChain};
+use crate::size_class::figures;
+use crate::span::Span;
+use crate::sys;
+use crate::units::PAGE_BYTES;
+
+use super::Heap;
+
+impl Heap {
+    /// Takes up to `out.len()` slots of a class from its spans; 0 if the OS gives no more memory.
+    pub(crate) fn refill(&self, class: usize, shard: usize, out: &mut [usize]) -> usize {
+        let os_page_bytes = self.os_page_bytes();
+        let (taken, refaulted) = self.centrals[class].lock().take(class, os_page_bytes, out);
+        self.count_refaulted_holes(refaulted);
+        if taken != 0 {
+            return taken;
+        }
+        let Some(span) = self.make_span(class, shard) else { return 0 };
+        let mut central = self.centrals[class].lock();
+        central.add(span);
+        let (taken, refaulted) = central.take(class, os_page_bytes, out);
+        drop(central);
+        self.count_refaulted_holes(refaulted);
+        taken
+    }
+
+    fn count_refaulted_holes(&self, os_pages: u32) {
+        if os_pages != 0 {
+            let bytes = os_pages as usize * self.os_page_bytes();
+            self.counters.subtract_holes(bytes);
+            self.counters.add_refaulted(bytes);
+        }
+    }
+
+    fn make_span(&self, class: usize, shard: usize) -> Option<Span> {
+        let figures = figures(class);
+        let taken = self.take_span_run(shard, figures.span_pages as usize, figures.span_align_pages as usize)?;
+        // SAFETY: the pages were just taken, and growth made metadata for them.
+        let span = unsafe { self.map.create(taken.run, Some(class)) };
+        if span.is_none() {
+            self.free_run(taken.run);
+        }
+        span
+    }
+
+    /// Gives slots of a class back to their spans. Ends the process if one of them cannot be right.
+    pub(crate) fn flush(&self, class: usize, slots: &[usize]) {
+        if slots.is_empty() {
+            return;
+        }
+        let mut emptied = SpanChain::default();
+        let tick = self.counters.tick();
+        let result = self.centrals[class].lock().give(class, &self.map, slots, tick, &mut emptied);
+        self.or_end(result);
+        self.retire_all(emptied);
+        self.note_freed(slots.len() * figures(class).slot_bytes as usize);
+    }
+
+    /// Ends the process with one line if a free was a misuse.
+    pub(crate) fn or_end(&self, result: Result<(), Misuse>) {
+        match result {
+            Ok(()) => {}
+            Err(Misuse::DoubleFree(address)) => sys::fatal!("central", "double free of {address:#x}"),
+            Err(Misuse::Foreign(address)) => {
+                sys::fatal!("central", "free of {address:#x}, which is not an object of this heap or has another layout")
+            }
+        }
+    }
+
+    /// Gives emptied spans back to the page heap.
+    pub(crate) fn retire_all(&self, mut emptied: SpanChain) {
+        while let Some(span) = emptied.pop() {
+            self.retire(span);
+        }
+    }
+
+    /// Gives an emptied span back to the page heap. Pages that were released as holes go back as released.
+    pub(crate) fn retire(&self, span: Span) {
+        let run = span.run();
+        // SAFETY: all slots are free and the span is in no list, so the record is this thread's.
+        let holes = unsafe { core::mem::take(&mut span.record().released_holes) };
+        // SAFETY: as above.
+        unsafe { self.map.retire(span) };
+        if holes == 0 {
+            self.free_run(run);
+            return;
+        }
+        let os_page_bytes = self.os_page_bytes();
+        self.counters.subtract_holes(holes.count_ones() as usize * os_page_bytes);
+        // Parts that are wholly released and parts that are not go back separately.
+        let per_page = PAGE_BYTES / os_page_bytes;
+        let mask = u64::MAX >> (64 - per_page);
+        let is_released = |page: usize| holes >> (page * per_page) & mask == mask;
+        let mut start = 0;
+        while start < run.pages {
+            let released = is_released(start);
+            let mut end = start + 1;
+            while end < run.pages && is_released(end) == released {
+                end += 1;
+            }
+            let part = crate::units::Run { first: run.first.plus(start), pages: end - start };
+            if released { self.free_released_run(part) } else { self.free_run(part) }
+            start = end;
+        }
+    }
+
+    /// One slot straight from central, for a thread without a cache; null if there is no memory.
+    pub(crate) fn allocate_directly(&self, class: usize) -> *mut u8 {
+        let mut slot = [0usize];
+        if self.refill(class, 0, &mut slot) == 1 {
+            core::ptr::with_exposed_provenance_mut(slot[0])
+        } else {
+            core::ptr::null_mut()
+        }
+    }
+
+    /// One slot straight to central, for a thread without a cache.
+    pub(crate) fn deallocate_directly(&self, class: usize, slot: NonNull<u8>) {
+        self.flush(class, &[slot.as_ptr().expose_provenance()]);
+    }
+}

@@ -1,0 +1,161 @@
+//! A magazine: an aligned block of slot addresses, used as a stack.
+//!
+//! A pointer to the topmost filled word, the *top*, is all the state: the word below the lowest slot is null (the
+//! sentinel), so a pop that reads null knows that the magazine is empty; the block is aligned to its size, so a push
+//! that would leave the block knows that it is full. Classes with large slots use only the upper end of the block, so
+//! that both tests stay the same for every class. Slots live out of band: free memory is neither read nor written.
+//!
+//! The magazines are those of Bonwick and Adams, "Magazines and Vmem" (USENIX 2001); the sentinel and the alignment
+//! test are ours.
+//!
+//! Invariants:
+//! 1. Between a top and the next null word below it lie the magazine's slots, whatever lies below that.
+//! 2. Word 0 is never a slot; depot and store link magazines through it.
+//!
+//! Locks: none. A magazine has one owner at a time: a thread, a depot, the store.
+
+use core::ptr::NonNull;
+
+use crate::size_class::figures;
+use crate::sync::atomic::{AtomicUsize, Ordering};
+
+/// A word of a magazine: the address of a slot, or 0.
+pub type Word = AtomicUsize;
+
+/// Words in a magazine.
+pub const WORDS: usize = if cfg!(loom) { 4 } else { 64 };
+/// The most slots in a magazine: all words but the link and the sentinel.
+pub const MAX_SLOTS: usize = WORDS - 2;
+/// Bytes and alignment of a magazine.
+pub const MAGAZINE_BYTES: usize = 512;
+
+/// The block.
+#[repr(C, align(512))]
+pub struct Magazine {
+    words: [Word; WORDS],
+}
+
+const _: () = assert!(size_of::<Magazine>() == MAGAZINE_BYTES && align_of::<Magazine>() == MAGAZINE_BYTES);
+
+/// Where the words end, as an offset into the block.
+const END: usize = WORDS * size_of::<Word>() % MAGAZINE_BYTES;
+
+/// The address that a push would fill, or `None` if the magazine is full.
+#[inline(always)]
+pub fn above(top: *const Word) -> Option<*const Word> {
+    let next = top.wrapping_add(1);
+    if next.addr() & (MAGAZINE_BYTES - 1) == END { None } else { Some(next) }
+}
+
+impl Magazine {
+    /// A block in the shape of the sentinel: all words null.
+    #[cfg(not(loom))]
+    pub const fn null() -> Self {
+        Self { words: [const { Word::new(0) }; WORDS] }
+    }
+
+    /// Makes a block of zeroed memory a magazine.
+    ///
+    /// # Safety
+    /// `memory` is [`MAGAZINE_BYTES`] that are the caller's, aligned to that.
+    pub unsafe fn create(memory: NonNull<u8>) -> MagazineRef {
+        let block = memory.cast::<Magazine>();
+        for index in 0..WORDS {
+            // SAFETY: the word lies in the caller's block.
+            unsafe { (&raw mut (*block.as_ptr()).words[index]).write(Word::new(0)) };
+        }
+        MagazineRef(block)
+    }
+
+    /// The last word.
+    pub const fn last(&self) -> *const Word {
+        &self.words[WORDS - 1]
+    }
+}
+
+/// An owned magazine.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(transparent)]
+pub struct MagazineRef(NonNull<Magazine>);
+
+// SAFETY: a magazine has one owner at a time (module header), who may be any thread.
+unsafe impl Send for MagazineRef {}
+
+impl MagazineRef {
+    /// The magazine that a top points into.
+    ///
+    /// # Safety
+    /// `top` points into a magazine that is the caller's.
+    #[inline]
+    pub unsafe fn of_top(top: *const Word) -> Self {
+        let block = top.map_addr(|a| a & !(MAGAZINE_BYTES - 1)).cast_mut().cast::<Magazine>();
+        // SAFETY: a block that holds a word is not null.
+        Self(unsafe { NonNull::new_unchecked(block) })
+    }
+
+    fn word(&self, index: usize) -> &Word {
+        // SAFETY: the block is a magazine as long as the heap exists (`Magazine::create`); words are atomics.
+        unsafe { &(&(*self.0.as_ptr()).words)[index] }
+    }
+
+    /// The block's memory.
+    pub fn memory(self) -> NonNull<u8> {
+        self.0.cast()
+    }
+
+    /// The link word.
+    pub fn link(self) -> Option<MagazineRef> {
+        let address = self.word(0).load(Ordering::Relaxed);
+        NonNull::new(core::ptr::with_exposed_provenance_mut(address)).map(MagazineRef)
+    }
+
+    /// Sets the link word.
+    pub fn set_link(self, next: Option<MagazineRef>) {
+        let address = next.map_or(0, |magazine| magazine.0.as_ptr().expose_provenance());
+        self.word(0).store(address, Ordering::Relaxed);
+    }
+
+    /// Empties the magazine for a class and returns its top: the sentinel.
+    pub fn reset(self, class: usize) -> *const Word {
+        let sentinel = self.word(WORDS - 1 - figures(class).magazine_slots as usize);
+        sentinel.store(0, Ordering::Relaxed);
+        sentinel
+    }
+
+    /// The top of a full magazine.
+    pub fn full_top(self) -> *const Word {
+        self.word(WORDS - 1)
+    }
+}
+
+/// Moves the slots at and below `top` out, topmost first, and returns how many there were. The words stay as they are.
+///
+/// # Safety
+/// `top` points into a magazine that is the caller's (the sentinel block counts: it holds nothing).
+pub unsafe fn slots_from(top: *const Word, out: &mut [usize; MAX_SLOTS]) -> usize {
+    let mut count = 0;
+    let mut word = top;
+    while count < MAX_SLOTS {
+        // SAFETY: by invariant 1 a null word ends the walk inside the block.
+        let slot = unsafe { (*word).load(Ordering::Relaxed) };
+        if slot == 0 {
+            break;
+        }
+        out[count] = slot;
+        count += 1;
+        word = word.wrapping_sub(1);
+    }
+    count
+}
+
+/// Pushes onto a magazine that has room and returns the new top.
+///
+/// # Safety
+/// `top` points into a magazine that is the caller's and not full.
+#[inline]
+pub unsafe fn push(top: *const Word, slot: usize) -> *const Word {
+    let next = top.wrapping_add(1);
+    // SAFETY: the magazine is not full, so the next word is inside the block.
+    unsafe { (*next).store(slot, Ordering::Relaxed) };
+    next
+}

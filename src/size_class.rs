@@ -1,0 +1,149 @@
+//! Size classes: which slot size serves a layout.
+//!
+//! The class of a layout is plain arithmetic, so that it folds to a constant where the layout is one, and costs a few
+//! instructions where it is not: no table, one test that covers size and alignment together. The rule is written down
+//! in `build.rs`, which also generates each class's figures.
+//!
+//! Invariants:
+//! 1. A class's slot is at least as large as any layout of the class and a multiple of its alignment.
+//! 2. Slots are multiples of 16 bytes for sizes up to 8, and of 8 bytes at least everywhere.
+//! 3. Beyond the steps of 8 bytes the waste inside a slot is below one ninth of the slot.
+//!
+//! Locks: none. This module never touches memory.
+
+/// How many size classes there are. Two are enough for a model.
+pub const CLASSES: usize = if cfg!(loom) { 2 } else { GENERATED.len() };
+/// The largest size that has a class (32 KiB); what is larger is a span of its own.
+pub const MAX_SMALL_BYTES: usize = 32 * 1024;
+/// The most slots a span can have: what the largest free bitmap holds.
+pub const MAX_SLOTS: usize = 4096;
+
+/// A size class's figures.
+#[derive(Clone, Copy, Debug)]
+pub struct Class {
+    /// Bytes in a slot.
+    pub slot_bytes: u32,
+    /// Pages in a span.
+    pub span_pages: u32,
+    /// Slots in a span.
+    pub slots: u32,
+    /// Slots in a full magazine.
+    pub magazine_slots: u32,
+    /// The alignment of a span in pages.
+    pub span_align_pages: u32,
+    /// 2^32 divided by the slot size, rounded up: turns an offset into a slot number by multiplication.
+    pub reciprocal: u64,
+}
+
+const GENERATED: [Class; 80] = include!(concat!(env!("OUT_DIR"), "/size_classes.rs"));
+
+/// Every class, smallest slot first.
+#[cfg(not(loom))]
+pub const TABLE: [Class; CLASSES] = GENERATED;
+
+/// Two classes with few and large slots, so that a model fills a span or a magazine in a few steps.
+#[cfg(loom)]
+pub const TABLE: [Class; CLASSES] = [
+    Class { magazine_slots: 2, slots: 4, slot_bytes: 4096, span_pages: 2, span_align_pages: 1, reciprocal: 1 << 20 },
+    Class { magazine_slots: 2, slots: 2, slot_bytes: 8192, span_pages: 2, span_align_pages: 1, reciprocal: 1 << 19 },
+];
+
+/// The classes as a static would be behind the GOT in another crate; out-of-line code uses this copy.
+#[inline]
+pub fn figures(class: usize) -> &'static Class {
+    const { &TABLE }.get(class).unwrap_or(&const { TABLE[0] })
+}
+
+/// The class of a layout, or `None` where the layout needs a span of its own. A size of 0 has no class here.
+#[inline(always)]
+pub const fn class_of(size: usize, align: usize) -> Option<usize> {
+    let s = size.wrapping_sub(1) | (align - 1);
+    if s >= MAX_SMALL_BYTES {
+        return None;
+    }
+    if cfg!(loom) {
+        return if s < 8192 { Some(s / 4096) } else { None };
+    }
+    let k = (s | 64).ilog2();
+    Some((8 * k as usize + (s >> (k - 3))) - 48)
+}
+
+impl Class {
+    /// The number of the slot that starts `offset` bytes into a span, if one starts there.
+    #[inline]
+    pub const fn slot_at(&self, offset: usize) -> Option<usize> {
+        let number = ((offset as u64 * self.reciprocal) >> 32) as usize;
+        if number * self.slot_bytes as usize == offset && number < self.slots as usize { Some(number) } else { None }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::units::PAGE_BYTES;
+
+    /// The slow twin: the first class whose slot is large enough and a multiple of the alignment.
+    fn class_by_search(size: usize, align: usize) -> Option<usize> {
+        if align > MAX_SMALL_BYTES {
+            return None;
+        }
+        let rounded = size.next_multiple_of(align);
+        let first = (rounded > 8 || align > 8) as usize;
+        (first..CLASSES)
+            .find(|&c| TABLE[c].slot_bytes as usize >= rounded && TABLE[c].slot_bytes as usize % align.max(1) == 0)
+    }
+
+    #[test]
+    fn every_size_and_alignment_finds_the_class_the_search_finds() {
+        for align_shift in 0..=16 {
+            let align = 1usize << align_shift;
+            for size in 1..=MAX_SMALL_BYTES + 64 {
+                assert_eq!(class_of(size, align), class_by_search(size, align), "size {size} align {align}");
+            }
+        }
+        assert_eq!(class_of(0, 1), None);
+        assert_eq!(class_of(usize::MAX, 1), None);
+        assert_eq!(class_of(1, 1 << 63), None);
+    }
+
+    #[test]
+    fn waste_inside_a_slot_is_bounded() {
+        for size in 1..=MAX_SMALL_BYTES {
+            let slot = TABLE[class_of(size, 1).unwrap()].slot_bytes as usize;
+            let waste = slot - size;
+            assert!(slot == 16 || waste <= 7 || waste * 9 < slot, "size {size} slot {slot}");
+        }
+    }
+
+    #[test]
+    fn spans_fit_their_slots_with_little_tail_waste() {
+        for class in TABLE {
+            let bytes = class.span_pages as usize * PAGE_BYTES;
+            let used = class.slots as usize * class.slot_bytes as usize;
+            assert!(used <= bytes && bytes - used <= bytes / 8, "{class:?}");
+            assert!(class.slots as usize <= (class.span_pages as usize - 1) * 512, "{class:?}");
+            assert!(class.slots as usize <= MAX_SLOTS, "{class:?}");
+            assert!(class.span_pages <= 16, "{class:?}");
+            assert!((2..=62).contains(&class.magazine_slots), "{class:?}");
+        }
+    }
+
+    #[test]
+    fn slots_are_aligned_as_their_size_promises() {
+        for class in TABLE {
+            let natural = 1usize << class.slot_bytes.trailing_zeros();
+            assert!(natural <= class.span_align_pages as usize * PAGE_BYTES, "{class:?}");
+        }
+    }
+
+    #[test]
+    fn slot_numbers_by_multiplication_equal_division_at_every_offset() {
+        for class in TABLE {
+            for offset in 0..class.span_pages as usize * PAGE_BYTES {
+                let slot = class.slot_bytes as usize;
+                let slow = (offset % slot == 0 && offset / slot < class.slots as usize).then_some(offset / slot);
+                assert_eq!(class.slot_at(offset), slow, "{class:?} offset {offset}");
+            }
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! The span map: from an address to the span that holds it, in two dependent loads.
+//!
+//! Address space is split into regions of 1 GiB. A region with heap memory in it has one metadata mapping: a distance for
+//! each page (how far back its span's first page is) and a record for each page. The mapping is address space until it is
+//! touched, so its cost follows the pages in use: 66 bytes for 8 KiB at most.
+//!
+//! Rejected: a hash table (locks, or a lock-free table to model), a header in user pages (a wild write there ruins the
+//! heap, and an aligned object would pay for it).
+//!
+//! Invariants:
+//! 1. A region's mapping, once published, stays for the life of the heap.
+//! 2. A small span never crosses a region (`create` refuses it), so that its bitmap is contiguous.
+//! 3. A page of a live small span has its distance; so has the first page of a large span. Other pages have either 0 or,
+//!    inside large spans, 0 too, because `retire` clears what `create` wrote.
+//!
+//! Locks: none. `publish` is called under the heap lock; `create` and `retire` by the owner of the pages.
+
+use core::ptr::{NonNull, null_mut};
+
+use crate::span::{RECORD_BYTES, Record, STATE_DEAD, STATE_LARGE, STATE_SMALL, Span};
+use crate::sync::plain::{AtomicPtr, AtomicU16, Ordering};
+use crate::units::{ADDRESS_BITS, CHUNK_PAGES, Chunk, PAGE_SHIFT, Page, Run};
+
+const REGION_SHIFT: u32 = if cfg!(loom) { 26 } else { 30 };
+const REGION_PAGES: usize = 1 << (REGION_SHIFT - PAGE_SHIFT);
+const REGIONS: usize = 1 << (ADDRESS_BITS - REGION_SHIFT);
+const RECORDS_OFFSET: usize = REGION_PAGES * size_of::<u16>();
+
+/// Bytes of the table that [`SpanMap::attach`] takes: zeroed memory.
+pub const TABLE_BYTES: usize = REGIONS * size_of::<AtomicPtr<u8>>();
+/// Bytes of one region's metadata mapping: zeroed memory.
+pub const REGION_METADATA_BYTES: usize = RECORDS_OFFSET + REGION_PAGES * RECORD_BYTES;
+
+/// The map. Empty until a table is attached.
+pub struct SpanMap {
+    table: AtomicPtr<[AtomicPtr<u8>; REGIONS]>,
+}
+
+impl SpanMap {
+    /// A map without a table: every look-up fails.
+    pub const fn new() -> Self {
+        Self { table: AtomicPtr::new(null_mut()) }
+    }
+
+    /// Gives the map its table.
+    ///
+    /// # Safety
+    /// `table` is [`TABLE_BYTES`] of zeroed memory, aligned to 8, that stays valid and is nobody else's. Called once.
+    pub unsafe fn attach(&self, table: NonNull<u8>) {
+        self.table.store(table.as_ptr().cast(), Ordering::Release);
+    }
+
+    #[inline]
+    fn region(&self, address: usize) -> Option<&AtomicPtr<u8>> {
+        // SAFETY: the pointer is null or the table of `attach`, which stays valid.
+        let table = unsafe { self.table.load(Ordering::Acquire).as_ref() }?;
+        table.get(address >> REGION_SHIFT)
+    }
+
+    /// The first region that `run` touches and that has no metadata yet, as its number.
+    pub fn missing_region(&self, run: Run) -> Option<usize> {
+        let first = run.first.address() >> REGION_SHIFT;
+        let last = (run.end().address() - 1) >> REGION_SHIFT;
+        (first..=last)
+            .find(|&r| self.region(r << REGION_SHIFT).is_some_and(|cell| cell.load(Ordering::Relaxed).is_null()))
+    }
+
+    /// Publishes a region's metadata.
+    ///
+    /// # Safety
+    /// `metadata` is [`REGION_METADATA_BYTES`] of zeroed memory, aligned to 64, that stays valid and is nobody else's.
+    pub unsafe fn publish(&self, region: usize, metadata: NonNull<u8>) {
+        if let Some(cell) = self.region(region << REGION_SHIFT) {
+            // Release: pairs with the Acquire of `parts`, though the zeroes would do.
+            cell.store(metadata.as_ptr(), Ordering::Release);
+        }
+    }
+
+    #[inline]
+    fn parts(&self, page: Page) -> Option<(&AtomicU16, NonNull<Record>)> {
+        let base = NonNull::new(self.region(page.address())?.load(Ordering::Acquire))?;
+        let index = page.0 & (REGION_PAGES - 1);
+        // SAFETY: a published mapping has a distance and a record for every page of its region (`publish`), and the
+        // index is below REGION_PAGES.
+        unsafe {
+            let distance = base.add(index * size_of::<u16>()).cast::<AtomicU16>().as_ref();
+            let record = base.add(RECORDS_OFFSET + index * RECORD_BYTES).cast::<Record>();
+            Some((distance, record))
+        }
+    }
+
+    /// The live span that holds `address`. Of a large span only the first page is found.
+    #[inline]
+    pub fn lookup(&self, address: usize) -> Option<Span> {
+        let page = Page::containing(address);
+        let (distance, record) = self.parts(page)?;
+        let back = (distance.load(Ordering::Relaxed) as usize).checked_sub(1)?;
+        if back > page.0 & (REGION_PAGES - 1) {
+            return None;
+        }
+        // SAFETY: `back` records before this one is still inside the region's mapping.
+        let record = unsafe { record.sub(back) };
+        // SAFETY: a record inside the span map.
+        let span = unsafe { Span::from_record(record) };
+        (span.state() != STATE_DEAD && span.contains(address)).then_some(span)
+    }
+
+    /// Makes a span of `run`: of a size class, or a large object where there is none.
+    ///
+    /// # Safety
+    /// The pages of `run` are the caller's and their region has metadata.
+    pub unsafe fn create(&self, run: Run, class: Option<usize>) -> Option<Span> {
+        if class.is_some() && (run.first.0 & (REGION_PAGES - 1)) + run.pages > REGION_PAGES {
+            return None;
+        }
+        let (_, record) = self.parts(run.first)?;
+        // SAFETY: a record inside the span map; it is dead, since its page belonged to no span.
+        let span = unsafe { Span::from_record(record) };
+        match class {
+            Some(class) => {
+                // SAFETY: the caller's contract.
+                unsafe { span.make_live(run, STATE_SMALL, class as u8) };
+                self.write_distances(run, |index| index as u16 + 1);
+            }
+            None => {
+                // SAFETY: the caller's contract.
+                unsafe { span.make_live(run, STATE_LARGE, 0) };
+                self.write_distances(Run { pages: 1, ..run }, |_| 1);
+            }
+        }
+        Some(span)
+    }
+
+    /// Ends a span; its pages go on being the caller's.
+    ///
+    /// # Safety
+    /// No slot of the span is out, and the span is in no list.
+    pub unsafe fn retire(&self, span: Span) {
+        let run = span.run();
+        let written = if span.state() == STATE_SMALL { run.pages } else { 1 };
+        // SAFETY: the caller's contract.
+        unsafe { span.make_dead() };
+        self.write_distances(Run { pages: written, ..run }, |_| 0);
+    }
+
+    fn write_distances(&self, run: Run, value: impl Fn(usize) -> u16) {
+        for index in 0..run.pages {
+            if let Some((distance, _)) = self.parts(run.first.plus(index)) {
+                distance.store(value(index), Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// The records of a chunk, as an address range to release while every page of the chunk is free and nobody can take
+    /// one. They read as zero afterwards: dead.
+    pub fn chunk_records(&self, chunk: Chunk) -> Option<(usize, usize)> {
+        let (_, record) = self.parts(chunk.first_page())?;
+        Some((record.as_ptr() as usize, CHUNK_PAGES * RECORD_BYTES))
+    }
+}

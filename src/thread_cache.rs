@@ -1,0 +1,238 @@
+//! The thread cache: per class a loaded and a spare magazine. No lock, no atomic read-modify-write and no span is touched
+//! on the way through it.
+//!
+//! A thread finds its cache through two words of thread-local storage ([`CacheSlot`]): `fast`, which allocation and free
+//! follow, and `own`, the thread's real cache. `fast` points at a static cache, empty and full at once, until the thread
+//! has a cache, after it has given it back, and while somebody else drains it; so none of those states costs the fast
+//! path a test.
+//!
+//! **Draining an idle thread's cache** from outside needs no help from the thread and nothing on its fast path. The
+//! drainer points `fast` at the static cache and issues a memory barrier on all CPUs (membarrier). Operations that start
+//! later see the static cache, go to the slow path and wait there. At most one operation is still under way, stopped
+//! anywhere between its load of `fast` and its store of a top; it can touch only the word its top points at (an
+//! allocation) or the one above (a free). So the drainer leaves each loaded magazine's topmost slot alone, takes the ones
+//! below, and writes null under the topmost: whichever way the stopped operation ends, it finds a valid magazine.
+//!
+//! Invariants:
+//! 1. Only the owner writes `tops` and `spares`, except a drainer that has stopped the owner (as above) and found it
+//!    outside its slow path.
+//! 2. A cache stays registered, and its memory valid, while a drainer has it marked.
+//!
+//! Locks: none here. Rejected: a flag around each operation (two more stores each), restartable sequences (assembly for
+//! each architecture, and no inlining), signals (not ours to take).
+
+use core::cell::Cell;
+use core::ptr::null_mut;
+
+use crate::magazine::{self, MAX_SLOTS, MagazineRef, Word};
+use crate::size_class::CLASSES;
+use crate::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
+use crate::sync::{Futex, light_barrier, repeat};
+
+/// The first refill's slots; each further miss doubles it, so that many threads with few objects share spans.
+const FIRST_REFILL: u8 = 4;
+
+/// A thread's words in thread-local storage.
+#[repr(C)]
+pub struct CacheSlot {
+    /// What allocation and free follow: the thread's cache or the static one. Written by the thread and by drainers.
+    pub fast: AtomicPtr<ThreadCache>,
+    /// The thread's cache; null before it has one, [`gone`] after it has given it back.
+    pub own: AtomicPtr<ThreadCache>,
+}
+
+/// The mark of a thread that has given its cache back.
+pub fn gone() -> *mut ThreadCache {
+    core::ptr::without_provenance_mut(1)
+}
+
+/// A thread's cache.
+#[repr(C, align(128))]
+pub struct ThreadCache {
+    /// The loaded magazines' tops. Stores are Release so that a drainer that sees a new top sees the slot under it.
+    pub(crate) tops: [AtomicPtr<Word>; CLASSES],
+    /// The spare magazines' tops, or null. The owner's slow path and drainers only.
+    pub(crate) spares: [AtomicPtr<Word>; CLASSES],
+    /// How many slots the next refill from central takes: doubles with each miss.
+    pub(crate) refill: [Cell<u8>; CLASSES],
+    /// The thread's words, for drainers.
+    pub(crate) slot: AtomicPtr<CacheSlot>,
+    /// Whether the owner is in its slow path. Paired with `drain` by barriers on both sides.
+    pub(crate) in_slow_path: AtomicU32,
+    /// [`NOT_DRAINED`] or [`DRAINED`]; the owner waits on it.
+    pub(crate) drain: Futex,
+    /// Registry links; the registry's lock protects them.
+    pub(crate) next: Cell<*mut ThreadCache>,
+    pub(crate) previous: Cell<*mut ThreadCache>,
+    /// The drainer's list: belongs to whoever marked the cache.
+    pub(crate) next_to_drain: Cell<*mut ThreadCache>,
+    /// The fingerprint at the last tick, and for how many ticks it has not changed; under the registry's lock.
+    pub(crate) seen: Cell<usize>,
+    pub(crate) idle_ticks: Cell<u32>,
+    /// Which page cache serves the thread; the owner's.
+    pub(crate) shard: Cell<usize>,
+}
+
+// SAFETY: shared between owner and drainers as the invariants say; plain cells are touched by one side only.
+unsafe impl Sync for ThreadCache {}
+
+/// Nobody drains the cache.
+pub const NOT_DRAINED: u32 = 0;
+/// Somebody drains the cache; its owner waits.
+pub const DRAINED: u32 = 1;
+
+impl ThreadCache {
+    crate::sync::const_unless_loom! {
+        /// A cache all of whose tops point at `sentinel`, a null block's last word: empty and full at once.
+        pub fn new(sentinel: *const Word) -> Self {
+            let mut tops = repeat![AtomicPtr::new(null_mut()); CLASSES];
+            let mut class = 0;
+            while class < CLASSES {
+                tops[class] = AtomicPtr::new(sentinel.cast_mut());
+                class += 1;
+            }
+            Self {
+                tops,
+                spares: repeat![AtomicPtr::new(null_mut()); CLASSES],
+                refill: repeat![Cell::new(FIRST_REFILL); CLASSES],
+                slot: AtomicPtr::new(null_mut()),
+                in_slow_path: AtomicU32::new(0),
+                drain: Futex::new(NOT_DRAINED),
+                next: Cell::new(null_mut()),
+                previous: Cell::new(null_mut()),
+                next_to_drain: Cell::new(null_mut()),
+                seen: Cell::new(0),
+                idle_ticks: Cell::new(0),
+                shard: Cell::new(0),
+            }
+        }
+    }
+
+    /// The loaded magazine's top of a class.
+    #[inline(always)]
+    fn top(&self, class: usize) -> &AtomicPtr<Word> {
+        debug_assert!(class < CLASSES);
+        // SAFETY: classes come from `class_of`, which never answers CLASSES or more (tested over every layout).
+        unsafe { self.tops.get_unchecked(class) }
+    }
+
+    /// Takes a slot from the loaded magazine: its address, or 0 if the magazine is empty.
+    ///
+    /// # Safety
+    /// The calling thread reached the cache through its `fast` word just now.
+    #[inline(always)]
+    pub unsafe fn pop(&self, class: usize) -> usize {
+        let cell = self.top(class);
+        let top = cell.load(Ordering::Relaxed);
+        // SAFETY: a top points at a word of a magazine that this cache owns, or of the sentinel block.
+        let slot = unsafe { (*top).load(Ordering::Relaxed) };
+        if slot != 0 {
+            cell.store(top.wrapping_sub(1), Ordering::Release);
+        }
+        slot
+    }
+
+    /// Puts a slot onto the loaded magazine; `false` if it is full.
+    ///
+    /// # Safety
+    /// As for [`Self::pop`]; the slot is the caller's and of the class.
+    #[inline(always)]
+    pub unsafe fn push(&self, class: usize, slot: usize) -> bool {
+        let cell = self.top(class);
+        let Some(next) = magazine::above(cell.load(Ordering::Relaxed)) else { return false };
+        // SAFETY: the magazine is this cache's and has room, so the word above the top is in its block.
+        unsafe { (*next).store(slot, Ordering::Relaxed) };
+        cell.store(next.cast_mut(), Ordering::Release);
+        true
+    }
+
+    /// The owner enters its slow path: from here on drainers leave the cache alone. Waits while one is at work.
+    pub fn enter_slow_path(&self) {
+        loop {
+            self.in_slow_path.store(1, Ordering::Relaxed);
+            light_barrier();
+            // Acquire: pairs with the drainer's Release in `end_drain`.
+            if self.drain.word().load(Ordering::Acquire) == NOT_DRAINED {
+                return;
+            }
+            self.in_slow_path.store(0, Ordering::Relaxed);
+            self.drain.wait(DRAINED, None);
+        }
+    }
+
+    /// The owner leaves its slow path.
+    pub fn leave_slow_path(&self) {
+        // Release: a drainer that reads 0 sees what the slow path wrote.
+        self.in_slow_path.store(0, Ordering::Release);
+    }
+
+    /// Marks the cache for draining and stops the owner's fast path; `false` if somebody has marked it already.
+    ///
+    /// # Safety
+    /// Called under the registry's lock, with the cache registered. `stop` is the static cache.
+    pub unsafe fn begin_drain(&self, stop: *mut ThreadCache) -> bool {
+        if self.drain.word().compare_exchange(NOT_DRAINED, DRAINED, Ordering::AcqRel, Ordering::Relaxed).is_err() {
+            return false;
+        }
+        // SAFETY: a registered cache names its live thread's words.
+        unsafe { (*self.slot.load(Ordering::Relaxed)).fast.store(stop, Ordering::Release) };
+        true
+    }
+
+    /// Whether the owner is in its slow path; asked by a drainer after the barrier.
+    pub fn owner_is_in_slow_path(&self) -> bool {
+        self.in_slow_path.load(Ordering::Acquire) != 0
+    }
+
+    /// Lets the owner go on.
+    ///
+    /// # Safety
+    /// The caller marked the cache with `begin_drain`.
+    pub unsafe fn end_drain(&self) {
+        let this: *const Self = self;
+        // SAFETY: the thread waits in its slow path at the latest when it exits, so its words are still there.
+        unsafe { (*self.slot.load(Ordering::Relaxed)).fast.store(this.cast_mut(), Ordering::Release) };
+        self.drain.word().store(NOT_DRAINED, Ordering::Release);
+        self.drain.wake(u32::MAX);
+    }
+
+    /// Takes the slots of a class that a stopped owner cannot reach: all of the spare magazine's, and all but the topmost
+    /// of the loaded one's.
+    ///
+    /// # Safety
+    /// Between `begin_drain`, a barrier, and `end_drain`, with the owner outside its slow path.
+    pub unsafe fn take_idle(&self, class: usize, out: &mut [usize; 2 * MAX_SLOTS]) -> usize {
+        let (head, tail) = out.split_at_mut(MAX_SLOTS);
+        let mut count = 0;
+        let top = self.tops[class].load(Ordering::Acquire);
+        // SAFETY: the cache's own magazine or the sentinel block; null ends both.
+        unsafe {
+            if (*top).load(Ordering::Relaxed) != 0 {
+                let below = top.wrapping_sub(1);
+                count = magazine::slots_from(below, head.try_into().unwrap_or(&mut [0; MAX_SLOTS]));
+                if count != 0 {
+                    (*below).store(0, Ordering::Relaxed);
+                }
+            }
+            let spare = self.spares[class].load(Ordering::Relaxed);
+            if !spare.is_null() {
+                let spare_count = magazine::slots_from(spare, tail.try_into().unwrap_or(&mut [0; MAX_SLOTS]));
+                if spare_count != 0 {
+                    self.spares[class].store(MagazineRef::of_top(spare).reset(class).cast_mut(), Ordering::Relaxed);
+                    out.copy_within(MAX_SLOTS..MAX_SLOTS + spare_count, count);
+                    count += spare_count;
+                }
+            }
+        }
+        count
+    }
+
+    /// A number that changes when the cache is used, nearly always: for telling idle threads.
+    pub fn fingerprint(&self) -> usize {
+        let mut sum = 0usize;
+        for top in &self.tops {
+            sum = sum.rotate_left(5) ^ top.load(Ordering::Relaxed).addr();
+        }
+        sum
+    }
+}
