@@ -1,5 +1,27 @@
 //! neap: a global allocator that gives idle memory back to the OS.
-#![no_std]
+#![cfg_attr(not(test), no_std)]
 
+// Thread locals for the checks of debug builds and tests; release builds are free of std.
+#[cfg(all(not(test), any(debug_assertions, loom, feature = "internals")))]
+extern crate std;
+
+pub mod arena;
+pub mod central;
+pub mod config;
+pub mod depot;
+pub mod heap;
+pub mod holes;
+pub mod lock;
+pub mod magazine;
+pub mod metadata;
+pub mod pacing;
+pub mod pages;
+pub mod registry;
 pub mod size_class;
+pub mod span;
+pub mod span_map;
+pub mod stats;
+pub mod sync;
+pub mod sys;
+pub mod thread_cache;
 pub mod units;

@@ -1,0 +1,24 @@
+//! Locks: a word and the value it guards, with a rank.
+//!
+//! [`Lock`] is a futex mutex of three states over [`RawMutex`]: an uncontended lock and unlock are one atomic operation
+//! each, a waiter spins shortly and then sleeps, and nobody spins while the owner sleeps. `std::sync::Mutex` is no choice
+//! below an allocator that must not depend on std, a spin lock burns the time slice its preempted owner needs. Under loom
+//! `Lock` is loom's mutex, so that a model explores each acquisition once; `RawMutex` has a model of its own.
+//!
+//! Ranks are checked in debug builds, tests and models (see `sys::held`).
+
+#[cfg(loom)]
+mod modelled;
+mod padded;
+#[cfg(not(loom))]
+mod ranked;
+mod raw;
+
+#[cfg(loom)]
+pub use modelled::{Guard, Lock};
+pub use padded::CachePadded;
+#[cfg(not(loom))]
+pub use ranked::{Guard, Lock};
+pub use raw::RawMutex;
+
+pub use crate::sys::held::{Rank, assert_none_held, assert_only_held};

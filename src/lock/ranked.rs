@@ -1,0 +1,130 @@
+//! The real [`Lock`]: a [`RawMutex`], a rank and the value.
+//!
+//! Invariant: the value is reached only through a [`Guard`], which exists only between lock and unlock.
+
+use super::RawMutex;
+use crate::sync::UnsafeCell;
+use crate::sys::held::{Place, Rank};
+use core::marker::PhantomData;
+use core::ops::{Deref, DerefMut};
+
+/// A value behind a mutex. In release builds: a 4-byte word and the value, without padding of its own.
+#[derive(Debug)]
+pub struct Lock<T> {
+    raw: RawMutex,
+    place: Place,
+    /// Protected by `raw`.
+    value: UnsafeCell<T>,
+}
+
+// SAFETY: the value is handed to one thread at a time (the invariant above), which needs `T: Send` and no more.
+unsafe impl<T: Send> Sync for Lock<T> {}
+
+impl<T> Lock<T> {
+    /// An unlocked value of the given rank.
+    #[inline]
+    pub const fn new(rank: Rank, value: T) -> Self {
+        Self { raw: RawMutex::new(), place: Place::new(rank), value: UnsafeCell::new(value) }
+    }
+
+    /// Takes the lock, sleeping until it is free.
+    #[inline]
+    #[track_caller]
+    pub fn lock(&self) -> Guard<'_, T> {
+        self.place.check();
+        self.raw.lock();
+        self.guard()
+    }
+
+    /// Takes the lock if it is free. Ranks are checked as for [`Self::lock`]: where the order does not hold today, a
+    /// change from `try_lock` to `lock` must not make a deadlock tomorrow.
+    #[inline]
+    #[track_caller]
+    pub fn try_lock(&self) -> Option<Guard<'_, T>> {
+        self.place.check();
+        self.raw.try_lock().then(|| self.guard())
+    }
+
+    /// Like [`Self::lock`], but other locks of the same rank may be held: for the fork handler, which takes the locks of
+    /// each class in index order. It forgets the guard and undoes it with [`Self::unlock_in_parent`] or
+    /// [`Self::unlock_in_child`].
+    #[track_caller]
+    pub fn lock_during_fork(&self) -> Guard<'_, T> {
+        self.place.check_allowing_same();
+        self.raw.lock();
+        self.guard()
+    }
+
+    /// Releases a lock whose guard was forgotten before the fork, in the parent.
+    ///
+    /// # Safety
+    /// The calling thread took the lock and forgot the guard; no reference into the value is alive.
+    pub unsafe fn unlock_in_parent(&self) {
+        self.place.released();
+        // SAFETY: the caller's contract.
+        unsafe { self.raw.unlock() };
+    }
+
+    /// Releases a lock whose guard was forgotten before the fork, in the child, where nobody can be waiting.
+    ///
+    /// # Safety
+    /// Called in the child of a fork by its only thread, which took the lock before it forked and forgot the guard; no
+    /// reference into the value is alive.
+    pub unsafe fn unlock_in_child(&self) {
+        self.place.released();
+        // SAFETY: the caller's contract.
+        unsafe { self.raw.unlock_in_child() };
+    }
+
+    /// The value, for its only owner.
+    #[inline]
+    pub fn get_mut(&mut self) -> &mut T {
+        // SAFETY: `&mut self` proves that no guard exists.
+        self.value.with_mut(|value| unsafe { &mut *value })
+    }
+
+    #[inline]
+    fn guard(&self) -> Guard<'_, T> {
+        self.place.taken();
+        Guard { lock: self, _not_send: PhantomData }
+    }
+}
+
+/// The right to use the value; dropping it releases the lock.
+#[derive(Debug)]
+#[must_use = "the lock is released at once if the guard is dropped"]
+pub struct Guard<'a, T> {
+    lock: &'a Lock<T>,
+    /// The held mask is the thread's own: a guard must be dropped where it was made.
+    _not_send: PhantomData<*mut ()>,
+}
+
+impl<T> Deref for Guard<'_, T> {
+    type Target = T;
+
+    #[inline]
+    fn deref(&self) -> &T {
+        // SAFETY: the guard exists, so this thread holds the lock; the borrow ends with the guard's.
+        self.lock.value.with(|value| unsafe { &*value })
+    }
+}
+
+impl<T> DerefMut for Guard<'_, T> {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut T {
+        // SAFETY: the guard exists, so this thread holds the lock; the guard is borrowed mutably for as long.
+        self.lock.value.with_mut(|value| unsafe { &mut *value })
+    }
+}
+
+impl<T> Drop for Guard<'_, T> {
+    #[inline]
+    fn drop(&mut self) {
+        self.lock.place.released();
+        // SAFETY: the guard exists, so this thread holds the lock, and it is gone after this.
+        unsafe { self.lock.raw.unlock() };
+    }
+}
+
+#[cfg(test)]
+mod tests;

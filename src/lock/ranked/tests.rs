@@ -1,0 +1,107 @@
+use super::*;
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+#[test]
+fn threads_exclude_each_other() {
+    static LOCK: Lock<(u64, u64)> = Lock::new(Rank::Heap, (0, 0));
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for _ in 0..20_000 {
+                    let mut value = LOCK.lock();
+                    value.0 += 1;
+                    assert_eq!(value.0, value.1 + 1);
+                    value.1 += 1;
+                }
+            });
+        }
+    });
+    assert_eq!(*LOCK.lock(), (80_000, 80_000));
+}
+
+#[test]
+fn sleepers_are_woken_one_after_the_other() {
+    static LOCK: Lock<u32> = Lock::new(Rank::Heap, 0);
+    let (done, all_done) = mpsc::channel();
+    let guard = LOCK.lock();
+    for _ in 0..3 {
+        let done = done.clone();
+        thread::spawn(move || {
+            *LOCK.lock() += 1;
+            done.send(()).unwrap();
+        });
+    }
+    // Long enough for all three to fall asleep; if one has not, the test still holds.
+    thread::sleep(Duration::from_millis(20));
+    drop(guard);
+    for _ in 0..3 {
+        all_done.recv_timeout(Duration::from_secs(60)).expect("a sleeper was not woken");
+    }
+    assert_eq!(*LOCK.lock(), 3);
+}
+
+#[test]
+fn a_held_lock_cannot_be_tried() {
+    let lock = Lock::new(Rank::Heap, 0);
+    let guard = lock.lock();
+    thread::scope(|scope| {
+        scope.spawn(|| assert!(lock.try_lock().is_none()));
+    });
+    drop(guard);
+    assert!(lock.try_lock().is_some());
+}
+
+#[test]
+fn locks_nest_in_rank_order() {
+    let outer = Lock::new(Rank::Central, 1);
+    let inner = Lock::new(Rank::Heap, 2);
+    for _ in 0..2 {
+        let a = outer.lock();
+        let b = inner.lock();
+        assert_eq!((*a, *b), (1, 2));
+    }
+}
+
+#[test]
+#[should_panic(expected = "neap: lock: took central while holding heap (order: fork, registry, thread cache, depot, ")]
+fn the_wrong_order_is_refused() {
+    let outer = Lock::new(Rank::Central, ());
+    let inner = Lock::new(Rank::Heap, ());
+    let _inner = inner.lock();
+    let _outer = outer.lock();
+}
+
+#[test]
+#[should_panic(expected = "neap: lock: took depot while holding depot")]
+fn two_locks_of_one_rank_are_refused() {
+    let (a, b) = (Lock::new(Rank::Depot, ()), Lock::new(Rank::Depot, ()));
+    let _a = a.lock();
+    let _b = b.try_lock();
+}
+
+#[test]
+fn the_fork_handler_takes_all_locks_of_a_rank() {
+    let locks = [const { Lock::new(Rank::Depot, ()) }; 3];
+    locks.iter().for_each(|lock| core::mem::forget(lock.lock_during_fork()));
+    for lock in &locks {
+        // SAFETY: this thread took the lock above and forgot the guard.
+        unsafe { lock.unlock_in_parent() };
+    }
+    crate::lock::assert_none_held("test");
+    locks.iter().for_each(|lock| core::mem::forget(lock.lock_during_fork()));
+    for lock in &locks {
+        // SAFETY: as above; that there was no fork only means that a sleeper could be missed, and there is none.
+        unsafe { lock.unlock_in_child() };
+    }
+    assert!(locks.iter().all(|lock| lock.try_lock().is_some()));
+}
+
+#[test]
+#[should_panic(expected = "neap: lock: took depot while holding heap")]
+fn the_fork_handler_keeps_the_order_of_ranks() {
+    let (depot, heap) = (Lock::new(Rank::Depot, ()), Lock::new(Rank::Heap, ()));
+    let _heap = heap.lock();
+    drop(depot.lock_during_fork());
+}

@@ -1,0 +1,101 @@
+//! The loom switch: the only place that names `core::sync::atomic` or loom.
+//!
+//! Code above imports atomics, cells and futexes from here and is compiled against the real ones, or, by the loom-tests
+//! package, against loom's. Two differences of loom's types shape this interface: their constructors are not `const`
+//! (hence [`const_unless_loom!`] and [`repeat!`]), and all-zero bytes are no valid value of them (hence [`plain`]).
+//!
+//! Layers: the root of this module stands below `sys`; [`Futex`] stands above it, for it makes a system call.
+//!
+//! Locks: none. Never: policy of any kind.
+
+mod cell;
+mod futex;
+pub mod plain;
+
+pub use cell::UnsafeCell;
+pub use futex::Futex;
+
+/// Atomics that loom models.
+pub mod atomic {
+    #[cfg(not(loom))]
+    pub use core::sync::atomic::{
+        AtomicBool, AtomicPtr, AtomicU8, AtomicU16, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
+    };
+    #[cfg(loom)]
+    pub use loom::sync::atomic::{
+        AtomicBool, AtomicPtr, AtomicU8, AtomicU16, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
+    };
+}
+
+/// Tells the processor that this is a spin loop (under loom: lets another thread run).
+#[inline]
+pub fn spin_loop() {
+    #[cfg(not(loom))]
+    core::hint::spin_loop();
+    #[cfg(loom)]
+    loom::hint::spin_loop();
+}
+
+/// Declares functions that are `const` in normal builds and plain under loom, whose constructors run code.
+///
+/// Takes any number of functions without generic parameters of their own (those of the `impl` are fine).
+macro_rules! const_unless_loom {
+    ($(
+        $(#[$attribute:meta])*
+        $vis:vis fn $name:ident ( $($args:tt)* ) $(-> $ret:ty)? $body:block
+    )*) => {$(
+        #[cfg(not(loom))]
+        $(#[$attribute])*
+        $vis const fn $name($($args)*) $(-> $ret)? $body
+
+        #[cfg(loom)]
+        $(#[$attribute])*
+        $vis fn $name($($args)*) $(-> $ret)? $body
+    )*};
+}
+pub(crate) use const_unless_loom;
+
+/// `[value; N]` for a value that is not `Copy`: the expression is a constant in normal builds and is evaluated `N` times
+/// under loom.
+#[allow(unused_macros, reason = "a tool for the layers above, whichever of them needs it")]
+macro_rules! repeat {
+    ($value:expr; $count:expr) => {{
+        #[cfg(not(loom))]
+        let array = [const { $value }; $count];
+        #[cfg(loom)]
+        let array: [_; $count] = ::core::array::from_fn(|_| $value);
+        array
+    }};
+}
+#[allow(unused_imports, reason = "a tool for the layers above, whichever of them needs it")]
+pub(crate) use repeat;
+
+#[cfg(test)]
+mod tests {
+    use super::atomic::{AtomicU32, Ordering};
+
+    struct Counters {
+        words: [AtomicU32; 3],
+    }
+
+    impl Counters {
+        const_unless_loom! {
+            /// Counters that start at one.
+            fn ones() -> Self {
+                Self { words: repeat![AtomicU32::new(1); 3] }
+            }
+
+            fn len(&self) -> usize {
+                self.words.len()
+            }
+        }
+    }
+
+    #[test]
+    fn arrays_of_atomics_are_constants() {
+        static COUNTERS: Counters = Counters::ones();
+        COUNTERS.words[1].fetch_add(1, Ordering::Relaxed);
+        let values: [u32; 3] = core::array::from_fn(|i| COUNTERS.words[i].load(Ordering::Relaxed));
+        assert_eq!((values, COUNTERS.len()), ([1, 2, 1], 3));
+    }
+}

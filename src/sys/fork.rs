@@ -1,0 +1,16 @@
+//! Fork handlers.
+//!
+//! Locks: none may be held; the C library may allocate for its list.
+
+use super::held::assert_none_held;
+
+/// A fork handler.
+pub type Handler = unsafe extern "C" fn();
+
+/// Has `prepare` called before each fork, `parent` and `child` after it. `false` when the C library is out of memory. They
+/// cannot be taken back, so the code must stay loaded.
+pub fn at_fork(prepare: Handler, parent: Handler, child: Handler) -> bool {
+    assert_none_held("pthread_atfork");
+    // SAFETY: the handlers are functions of this program.
+    unsafe { libc::pthread_atfork(Some(prepare), Some(parent), Some(child)) == 0 }
+}

@@ -1,0 +1,117 @@
+//! Releasing many ranges with few system calls.
+//!
+//! `process_madvise` takes a list of ranges; since Linux 6.13 a process may use any advice on itself, and since 6.14
+//! `PIDFD_SELF` names it without a descriptor. Where both are there (asked once, with an empty list) a batch is one call,
+//! one walk of the page tables' lock and one TLB flush; elsewhere it is a loop of `madvise`. A descriptor from
+//! `pidfd_open` would serve exactly one kernel version, and it would have to survive a program that closes or reuses
+//! descriptors it does not know, and a fork, after which it names the parent: not worth it.
+//!
+//! Locks: none may be held.
+
+use super::errno::Errno;
+use super::fault::{self, Op};
+use super::held::assert_none_held;
+use super::vm::release;
+use core::ffi::c_void;
+use core::ptr::NonNull;
+use once_cell::race::OnceBool;
+
+/// `PIDFD_SELF_THREAD_GROUP` of <linux/pidfd.h>.
+const PIDFD_SELF: i32 = -10001;
+/// Ranges in one call: 2 KiB of stack, and the cost of a call is spread thin enough.
+const BATCH: usize = 128;
+/// The kernel cuts a list at 2 GiB less a page; a batch that stays below half of it is never cut.
+const BATCH_BYTES: usize = 1 << 30;
+
+/// Where a release of many ranges came to a halt.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Stopped {
+    /// So many ranges from the front have been released; the next one has not, or in part.
+    pub released: usize,
+    /// Why.
+    pub errno: Errno,
+}
+
+/// Releases `(address, bytes)` ranges as [`release`] does one. Stops at the first range that the kernel refuses.
+///
+/// # Safety
+/// Each range fulfils the contract of [`release`].
+pub unsafe fn release_many(ranges: &[(NonNull<u8>, usize)]) -> Result<(), Stopped> {
+    assert_none_held("process_madvise(DONTNEED)");
+    let mut done = 0;
+    while done < ranges.len() {
+        let batch = batch(&ranges[done..]);
+        // A single range, and any in a test that injects faults, goes the plain way; so does a batch that the kernel did
+        // not take whole, in order to find the range it refuses. Releasing a range twice is harmless.
+        // SAFETY: the caller's contract.
+        if batch.len() == 1 || fault::armed(Op::Release) || !unsafe { release_batch(batch) } {
+            for (i, &(base, bytes)) in batch.iter().enumerate() {
+                // SAFETY: the caller's contract.
+                unsafe { release(base, bytes) }.map_err(|errno| Stopped { released: done + i, errno })?;
+            }
+        }
+        done += batch.len();
+    }
+    Ok(())
+}
+
+/// The ranges that fit one call: at least one.
+fn batch(ranges: &[(NonNull<u8>, usize)]) -> &[(NonNull<u8>, usize)] {
+    let mut bytes = 0_usize;
+    let fitting = ranges.iter().take(BATCH).take_while(|range| {
+        bytes = bytes.saturating_add(range.1);
+        bytes <= BATCH_BYTES
+    });
+    &ranges[..fitting.count().max(1)]
+}
+
+/// One call for up to [`BATCH`] ranges; `false` unless all of it was released.
+///
+/// # Safety
+/// Each range fulfils the contract of [`release`].
+unsafe fn release_batch(ranges: &[(NonNull<u8>, usize)]) -> bool {
+    if !supported() {
+        return false;
+    }
+    let mut list = [libc::iovec { iov_base: core::ptr::null_mut(), iov_len: 0 }; BATCH];
+    let mut bytes = 0;
+    for (entry, range) in list.iter_mut().zip(ranges) {
+        *entry = libc::iovec { iov_base: range.0.as_ptr().cast::<c_void>(), iov_len: range.1 };
+        bytes += range.1;
+    }
+    // SAFETY: the content of the ranges is not needed (the caller's contract); the list is live and long enough.
+    let released = unsafe { process_madvise(&list[..ranges.len()]) } == bytes as isize;
+    if released {
+        fault::record(Op::ReleaseMany, bytes);
+    }
+    released
+}
+
+/// Whether the kernel takes our advice on ourselves. An empty list passes all of its checks and does nothing.
+fn supported() -> bool {
+    static SUPPORTED: OnceBool = OnceBool::new();
+    // SAFETY: an empty list names no memory.
+    SUPPORTED.get_or_init(|| unsafe { process_madvise(&[]) } == 0)
+}
+
+/// # Safety
+/// The content of the ranges is not needed.
+unsafe fn process_madvise(list: &[libc::iovec]) -> isize {
+    // SAFETY: the caller's contract; the list is live.
+    unsafe {
+        libc::syscall(libc::SYS_process_madvise, PIDFD_SELF, list.as_ptr(), list.len(), libc::MADV_DONTNEED, 0) as isize
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn batches_are_bounded_in_count_and_bytes_and_never_empty() {
+        let at = NonNull::<u8>::dangling();
+        assert_eq!(batch(&[(at, 4096); 200]).len(), BATCH);
+        assert_eq!(batch(&[(at, BATCH_BYTES / 2); 5]).len(), 2);
+        assert_eq!(batch(&[(at, usize::MAX); 2]).len(), 1);
+    }
+}

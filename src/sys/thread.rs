@@ -1,0 +1,160 @@
+//! Threads of our own, hooks at the exit of others, and processor counts and times.
+//!
+//! Locks: none may be held, except in [`has_several_cpus`], which a contended lock asks once.
+
+use super::fault::{self, Op};
+use super::held::assert_none_held;
+use super::time;
+use core::ffi::{CStr, c_void};
+use core::mem::MaybeUninit;
+use core::ptr;
+use once_cell::race::OnceBool;
+
+/// What a thread of ours does.
+///
+/// A trait instead of a function pointer: a thread gets one word, which is the argument; name and code come with the
+/// type, so that nothing has to be stored, or waited for, while the thread starts.
+pub trait Body {
+    /// The thread's name: at most 15 bytes.
+    const NAME: &'static CStr;
+
+    /// Runs on the new thread. It must not unwind.
+    ///
+    /// # Safety
+    /// `argument` is what was given to [`spawn_detached`].
+    unsafe fn run(argument: *mut c_void);
+}
+
+/// The smallest stack: room for our own frames, the C library's and a system call's signal-free entry.
+const SMALLEST_STACK_BYTES: usize = 64 << 10;
+
+/// Starts a detached thread with every signal blocked, so that the program's handlers never run on it. (The C library keeps
+/// its own internal signals deliverable; `setuid` needs them.) `false` when no thread can be started.
+///
+/// # Safety
+/// `argument` is valid for [`Body::run`], on another thread, for as long as it runs.
+pub unsafe fn spawn_detached<B: Body>(argument: *mut c_void, stack_bytes: usize) -> bool {
+    assert_none_held("pthread_create");
+    if fault::fails(Op::Spawn) {
+        return false;
+    }
+    fault::record(Op::Spawn, 0);
+    let mut all = MaybeUninit::<libc::sigset_t>::uninit();
+    let mut before = MaybeUninit::<libc::sigset_t>::uninit();
+    // SAFETY: the set is written before it is read.
+    let blocked = unsafe {
+        libc::sigfillset(all.as_mut_ptr());
+        libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), before.as_mut_ptr()) == 0
+    };
+    if !blocked {
+        return false;
+    }
+    let stack_bytes = stack_bytes.max(SMALLEST_STACK_BYTES).max(libc::PTHREAD_STACK_MIN);
+    // A program with much static thread-local storage needs more than our stack: the default has room for it.
+    // SAFETY: the caller's contract.
+    let started = unsafe { create::<B>(argument, Some(stack_bytes)) || create::<B>(argument, None) };
+    // SAFETY: the call that blocked the signals has filled the set.
+    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), ptr::null_mut()) };
+    started
+}
+
+/// # Safety
+/// As for [`spawn_detached`].
+unsafe fn create<B: Body>(argument: *mut c_void, stack_bytes: Option<usize>) -> bool {
+    let mut attributes = MaybeUninit::<libc::pthread_attr_t>::uninit();
+    let attributes = attributes.as_mut_ptr();
+    let mut thread = MaybeUninit::<libc::pthread_t>::uninit();
+    // SAFETY:
+    // - attributes are initialised before use and destroyed once, after it;
+    // - the start function has the right type, and its argument is valid (the caller's contract).
+    unsafe {
+        if libc::pthread_attr_init(attributes) != 0 {
+            return false;
+        }
+        let created = libc::pthread_attr_setdetachstate(attributes, libc::PTHREAD_CREATE_DETACHED) == 0
+            && stack_bytes.is_none_or(|bytes| libc::pthread_attr_setstacksize(attributes, bytes) == 0)
+            && libc::pthread_create(thread.as_mut_ptr(), attributes, start::<B>, argument) == 0;
+        libc::pthread_attr_destroy(attributes);
+        created
+    }
+}
+
+/// The first function of our threads.
+extern "C" fn start<B: Body>(argument: *mut c_void) -> *mut c_void {
+    // SAFETY: the name is a C string; one that is too long is refused and the thread keeps its creator's.
+    unsafe { libc::pthread_setname_np(libc::pthread_self(), B::NAME.as_ptr()) };
+    // SAFETY: the argument is the one given to `spawn_detached`, whose caller vouched for it.
+    unsafe { B::run(argument) };
+    ptr::null_mut()
+}
+
+/// A slot with a value in each thread and a function that is called with it when a thread exits.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ExitKey(libc::pthread_key_t);
+
+/// Creates a key whose `at_exit` runs at the exit of each thread whose value is not null. `None` when the C library has
+/// no key left. Call it early: values of the first 32 keys are stored without allocating.
+pub fn exit_key_create(at_exit: unsafe extern "C" fn(*mut c_void)) -> Option<ExitKey> {
+    assert_none_held("pthread_key_create");
+    let mut key = MaybeUninit::uninit();
+    // SAFETY: the key is written if the call succeeds, and only then read.
+    unsafe { (libc::pthread_key_create(key.as_mut_ptr(), Some(at_exit)) == 0).then(|| ExitKey(key.assume_init())) }
+}
+
+/// Sets this thread's value; null means that nothing happens at its exit. `false` when the C library is out of memory.
+/// Inside `at_exit` a value that is set again means one more call, up to four rounds.
+///
+/// # Safety
+/// `value` is null, or what the key's `at_exit` expects until this thread has exited.
+pub unsafe fn exit_key_set(key: ExitKey, value: *mut c_void) -> bool {
+    assert_none_held("pthread_setspecific");
+    // SAFETY: the key came from `exit_key_create` and is never deleted; the value fits it (the caller's contract).
+    unsafe { libc::pthread_setspecific(key.0, value) == 0 }
+}
+
+/// Processor time of the calling thread.
+pub fn thread_cpu_time_ns() -> u64 {
+    assert_none_held("clock_gettime");
+    time::read(libc::CLOCK_THREAD_CPUTIME_ID)
+}
+
+/// Processor time of the whole process.
+pub fn process_cpu_time_ns() -> u64 {
+    assert_none_held("clock_gettime");
+    time::read(libc::CLOCK_PROCESS_CPUTIME_ID)
+}
+
+/// How many processors the calling thread may run on; at least 1.
+pub fn cpus_available() -> usize {
+    assert_none_held("sched_getaffinity");
+    count_cpus()
+}
+
+/// The kernel's number of the calling thread.
+pub fn gettid() -> i32 {
+    assert_none_held("gettid");
+    // SAFETY: the call has no preconditions.
+    unsafe { libc::syscall(libc::SYS_gettid) as i32 }
+}
+
+/// Whether spinning can help at all; asked of the kernel once, possibly under locks.
+#[inline]
+pub(crate) fn has_several_cpus() -> bool {
+    static SEVERAL: OnceBool = OnceBool::new();
+    SEVERAL.get_or_init(|| count_cpus() > 1)
+}
+
+fn count_cpus() -> usize {
+    // Room for 8192 processors, the largest number that Linux is built for. (The C library's set ends at 1024.)
+    let mut set = [0_u64; 128];
+    // SAFETY: the kernel writes at most the size of the set to it; the raw call returns how many bytes it wrote.
+    let written =
+        unsafe { libc::syscall(libc::SYS_sched_getaffinity, 0, size_of_val(&set), set.as_mut_ptr().cast::<c_void>()) };
+    if written <= 0 {
+        return 1;
+    }
+    set.iter().map(|word| word.count_ones() as usize).sum::<usize>().max(1)
+}
+
+#[cfg(test)]
+mod tests;
