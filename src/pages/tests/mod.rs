@@ -1,0 +1,4 @@
+//! Tests of the page bookkeeping: slow twins, the tables of the design, and a model.
+
+mod alloc;
+mod support;
