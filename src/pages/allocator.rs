@@ -207,8 +207,10 @@ impl PageAllocator {
         if cache.is_empty() {
             return Ok(());
         }
-        let run = Run { first: cache.base, pages: CACHE_PAGES };
-        check_run(run)?;
+        check_run(Run { first: cache.base, pages: CACHE_PAGES })?;
+        if !cache.base.0.is_multiple_of(CACHE_PAGES) {
+            return Err(Fault::new(FaultKind::BadRun, cache.base));
+        }
         let word = cache.base.index_in_chunk() / 64;
         let not_ours = Fault::new(FaultKind::NotMapped, cache.base);
         let table = self.table.as_deref_mut().ok_or(not_ours)?;
