@@ -1,0 +1,177 @@
+//! A chunk's two bitmaps: which pages are free, and which of those are released.
+//!
+//! Both lie side by side (two cache lines) because every take reads and writes both. A set bit in `free` means free, so
+//! that an untouched, unmapped chunk offers nothing.
+//!
+//! Invariant: `scavenged` is a subset of `free`.
+//! Locks: none; the caller holds the heap lock.
+#![forbid(unsafe_code)]
+
+use crate::units::{CHUNK_PAGES, CHUNK_WORDS};
+
+use super::summary::Summary;
+use super::word::{find_run, longest_run, mask};
+
+/// Word numbers are masked with this, which the compiler can see: no bounds checks.
+const WORD: usize = CHUNK_WORDS - 1;
+
+/// The bitmaps of one chunk.
+#[derive(Clone, Debug)]
+#[repr(C, align(64))]
+pub(super) struct ChunkBits {
+    pub(super) free: [u64; CHUNK_WORDS],
+    pub(super) scavenged: [u64; CHUNK_WORDS],
+}
+
+/// Calls `f(word number, mask)` for each word that pages `from..from + pages` of a chunk touch.
+#[inline]
+pub(super) fn words(from: usize, pages: usize, mut f: impl FnMut(usize, u64)) {
+    debug_assert!(pages >= 1 && from + pages <= CHUNK_PAGES);
+    let end = from + pages;
+    let mut word = from / 64;
+    let mut low = from % 64;
+    while word * 64 < end {
+        let high = if end - word * 64 < 64 { end - word * 64 } else { 64 };
+        f(word & WORD, mask(low, high - low));
+        low = 0;
+        word += 1;
+    }
+}
+
+impl ChunkBits {
+    /// Nothing free.
+    pub(super) const FULL: Self = Self { free: [0; CHUNK_WORDS], scavenged: [0; CHUNK_WORDS] };
+
+    /// Everything free and released: how a chunk arrives.
+    pub(super) fn set_fresh(&mut self) {
+        self.free = [u64::MAX; CHUNK_WORDS];
+        self.scavenged = [u64::MAX; CHUNK_WORDS];
+    }
+
+    /// Takes `pages` free pages; returns how many of them were released.
+    #[inline]
+    pub(super) fn take(&mut self, from: usize, pages: usize) -> usize {
+        let mut scavenged = 0;
+        words(from, pages, |word, mask| {
+            debug_assert!(self.free[word] & mask == mask);
+            scavenged += (self.scavenged[word] & mask).count_ones();
+            self.free[word] &= !mask;
+            self.scavenged[word] &= !mask;
+        });
+        scavenged as usize
+    }
+
+    /// Makes pages that are in use free.
+    #[inline]
+    pub(super) fn give(&mut self, from: usize, pages: usize, scavenged: bool) {
+        let scavenged = if scavenged { u64::MAX } else { 0 };
+        words(from, pages, |word, mask| {
+            debug_assert!(self.free[word] & mask == 0);
+            self.free[word] |= mask;
+            self.scavenged[word] |= mask & scavenged;
+        });
+    }
+
+    /// How many of these pages are free.
+    #[inline]
+    pub(super) fn count_free(&self, from: usize, pages: usize) -> usize {
+        let mut free = 0;
+        words(from, pages, |word, mask| free += (self.free[word] & mask).count_ones());
+        free as usize
+    }
+
+    /// The lowest of these pages that is free.
+    pub(super) fn first_free(&self, from: usize, pages: usize) -> Option<usize> {
+        let mut first = None;
+        words(from, pages, |word, mask| {
+            let found = self.free[word] & mask;
+            if first.is_none() && found != 0 {
+                first = Some(word * 64 + found.trailing_zeros() as usize);
+            }
+        });
+        first
+    }
+
+    /// The highest of these pages that is in use.
+    pub(super) fn last_in_use(&self, from: usize, pages: usize) -> Option<usize> {
+        let mut last = None;
+        words(from, pages, |word, mask| {
+            let found = !self.free[word] & mask;
+            if found != 0 {
+                last = Some(word * 64 + 63 - found.leading_zeros() as usize);
+            }
+        });
+        last
+    }
+
+    /// The chunk's free and released pages.
+    pub(super) fn counts(&self) -> (usize, usize) {
+        let ones = |words: &[u64]| words.iter().map(|word| word.count_ones() as usize).sum();
+        (ones(&self.free), ones(&self.scavenged))
+    }
+
+    /// Whether every page is free and released.
+    pub(super) fn is_fresh(&self) -> bool {
+        // The subset invariant makes the other bitmap redundant.
+        self.scavenged == [u64::MAX; CHUNK_WORDS]
+    }
+
+    /// The lowest start, not below `from`, of `pages` adjacent free pages that lie wholly in this chunk.
+    #[inline]
+    pub(super) fn find(&self, from: usize, pages: usize) -> Option<usize> {
+        debug_assert!(pages >= 1 && from < CHUNK_PAGES);
+        let first_word = from / 64;
+        let mut keep = u64::MAX << (from % 64);
+        // The free run that reaches up to the current word.
+        let mut tail = 0;
+        for word in first_word..CHUNK_WORDS {
+            let free = self.free[word & WORD] & keep;
+            keep = u64::MAX;
+            if free == 0 {
+                tail = 0;
+                continue;
+            }
+            let low = free.trailing_ones() as usize;
+            if tail + low >= pages {
+                return Some(word * 64 - tail);
+            }
+            if low == 64 {
+                tail += 64;
+                continue;
+            }
+            if pages <= 64
+                && let Some(at) = find_run(free, pages)
+            {
+                return Some(word * 64 + at);
+            }
+            tail = free.leading_ones() as usize;
+        }
+        None
+    }
+
+    /// The chunk's summary, from its bits.
+    #[inline]
+    pub(super) fn summary(&self) -> Summary {
+        let mut start = 0;
+        let mut max = 0;
+        // The free run that reaches up to the current word.
+        let mut tail = 0;
+        let mut all_free = true;
+        for &free in &self.free {
+            let low = free.trailing_ones() as usize;
+            tail += low;
+            start += if all_free { low } else { 0 };
+            max = if tail > max { tail } else { max };
+            if low < 64 {
+                all_free = false;
+                tail = free.leading_ones() as usize;
+                // The run at the bottom is counted, so a run inside can matter only in what is left of the word.
+                if 64 - low > max {
+                    max = longest_run(free, max);
+                }
+            }
+        }
+        max = if tail > max { tail } else { max };
+        Summary::new(start, max, tail)
+    }
+}

@@ -1,0 +1,220 @@
+//! Everything below one root entry: four levels of summaries and the bitmaps of its chunks.
+//!
+//! All-zero memory is a valid root with nothing mapped, and a root is written only where chunks are mapped: in a zeroed
+//! mapping its cost is the pages that are touched (2 KiB of bitmaps and summaries for 64 MiB of heap). The levels are arrays of
+//! sibling groups, one cache line each, whose lengths are powers of two: a chunk's number shifted and masked is an
+//! index the compiler knows to be in bounds.
+//!
+//! Invariants:
+//! 1. a node is the merge of its group of children; a leaf is its bitmap's summary; an unmapped chunk's leaf is zero;
+//! 2. the summary of the root itself lives in the `RootTable`, so that the search need not touch roots that do not fit.
+//!
+//! Locks: none; the caller holds the heap lock.
+#![forbid(unsafe_code)]
+
+use crate::units::{CHUNK_PAGES, CHUNK_PAGES_SHIFT, LEVEL_BITS, ROOT_CHUNKS, ROOT_PAGES_SHIFT};
+
+use super::bits::ChunkBits;
+use super::summary::{FANOUT, Group, Summary};
+
+/// Pages under a node of level 1, 2 and 3.
+pub(super) const LEVEL1_PAGES: usize = CHUNK_PAGES << (3 * LEVEL_BITS);
+pub(super) const LEVEL2_PAGES: usize = CHUNK_PAGES << (2 * LEVEL_BITS);
+pub(super) const LEVEL3_PAGES: usize = CHUNK_PAGES << LEVEL_BITS;
+
+/// Masks a page's number to its place under its root entry.
+pub(super) const PAGE_IN_ROOT: usize = (1 << ROOT_PAGES_SHIFT) - 1;
+
+const CHUNK: usize = ROOT_CHUNKS - 1;
+const PAGE_IN_CHUNK: usize = CHUNK_PAGES - 1;
+const CHILD: usize = FANOUT - 1;
+const MAPPED_WORDS: usize = ROOT_CHUNKS.div_ceil(64);
+const EMPTY: Group = [Summary::FULL; FANOUT];
+
+/// The summaries of levels 1 to 4 and the bitmaps of the chunks under one root entry (16 GiB): 550 KiB of address space,
+/// valid and empty when zeroed, touched only where chunks are mapped.
+#[repr(C, align(64))]
+pub struct Root {
+    pub(super) level1: Group,
+    pub(super) level2: [Group; FANOUT],
+    pub(super) level3: [Group; FANOUT * FANOUT],
+    /// One summary a chunk.
+    pub(super) leaves: [Group; FANOUT * FANOUT * FANOUT],
+    /// One bit a chunk.
+    mapped: [u64; MAPPED_WORDS],
+    bits: [ChunkBits; ROOT_CHUNKS],
+}
+
+impl Root {
+    /// A root with nothing mapped, equal to zeroed memory. Large: meant for zeroed mappings, statics and tests.
+    pub const fn new() -> Self {
+        Self {
+            level1: EMPTY,
+            level2: [EMPTY; FANOUT],
+            level3: [EMPTY; FANOUT * FANOUT],
+            leaves: [EMPTY; FANOUT * FANOUT * FANOUT],
+            mapped: [0; MAPPED_WORDS],
+            bits: [ChunkBits::FULL; ROOT_CHUNKS],
+        }
+    }
+
+    /// The bitmaps of a chunk, by its place under this root.
+    #[inline]
+    pub(super) fn bits(&self, chunk: usize) -> &ChunkBits {
+        &self.bits[chunk & CHUNK]
+    }
+
+    /// The summary of a chunk.
+    #[inline]
+    pub(super) fn leaf(&self, chunk: usize) -> Summary {
+        self.leaves[(chunk & CHUNK) >> LEVEL_BITS][chunk & CHILD]
+    }
+
+    #[inline]
+    pub(super) fn is_mapped(&self, chunk: usize) -> bool {
+        let chunk = chunk & CHUNK;
+        self.mapped[chunk / 64] >> (chunk % 64) & 1 != 0
+    }
+
+    /// The lowest mapped (or unmapped) chunk not below `from`, by place under this root.
+    pub(super) fn next_chunk(&self, from: usize, mapped: bool) -> Option<usize> {
+        let flip = if mapped { 0 } else { u64::MAX };
+        let mut keep = u64::MAX << (from % 64);
+        for word in from / 64..MAPPED_WORDS {
+            let found = (self.mapped[word] ^ flip) & keep;
+            keep = u64::MAX;
+            if found != 0 {
+                let chunk = word * 64 + found.trailing_zeros() as usize;
+                return if chunk < ROOT_CHUNKS { Some(chunk) } else { None };
+            }
+        }
+        None
+    }
+
+    /// Maps chunks `low..=high`, free and released. Returns the new summary of the root if that changed.
+    pub(super) fn map(&mut self, low: usize, high: usize) -> Option<Summary> {
+        for chunk in low..=high {
+            let chunk = chunk & CHUNK;
+            debug_assert!(!self.is_mapped(chunk));
+            self.mapped[chunk / 64] |= 1 << (chunk % 64);
+            self.bits[chunk].set_fresh();
+            self.leaves[chunk >> LEVEL_BITS][chunk & CHILD] = Summary::free(CHUNK_PAGES);
+        }
+        self.climb(low, high, true)
+    }
+
+    /// Applies `edit` to one chunk's bitmaps and brings the summaries up to date. Returns the edit's result, and the new
+    /// summary of the root if that changed.
+    #[inline]
+    pub(super) fn edit<R>(&mut self, chunk: usize, edit: impl FnOnce(&mut ChunkBits) -> R) -> (R, Option<Summary>) {
+        let chunk = chunk & CHUNK;
+        let bits = &mut self.bits[chunk];
+        let result = edit(bits);
+        let summary = bits.summary();
+        let leaf = &mut self.leaves[chunk >> LEVEL_BITS][chunk & CHILD];
+        if *leaf == summary {
+            return (result, None);
+        }
+        *leaf = summary;
+        (result, self.climb(chunk, chunk, false))
+    }
+
+    /// Applies `edit(bits, first page in chunk, pages)` to each chunk that `pages` pages from `first` (its place under
+    /// this root) touch, in all of which the edit leaves the run free (`freed`) or in use. Returns the new summary of
+    /// the root if that changed.
+    #[inline]
+    pub(super) fn edit_run(
+        &mut self,
+        first: usize,
+        pages: usize,
+        freed: bool,
+        mut edit: impl FnMut(&mut ChunkBits, usize, usize),
+    ) -> Option<Summary> {
+        let low = (first >> CHUNK_PAGES_SHIFT) & CHUNK;
+        let high = ((first + pages - 1) >> CHUNK_PAGES_SHIFT) & CHUNK;
+        if low == high {
+            return self.edit(low, |bits| edit(bits, first & PAGE_IN_CHUNK, pages)).1;
+        }
+        let whole = if freed { Summary::free(CHUNK_PAGES) } else { Summary::FULL };
+        let mut changed = false;
+        for chunk in low..=high {
+            let from = if chunk == low { first & PAGE_IN_CHUNK } else { 0 };
+            let to = if chunk == high { ((first + pages - 1) & PAGE_IN_CHUNK) + 1 } else { CHUNK_PAGES };
+            let bits = &mut self.bits[chunk & CHUNK];
+            edit(bits, from, to - from);
+            let summary = if to - from == CHUNK_PAGES { whole } else { bits.summary() };
+            let leaf = &mut self.leaves[(chunk & CHUNK) >> LEVEL_BITS][chunk & CHILD];
+            changed |= *leaf != summary;
+            *leaf = summary;
+        }
+        if changed { self.climb(low, high, freed) } else { None }
+    }
+
+    /// Brings the nodes above the leaves `low..=high` up to date, level by level, and stops at the first level where
+    /// nothing changes. What lies strictly between two leaves' ancestors is wholly free (`freed`) or wholly in use.
+    #[inline]
+    fn climb(&mut self, low: usize, high: usize, freed: bool) -> Option<Summary> {
+        let (low, high) = (low >> LEVEL_BITS, high >> LEVEL_BITS);
+        if !lift(&mut self.level3, &self.leaves, low, high, CHUNK_PAGES, freed) {
+            return None;
+        }
+        let (low, high) = (low >> LEVEL_BITS, high >> LEVEL_BITS);
+        if !lift(&mut self.level2, &self.level3, low, high, LEVEL3_PAGES, freed) {
+            return None;
+        }
+        let (low, high) = (low >> LEVEL_BITS, high >> LEVEL_BITS);
+        if !lift(core::array::from_mut(&mut self.level1), &self.level2, low, high, LEVEL2_PAGES, freed) {
+            return None;
+        }
+        Some(Summary::merge(&self.level1, LEVEL1_PAGES))
+    }
+
+    /// Makes the root empty again, touching only what is in use.
+    #[cfg(any(test, feature = "internals"))]
+    pub(super) fn clear(&mut self) {
+        while let Some(chunk) = self.next_chunk(0, true) {
+            self.mapped[chunk / 64] &= !(1 << (chunk % 64));
+            self.edit(chunk, |bits| *bits = ChunkBits::FULL);
+        }
+    }
+
+    /// The root's own summary, recomputed.
+    #[cfg(any(test, feature = "internals"))]
+    pub(super) fn summary(&self) -> Summary {
+        Summary::merge(&self.level1, LEVEL1_PAGES)
+    }
+}
+
+impl Default for Root {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Recomputes parents `low..=high` (each above the group of children of the same number); whether any changed.
+#[inline]
+fn lift<const PARENTS: usize, const CHILDREN: usize>(
+    parents: &mut [Group; PARENTS],
+    children: &[Group; CHILDREN],
+    low: usize,
+    high: usize,
+    child_pages: usize,
+    freed: bool,
+) -> bool {
+    const { assert!(PARENTS.is_power_of_two() && CHILDREN == PARENTS * FANOUT) };
+    let mut changed = false;
+    for parent in low..=high {
+        let parent = parent & (CHILDREN - 1);
+        let summary = if parent == low || parent == high {
+            Summary::merge(&children[parent], child_pages)
+        } else if freed {
+            Summary::free(child_pages * FANOUT)
+        } else {
+            Summary::FULL
+        };
+        let slot = &mut parents[parent >> LEVEL_BITS][parent & CHILD];
+        changed |= *slot != summary;
+        *slot = summary;
+    }
+    changed
+}

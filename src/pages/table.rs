@@ -1,0 +1,177 @@
+//! The root level: a summary and a pointer for each root entry of the address space.
+//!
+//! All-zero memory is a valid empty table. Two words of state keep searches off the 16384 entries: the allocator knows
+//! the lowest and highest mapped chunk, and a bitmap of the roots with mapped chunks lets every walk step over gaps.
+//!
+//! Invariant: a root's summary is the merge of its level 1; entries without a root, or with nothing mapped, are zero.
+//! Locks: none; the caller holds the heap lock.
+#![forbid(unsafe_code)]
+
+use crate::units::{Chunk, Page, ROOT_CHUNKS, ROOT_PAGES_SHIFT, ROOTS, Run};
+
+use super::bits::ChunkBits;
+use super::fault::{Fault, FaultKind};
+use super::root::{PAGE_IN_ROOT, Root};
+use super::summary::Summary;
+
+/// Pages under a root entry.
+pub(super) const ROOT_PAGES: usize = 1 << ROOT_PAGES_SHIFT;
+
+const ROOT_WORDS: usize = ROOTS.div_ceil(64);
+
+/// The root level of the tree. Valid and empty when zeroed; 258 KiB of address space of which one or two pages are used.
+#[repr(C, align(64))]
+pub struct RootTable {
+    pub(super) summaries: [Summary; ROOTS],
+    roots: [Option<&'static mut Root>; ROOTS],
+    /// One bit a root that has mapped chunks.
+    mapped: [u64; ROOT_WORDS],
+}
+
+impl RootTable {
+    /// A table without roots, equal to zeroed memory. Large: meant for zeroed mappings, statics and tests.
+    pub const fn new() -> Self {
+        Self { summaries: [Summary::FULL; ROOTS], roots: [const { None }; ROOTS], mapped: [0; ROOT_WORDS] }
+    }
+
+    #[inline]
+    pub(super) fn root(&self, root: usize) -> Option<&Root> {
+        self.roots.get(root)?.as_deref()
+    }
+
+    /// Supplies the memory below entry `root`; false if there is no such entry or it has its root already.
+    pub(super) fn add_root(&mut self, root: usize, memory: &'static mut Root) -> bool {
+        match self.roots.get_mut(root) {
+            Some(slot @ None) => {
+                *slot = Some(memory);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Hands the memory below entry `root` back, emptied, and forgets what it said. For tests, which use it again.
+    #[cfg(any(test, feature = "internals"))]
+    pub fn remove_root(&mut self, root: usize) -> Option<&'static mut Root> {
+        let memory = self.roots.get_mut(root)?.take()?;
+        self.summaries[root] = Summary::FULL;
+        self.mapped[root / 64] &= !(1 << (root % 64));
+        memory.clear();
+        Some(memory)
+    }
+
+    /// The lowest root not below `from` that has mapped chunks.
+    #[inline]
+    pub(super) fn next_mapped_root(&self, from: usize) -> Option<usize> {
+        let mut keep = u64::MAX << (from % 64);
+        for word in from / 64..ROOT_WORDS {
+            let found = self.mapped[word] & keep;
+            keep = u64::MAX;
+            if found != 0 {
+                return Some(word * 64 + found.trailing_zeros() as usize);
+            }
+        }
+        None
+    }
+
+    #[inline]
+    pub(super) fn is_mapped(&self, chunk: Chunk) -> bool {
+        self.root(chunk.root()).is_some_and(|root| root.is_mapped(chunk.index_in_root()))
+    }
+
+    /// The bitmaps of a mapped chunk.
+    #[inline]
+    pub(super) fn bits(&self, chunk: Chunk) -> Option<&ChunkBits> {
+        let root = self.root(chunk.root())?;
+        root.is_mapped(chunk.index_in_root()).then(|| root.bits(chunk.index_in_root()))
+    }
+
+    /// Checks that the run is mapped and that all of it is in use.
+    #[inline]
+    pub(super) fn check_in_use(&self, run: Run) -> Result<(), Fault> {
+        for part in run.by_chunk() {
+            let Some(bits) = self.bits(part.first.chunk()) else {
+                return Err(Fault::new(FaultKind::NotMapped, part.first));
+            };
+            let from = part.first.index_in_chunk();
+            if bits.count_free(from, part.pages) != 0 {
+                let first = bits.first_free(from, part.pages).unwrap_or(from);
+                return Err(Fault::new(FaultKind::DoubleFree, part.first.plus(first - from)));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the run is mapped and all of it is free.
+    pub(super) fn is_free(&self, run: Run) -> bool {
+        run.by_chunk().all(|part| {
+            self.bits(part.first.chunk())
+                .is_some_and(|bits| bits.count_free(part.first.index_in_chunk(), part.pages) == part.pages)
+        })
+    }
+
+    /// Takes a run that is known to be free; returns how many of its pages were released.
+    #[inline]
+    pub(super) fn take(&mut self, run: Run) -> usize {
+        let mut scavenged = 0;
+        self.edit_run(run, false, |bits, from, pages| scavenged += bits.take(from, pages));
+        scavenged
+    }
+
+    /// Frees a run that is known to be in use.
+    #[inline]
+    pub(super) fn give(&mut self, run: Run, scavenged: bool) {
+        self.edit_run(run, true, |bits, from, pages| bits.give(from, pages, scavenged));
+    }
+
+    /// Applies `edit` to a chunk that has a root, and brings the tree up to date.
+    #[inline]
+    pub(super) fn edit<R>(&mut self, chunk: Chunk, edit: impl FnOnce(&mut ChunkBits) -> R) -> Option<R> {
+        let root = chunk.root();
+        let (result, summary) = self.roots.get_mut(root)?.as_deref_mut()?.edit(chunk.index_in_root(), edit);
+        self.set_summary(root, summary);
+        Some(result)
+    }
+
+    /// Maps the chunks of a run, free and released. The caller has checked that their roots exist.
+    pub(super) fn map(&mut self, low: Chunk, chunks: usize) {
+        let (mut next, end) = (low.0, low.0 + chunks);
+        while next < end {
+            let root = Chunk(next).root();
+            let stop = end.min((root + 1) * ROOT_CHUNKS);
+            if let Some(Some(memory)) = self.roots.get_mut(root) {
+                let summary = memory.map(Chunk(next).index_in_root(), Chunk(stop - 1).index_in_root());
+                self.mapped[root / 64] |= 1 << (root % 64);
+                self.set_summary(root, summary);
+            }
+            next = stop;
+        }
+    }
+
+    #[inline]
+    fn edit_run(&mut self, run: Run, freed: bool, mut edit: impl FnMut(&mut ChunkBits, usize, usize)) {
+        let (mut next, end) = (run.first, run.end());
+        while next < end {
+            let root = next.chunk().root();
+            let stop = end.min(Page((root + 1) << ROOT_PAGES_SHIFT));
+            if let Some(Some(memory)) = self.roots.get_mut(root) {
+                let summary = memory.edit_run(next.0 & PAGE_IN_ROOT, stop.0 - next.0, freed, &mut edit);
+                self.set_summary(root, summary);
+            }
+            next = stop;
+        }
+    }
+
+    #[inline]
+    fn set_summary(&mut self, root: usize, summary: Option<Summary>) {
+        if let (Some(summary), Some(slot)) = (summary, self.summaries.get_mut(root)) {
+            *slot = summary;
+        }
+    }
+}
+
+impl Default for RootTable {
+    fn default() -> Self {
+        Self::new()
+    }
+}

@@ -1,0 +1,109 @@
+//! A heap of bookkeeping without memory behind it, whose large parts are used again by the next test.
+
+use std::boxed::Box;
+use std::ops::{Deref, DerefMut};
+use std::sync::Mutex;
+use std::vec::Vec;
+
+use crate::pages::{PageAllocator, Root, RootTable, Taken};
+use crate::units::{CHUNK_PAGES, Chunk, Page, ROOTS, Run};
+
+static TABLES: Mutex<Vec<&'static mut RootTable>> = Mutex::new(Vec::new());
+static ROOT_POOL: Mutex<Vec<&'static mut Root>> = Mutex::new(Vec::new());
+
+/// A page allocator with its table; everything is validated and recycled at the end.
+pub struct Heap {
+    pages: PageAllocator,
+}
+
+impl Heap {
+    /// A heap with nothing mapped.
+    pub fn empty() -> Self {
+        let table = TABLES.lock().unwrap().pop();
+        let mut pages = PageAllocator::new();
+        pages.attach(table.unwrap_or_else(|| Box::leak(Box::new(RootTable::new())))).unwrap();
+        Self { pages }
+    }
+
+    /// A heap with these chunk ranges (first chunk, chunks) mapped.
+    pub fn with(ranges: &[(usize, usize)]) -> Self {
+        let mut heap = Self::empty();
+        for &(first, chunks) in ranges {
+            heap.map(first, chunks);
+        }
+        heap
+    }
+
+    /// Grows by whole chunks, supplying roots as needed.
+    pub fn map(&mut self, first: usize, chunks: usize) {
+        for root in Chunk(first).root()..=Chunk(first + chunks - 1).root() {
+            if !self.pages.has_root(root) {
+                let memory = ROOT_POOL.lock().unwrap().pop();
+                self.pages.add_root(root, memory.unwrap_or_else(|| Box::leak(Box::new(Root::new())))).unwrap();
+            }
+        }
+        self.pages.grow(Run { first: Chunk(first).first_page(), pages: chunks * CHUNK_PAGES }).unwrap();
+    }
+
+    /// Takes this very run, which must be free; returns how much of it was released.
+    pub fn claim(&mut self, first: usize, pages: usize) -> usize {
+        self.pages.alloc_exact(Run { first: Page(first), pages }).expect("the run is free").scavenged_pages
+    }
+
+    /// Makes pages of a free run retained (not released).
+    pub fn back(&mut self, first: usize, pages: usize) {
+        self.claim(first, pages);
+        self.pages.free(Run { first: Page(first), pages }).unwrap();
+    }
+}
+
+impl Deref for Heap {
+    type Target = PageAllocator;
+    fn deref(&self) -> &PageAllocator {
+        &self.pages
+    }
+}
+
+impl DerefMut for Heap {
+    fn deref_mut(&mut self) -> &mut PageAllocator {
+        &mut self.pages
+    }
+}
+
+impl Drop for Heap {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            return;
+        }
+        self.pages.validate().unwrap();
+        let table = self.pages.detach().unwrap();
+        for root in 0..ROOTS {
+            if let Some(memory) = table.remove_root(root) {
+                ROOT_POOL.lock().unwrap().push(memory);
+            }
+        }
+        TABLES.lock().unwrap().push(table);
+    }
+}
+
+/// What an allocation of `pages` at page `first` looks like.
+pub fn taken(first: usize, pages: usize, scavenged_pages: usize) -> Option<Taken> {
+    Some(Taken { run: Run { first: Page(first), pages }, scavenged_pages })
+}
+
+/// A short deterministic stream of numbers.
+pub struct Numbers(pub u64);
+
+impl Numbers {
+    pub fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    pub fn below(&mut self, limit: usize) -> usize {
+        (self.next() % limit as u64) as usize
+    }
+}
