@@ -1,0 +1,98 @@
+//! Quiet or busy: whether the process itself uses CPU time.
+//!
+//! It is the one thing that tells a burst that is over from a load between two phases, at a moment when the memory
+//! looks the same: a process that sleeps loses little by a fault later, and no CPU time by a release now.
+//! The scavenger's own CPU time is left out: its work must not keep the process from being quiet.
+//!
+//! Locks: none.
+
+use super::tuning::{BUSY_MILLI_CPUS, EPOCH_NS, JUDGE_OVER_NS, QUIET_AFTER_NS, QUIET_MILLI_CPUS};
+
+/// CPU use of the process over the last ticks.
+pub(super) struct Activity {
+    last_cpu_ns: Option<u64>,
+    open_wall_ns: u64,
+    open_cpu_ns: u64,
+    still_ns: u64,
+}
+
+impl Activity {
+    pub(super) const fn new() -> Self {
+        Self { last_cpu_ns: None, open_wall_ns: 0, open_cpu_ns: 0, still_ns: 0 }
+    }
+
+    /// Takes in a tick: the time that passed and the CPU time used so far by all but the scavenger.
+    pub(super) fn observe(&mut self, passed_ns: u64, cpu_ns: u64, milli_cpus: u64) {
+        let used = cpu_ns.saturating_sub(self.last_cpu_ns.unwrap_or(cpu_ns));
+        self.last_cpu_ns = Some(cpu_ns);
+        self.open_cpu_ns = self.open_cpu_ns.saturating_add(used);
+        self.open_wall_ns = self.open_wall_ns.saturating_add(passed_ns);
+        if self.open_wall_ns < JUDGE_OVER_NS {
+            return;
+        }
+        let share = self.open_cpu_ns.saturating_mul(1_000) / self.open_wall_ns;
+        // Where a quota leaves less than a CPU, the thresholds shrink with it.
+        let scale = milli_cpus.clamp(1, 1_000);
+        if share.saturating_mul(1_000) >= BUSY_MILLI_CPUS * scale {
+            self.still_ns = 0;
+        } else if share.saturating_mul(1_000) < QUIET_MILLI_CPUS * scale || self.is_quiet() {
+            // A long gap is one sign of stillness, not many.
+            self.still_ns = self.still_ns.saturating_add(self.open_wall_ns.min(EPOCH_NS));
+        }
+        (self.open_wall_ns, self.open_cpu_ns) = (0, 0);
+    }
+
+    /// Whether the process has been still long enough.
+    pub(super) const fn is_quiet(&self) -> bool {
+        self.still_ns >= QUIET_AFTER_NS
+    }
+
+    /// For how long it has been still (gaps count as one epoch).
+    pub(super) const fn still_ns(&self) -> u64 {
+        self.still_ns
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tuning::MS;
+    use super::*;
+
+    #[test]
+    fn quiet_takes_two_still_ticks_and_one_busy_tick_ends_it() {
+        let mut activity = Activity::new();
+        let mut cpu = 0;
+        let mut tick = |wall_ms: u64, cpu_ms: u64| {
+            cpu += cpu_ms * MS;
+            activity.observe(wall_ms * MS, cpu, 2_000);
+            activity.is_quiet()
+        };
+        assert!(!tick(100, 0));
+        assert!(tick(100, 5));
+        assert!(tick(100, 15), "between the thresholds it stays what it was");
+        assert!(!tick(100, 20));
+        assert!(!tick(100, 15));
+        assert!(!tick(10_000, 1), "a long gap is one sign only");
+        assert!(tick(100, 1));
+    }
+
+    #[test]
+    fn a_small_quota_scales_the_thresholds() {
+        let mut activity = Activity::new();
+        activity.observe(100 * MS, 0, 100);
+        activity.observe(100 * MS, 3 * MS, 100);
+        activity.observe(100 * MS, 6 * MS, 100);
+        assert!(!activity.is_quiet(), "3 % of a CPU is 30 % of a quota of 0.1");
+    }
+
+    #[test]
+    fn ticks_without_time_judge_nothing() {
+        let mut activity = Activity::new();
+        for _ in 0..1_000 {
+            activity.observe(0, 0, 1_000);
+        }
+        assert!(!activity.is_quiet());
+        activity.observe(u64::MAX, u64::MAX, u64::MAX);
+        activity.observe(u64::MAX, 0, 0);
+    }
+}

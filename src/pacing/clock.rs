@@ -1,0 +1,49 @@
+//! A clock that only goes forward, whatever the one it is fed with does.
+//!
+//! Why: suspended machines, migrated virtual machines and coarse clocks make a clock jump or stand still between two
+//! ticks, and a difference of zero or one gone negative has made scavengers sleep for ever.
+//!
+//! Locks: none.
+
+/// Time as the policy sees it.
+pub(super) struct Clock {
+    last_raw_ns: Option<u64>,
+    now_ns: u64,
+}
+
+impl Clock {
+    pub(super) const fn new() -> Self {
+        Self { last_raw_ns: None, now_ns: 0 }
+    }
+
+    /// Advances to the raw clock's `raw_ns` and returns how much time passed; a step backwards counts as none.
+    pub(super) fn advance(&mut self, raw_ns: u64) -> u64 {
+        let passed = raw_ns.saturating_sub(self.last_raw_ns.unwrap_or(raw_ns));
+        self.last_raw_ns = Some(raw_ns);
+        self.now_ns = self.now_ns.saturating_add(passed);
+        passed
+    }
+
+    pub(super) const fn now_ns(&self) -> u64 {
+        self.now_ns
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn jumps_backward_count_as_no_time_and_do_not_stop_the_clock() {
+        let mut clock = Clock::new();
+        assert_eq!(clock.advance(1_000), 0);
+        assert_eq!(clock.advance(1_500), 500);
+        assert_eq!(clock.advance(10), 0);
+        assert_eq!(clock.advance(30), 20);
+        assert_eq!(clock.now_ns(), 520);
+        assert_eq!(clock.advance(u64::MAX), u64::MAX - 30);
+        assert_eq!(clock.advance(0), 0);
+        assert_eq!(clock.advance(u64::MAX), u64::MAX);
+        assert_eq!(clock.now_ns(), u64::MAX);
+    }
+}

@@ -1,0 +1,332 @@
+//! Pacing: how much free memory to give back now, and when to look again. The policy of the scavenger, not its work.
+//!
+//! A tick takes an [`Observation`] and answers a [`Decision`]; what came of it returns as an [`Outcome`].
+//! Two pools, retained pages and holes, each keep windows of their demand; what stands above it decays (see `pool`).
+//! Three things bend this:
+//! - a *quiet* process (hardly any CPU time) keeps peaks for 0.4 s, a *busy* one for 2 s: whoever sleeps can afford
+//!   a fault later, whoever works in phases cannot;
+//! - *regret*, memory that faults in again within ten seconds of its release, lengthens the hold to the interval seen;
+//!   the shadow of each pool tells when that hold has become useless, and then it fades;
+//! - *pressure* above 95 % of the limit releases at once.
+//!
+//! Rejected: a fixed delay (wrong for someone, whatever it is), a controller with an integral (ran away elsewhere),
+//! and averages of the demand (a peak is what faults).
+//!
+//! Invariants
+//! 1. A release is 0, or at least 64 KiB and at most what the observation says is there.
+//! 2. A sleep is never 0 and never above 2 s; where nothing can be released the answer is `Park`.
+//! 3. No observation, however absurd, makes the policy panic, wrap or stop releasing for good.
+//!
+//! Locks: none. This module never allocates, reads no clock and calls nobody.
+
+mod activity;
+mod budget;
+mod clock;
+mod observation;
+mod pool;
+mod regret;
+pub mod tuning;
+mod windows;
+
+#[cfg(test)]
+mod tests;
+
+pub use observation::{Decision, Goal, Next, Observation, Outcome, Wake};
+
+use activity::Activity;
+use budget::Budget;
+use clock::Clock;
+use pool::{Pool, Terms, View};
+use regret::{LearntHold, Regret};
+use tuning::*;
+
+/// The state of the policy: about 9 KiB, fixed. One per heap; the scavenger owns it.
+pub struct Pacing {
+    clock: Clock,
+    activity: Activity,
+    budget: Budget,
+    pages: Pool,
+    holes: Pool,
+    regret: Regret,
+    hold: LearntHold,
+    // The hold in force at the last release: what came back was kept for so long before it was released.
+    released_after_ns: u64,
+    charged: bool,
+    was: Mode,
+    steady_ticks: u32,
+    awake_ns: u64,
+    caches: Caches,
+}
+
+/// What the process is like at a tick.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Mode {
+    Busy,
+    Quiet,
+    Pressure,
+}
+
+/// When caches were last looked after.
+struct Caches {
+    trimmed_ns_ago: u64,
+    drained_ns_ago: u64,
+    seen_bytes: u64,
+    idle_trims: u32,
+    drain_armed: bool,
+}
+
+impl Pacing {
+    /// The policy of a heap that has just begun.
+    pub const fn new() -> Self {
+        Self {
+            clock: Clock::new(),
+            activity: Activity::new(),
+            budget: Budget::new(),
+            pages: Pool::new(),
+            holes: Pool::new(),
+            regret: Regret::new(),
+            hold: LearntHold::new(),
+            released_after_ns: 0,
+            charged: false,
+            was: Mode::Busy,
+            steady_ticks: 0,
+            awake_ns: 0,
+            caches: Caches {
+                trimmed_ns_ago: u64::MAX,
+                drained_ns_ago: u64::MAX,
+                seen_bytes: 0,
+                idle_trims: 0,
+                drain_armed: true,
+            },
+        }
+    }
+
+    /// Says what became of the last decision. To be called once after each tick, before the next.
+    pub fn report(&mut self, outcome: &Outcome) {
+        self.pages.report(outcome.released_bytes, outcome.pages_exhausted);
+        self.holes.report(outcome.hole_released_bytes, outcome.holes_exhausted);
+        self.regret.released(outcome.released_bytes);
+        self.regret.released(outcome.hole_released_bytes);
+    }
+
+    /// Looks at the heap and decides.
+    pub fn tick(&mut self, seen: &Observation) -> Decision {
+        let passed_ns = self.clock.advance(seen.now_ns);
+        let now_ns = self.clock.now_ns();
+        let after_gap = passed_ns >= 4 * EPOCH_NS;
+        self.activity.observe(passed_ns, seen.process_cpu_ns.saturating_sub(seen.scavenger_cpu_ns), seen.milli_cpus);
+        self.budget.observe(passed_ns, seen.scavenger_cpu_ns, seen.milli_cpus, self.charged);
+        self.awake_ns = if after_gap { 0 } else { self.awake_ns.saturating_add(passed_ns) };
+
+        let pressure = Pressure::of(seen);
+        let mode = match (pressure.over_bytes > 0, self.activity.is_quiet()) {
+            (true, _) => Mode::Pressure,
+            (false, true) => Mode::Quiet,
+            (false, false) => Mode::Busy,
+        };
+        if mode != self.was && mode != Mode::Busy {
+            // Huge pages may be split now, and under pressure dense chunks count too.
+            self.pages.unstick();
+            self.holes.unstick();
+        }
+        self.was = mode;
+
+        // What the pools use and have free.
+        let (pages, holes) = (page_view(seen), hole_view(seen, after_gap));
+        let (page_base, hole_base) = (page_terms(mode, 0), hole_terms(mode, 0));
+        self.learn(now_ns, passed_ns, seen, page_base.hold_ns);
+        let page_shadow = self.pages.observe(now_ns, passed_ns, &pages, &page_base);
+        let hole_shadow = self.holes.observe(now_ns, passed_ns, &holes, &hole_base);
+        if page_shadow || hole_shadow {
+            self.hold.confirm(now_ns);
+        }
+
+        // What stands above the demand, and this tick's part of it.
+        let page_terms = page_terms(mode, self.hold.ns());
+        let hole_terms = hole_terms(mode, self.hold.ns());
+        let page_surplus = self.pages.surplus(&pages, &page_terms);
+        let hole_surplus = self.holes.surplus(&holes, &hole_terms);
+        let was_decaying = self.pages.is_decaying() || self.holes.is_decaying();
+        let mut release = self.pages.plan(page_surplus, passed_ns, &page_terms);
+        let mut release_holes = self.holes.plan(hole_surplus, passed_ns, &hole_terms);
+        if let Some(most) = seen.retain_max_bytes {
+            release = release.max(at_least(seen.retained_bytes.saturating_sub(most)));
+        }
+        if mode == Mode::Pressure {
+            release = release.max(at_least(self.pages.held(&pages).min(pressure.over_bytes)));
+            let rest = pressure.over_bytes.saturating_sub(release);
+            release_holes = release_holes.max(at_least(self.holes.held(&holes).min(rest)));
+        }
+
+        // What it may cost.
+        let cpu_budget_ns = if mode == Mode::Busy { self.budget.available_ns() } else { FREE_TICK_CPU_NS };
+        self.charged = mode == Mode::Busy;
+        let wanted = release > 0 || release_holes > 0;
+        if cpu_budget_ns < LEAST_BUDGET_NS {
+            (release, release_holes) = (0, 0);
+        }
+        if release > 0 || release_holes > 0 {
+            self.released_after_ns = page_terms.hold_ns;
+        }
+
+        let begins = wanted && !was_decaying;
+        let (trim_caches, drain_idle_threads) = self.look_after_caches(mode, passed_ns, after_gap || begins, seen);
+        let worked = wanted || trim_caches || drain_idle_threads;
+        self.steady_ticks = if worked || mode != Mode::Busy { 0 } else { self.steady_ticks.saturating_add(1) };
+
+        Decision {
+            release_bytes: release,
+            release_hole_bytes: release_holes,
+            trim_caches,
+            drain_idle_threads,
+            split_huge_pages: mode != Mode::Busy,
+            include_dense: mode == Mode::Pressure,
+            cpu_budget_ns,
+            goal: self.goal(mode, seen, &pages, &page_terms, &pressure),
+            wake: wake(mode, seen, release),
+            next: self.next(now_ns, mode, worked, &pages, &holes, seen),
+        }
+    }
+
+    /// Lengthens the hold when memory came back, shortens it when none did.
+    fn learn(&mut self, now_ns: u64, passed_ns: u64, seen: &Observation, base_hold_ns: u64) {
+        self.regret.advance(now_ns, passed_ns);
+        self.hold.advance(now_ns, passed_ns);
+        if let Some(ago_ns) = self.regret.returned(seen.refaulted_bytes) {
+            let held_ns = if self.released_after_ns == 0 { base_hold_ns } else { self.released_after_ns };
+            self.hold.learn(now_ns, ago_ns.saturating_add(held_ns));
+        }
+    }
+
+    /// Whether to trim depots and to drain idle threads.
+    fn look_after_caches(&mut self, mode: Mode, passed_ns: u64, rearm: bool, seen: &Observation) -> (bool, bool) {
+        let caches = &mut self.caches;
+        caches.trimmed_ns_ago = caches.trimmed_ns_ago.saturating_add(passed_ns);
+        caches.drained_ns_ago = caches.drained_ns_ago.saturating_add(passed_ns);
+        if rearm || mode == Mode::Busy || seen.cached_bytes > caches.seen_bytes.saturating_add(4 * LEAST_TRIM_BYTES) {
+            caches.idle_trims = 0;
+            caches.drain_armed = true;
+        }
+        let worth = seen.cached_bytes >= LEAST_TRIM_BYTES;
+        let trim = match mode {
+            Mode::Busy => worth && caches.trimmed_ns_ago >= BUSY_TRIM_NS,
+            Mode::Quiet | Mode::Pressure => worth && caches.idle_trims < IDLE_TRIMS,
+        };
+        if trim {
+            let progress = seen.cached_bytes < caches.seen_bytes;
+            caches.idle_trims = if progress { 0 } else { caches.idle_trims + 1 };
+            caches.seen_bytes = seen.cached_bytes;
+            caches.trimmed_ns_ago = 0;
+        }
+        let still = mode == Mode::Pressure || (mode == Mode::Quiet && self.activity.still_ns() >= DRAIN_AFTER_NS);
+        let drain = still && caches.drain_armed && caches.drained_ns_ago >= DRAIN_EVERY_NS;
+        if drain {
+            caches.drain_armed = mode == Mode::Pressure;
+            caches.drained_ns_ago = 0;
+            caches.idle_trims = 0;
+        }
+        (trim, drain)
+    }
+
+    fn goal(&self, mode: Mode, seen: &Observation, pages: &View, terms: &Terms, pressure: &Pressure) -> Goal {
+        let kept = (self.pages.goal(pages, terms) - pages.used).max(pages.used / 8).max(WAKE_BYTES);
+        let kept = if mode == Mode::Pressure { FLOOR_BYTES } else { kept };
+        Goal { retained_bytes: kept.min(seen.retain_max_bytes.unwrap_or(u64::MAX)), backed_bytes: pressure.line_bytes }
+    }
+
+    fn next(&self, now_ns: u64, mode: Mode, worked: bool, pages: &View, holes: &View, seen: &Observation) -> Next {
+        let step_ns = if mode == Mode::Busy { HOLD_SLEEP_NS } else { STEP_SLEEP_NS };
+        if worked {
+            return Next::Sleep(step_ns);
+        }
+        let drain_to_come = self.caches.drain_armed && self.awake_ns < DRAIN_EVERY_NS;
+        let trim_to_come =
+            mode != Mode::Busy && seen.cached_bytes >= LEAST_TRIM_BYTES && self.caches.idle_trims < IDLE_TRIMS;
+        let held = self.pages.held(pages) >= LEAST_RELEASE_BYTES || self.holes.held(holes) >= LEAST_RELEASE_BYTES;
+        if held && self.steady_ticks > 10 {
+            Next::Sleep(STEADY_SLEEP_NS)
+        } else if held || drain_to_come || trim_to_come {
+            Next::Sleep(HOLD_SLEEP_NS)
+        } else {
+            match (self.pages.retry_at_ns(), self.holes.retry_at_ns()) {
+                (None, None) => Next::Park,
+                (a, b) => {
+                    let at_ns = a.unwrap_or(u64::MAX).min(b.unwrap_or(u64::MAX));
+                    Next::Sleep(at_ns.saturating_sub(now_ns).clamp(HOLD_SLEEP_NS, MAX_SLEEP_NS))
+                }
+            }
+        }
+    }
+}
+
+impl Default for Pacing {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// How far the limit is overstepped.
+struct Pressure {
+    /// 95 % of the limit, or `u64::MAX`.
+    line_bytes: u64,
+    /// Bytes to release so as to be below that line with headroom; 0 without pressure.
+    over_bytes: u64,
+}
+
+impl Pressure {
+    fn of(seen: &Observation) -> Self {
+        let Some(limit) = seen.limit_bytes else { return Self { line_bytes: u64::MAX, over_bytes: 0 } };
+        let line_bytes = limit - limit / PRESSURE_PART;
+        let headroom = (limit / HEADROOM_PART).max(MIB);
+        let over = seen.limit_used_bytes.saturating_sub(line_bytes);
+        Self { line_bytes, over_bytes: if over == 0 { 0 } else { over.saturating_add(headroom) } }
+    }
+}
+
+fn at_least(bytes: u64) -> u64 {
+    if bytes < LEAST_RELEASE_BYTES { 0 } else { bytes }
+}
+
+fn page_view(seen: &Observation) -> View {
+    View {
+        used: seen.in_use_bytes,
+        used_min: seen.in_use_min_bytes.min(seen.in_use_bytes),
+        used_max: seen.in_use_max_bytes.max(seen.in_use_bytes),
+        free: seen.retained_bytes,
+    }
+}
+
+fn hole_view(seen: &Observation, after_gap: bool) -> View {
+    let live = |in_use: u64| in_use.saturating_sub(seen.hole_released_bytes);
+    let used = live(seen.in_use_bytes).saturating_sub(seen.hole_bytes).saturating_sub(seen.cached_bytes);
+    // Holes are only known at ticks. After a long pause what was live in between is known no better than this.
+    let used_max = if after_gap { live(seen.in_use_max_bytes).max(used) } else { used };
+    View { used, used_min: used, used_max, free: seen.hole_bytes }
+}
+
+fn page_terms(mode: Mode, learnt_ns: u64) -> Terms {
+    let quiet = mode != Mode::Busy;
+    let base_ns = if quiet { QUIET_HOLD_NS } else { BUSY_HOLD_NS };
+    Terms {
+        hold_ns: base_ns.max(learnt_ns),
+        short_ns: (base_ns / 2).max(learnt_ns),
+        margin_part: if quiet { 0 } else { 10 },
+        start_bytes: if quiet { LEAST_RELEASE_BYTES } else { MIB },
+        decay_ns: if quiet { QUIET_DECAY_NS } else { BUSY_DECAY_NS },
+    }
+}
+
+fn hole_terms(mode: Mode, learnt_ns: u64) -> Terms {
+    let quiet = mode != Mode::Busy;
+    Terms {
+        margin_part: if quiet { 0 } else { 4 },
+        start_bytes: if quiet { MIB } else { 16 * MIB },
+        ..page_terms(mode, learnt_ns)
+    }
+}
+
+fn wake(mode: Mode, seen: &Observation, release: u64) -> Wake {
+    let step = if mode == Mode::Pressure { PRESSURE_WAKE_BYTES } else { WAKE_BYTES };
+    let left = seen.retained_bytes.saturating_sub(release).max(FLOOR_BYTES);
+    Wake { retained_bytes: left.saturating_add(step), freed_slot_bytes: step.max(seen.hole_bytes / 16) }
+}
