@@ -103,7 +103,7 @@ fn reserve(bytes: usize) -> Option<(usize, usize)> {
     loop {
         if let Some(base) = sys::vm::reserve(size, CHUNK_BYTES) {
             let chunks = if size - bytes > RANDOM_CHUNKS * CHUNK_BYTES {
-                sys::random::random_bits() as usize % RANDOM_CHUNKS
+                sys::random_bits() as usize % RANDOM_CHUNKS
             } else {
                 0
             };

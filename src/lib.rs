@@ -7,7 +7,6 @@ extern crate std;
 
 pub mod arena;
 pub mod central;
-pub mod config;
 pub mod depot;
 pub mod heap;
 pub mod holes;

@@ -60,10 +60,10 @@ impl Registry {
         self.created += 1;
     }
 
-    /// Removes a cache and keeps its memory for [`Registry::reuse`].
+    /// Removes a cache.
     ///
     /// # Safety
-    /// The cache is registered, nobody drains it, and its owner will not use it again.
+    /// The cache is registered, and nobody drains it.
     pub unsafe fn remove(&mut self, cache: NonNull<ThreadCache>) {
         // SAFETY: the caller's contract; links are under this lock.
         unsafe {
@@ -75,10 +75,18 @@ impl Registry {
             if let Some(next) = next.as_ref() {
                 next.previous.set(previous);
             }
-            cache.as_ref().next.set(self.free);
         }
-        self.free = cache.as_ptr();
         self.live -= 1;
+    }
+
+    /// Keeps the memory of a removed cache for [`Registry::reuse`].
+    ///
+    /// # Safety
+    /// The cache is removed and empty, and its owner will not use it again.
+    pub unsafe fn recycle(&mut self, cache: NonNull<ThreadCache>) {
+        // SAFETY: the caller's contract; the link is under this lock.
+        unsafe { cache.as_ref().next.set(self.free) };
+        self.free = cache.as_ptr();
     }
 
     /// The live caches.

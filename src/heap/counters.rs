@@ -19,8 +19,8 @@ pub struct Counters {
     fewest_pages: AtomicUsize,
     hole_bytes: AtomicUsize,
     refaulted_bytes: AtomicUsize,
-    /// Bytes freed since the scavenger last looked, whatever layer they are in.
-    freed_bytes: CachePadded<AtomicUsize>,
+    retained_pages: CachePadded<AtomicUsize>,
+    free_slot_bytes: CachePadded<AtomicUsize>,
     released_total: AtomicUsize,
     tick: AtomicU32,
 }
@@ -35,7 +35,8 @@ impl Counters {
                 fewest_pages: AtomicUsize::new(0),
                 hole_bytes: AtomicUsize::new(0),
                 refaulted_bytes: AtomicUsize::new(0),
-                freed_bytes: CachePadded::new(AtomicUsize::new(0)),
+                retained_pages: CachePadded::new(AtomicUsize::new(0)),
+                free_slot_bytes: CachePadded::new(AtomicUsize::new(0)),
                 released_total: AtomicUsize::new(0),
                 tick: AtomicU32::new(0),
             }
@@ -99,14 +100,29 @@ impl Counters {
         self.refaulted_bytes.swap(0, Ordering::Relaxed)
     }
 
-    /// Memory was freed into some layer; answers the sum since the last [`Counters::take_freed`].
-    pub fn add_freed(&self, bytes: usize) -> usize {
-        self.freed_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes
+    /// The free pages that are backed; written under the heap lock.
+    pub fn set_retained_pages(&self, pages: usize) {
+        self.retained_pages.store(pages, Ordering::Relaxed);
     }
 
-    /// The sum of freed bytes, set back to 0.
-    pub fn take_freed(&self) -> usize {
-        self.freed_bytes.swap(0, Ordering::Relaxed)
+    /// Bytes of free pages that are backed.
+    pub fn retained_bytes(&self) -> usize {
+        self.retained_pages.load(Ordering::Relaxed) * PAGE_BYTES
+    }
+
+    /// Slots went back to partly used spans, or a span of free slots was added.
+    pub fn add_free_slots(&self, bytes: usize) {
+        self.free_slot_bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Slots were taken from spans, or a span of free slots went away.
+    pub fn subtract_free_slots(&self, bytes: usize) {
+        self.free_slot_bytes.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    /// Bytes of free slots in spans that are not released: an upper estimate of the holes to come.
+    pub fn unreleased_hole_bytes(&self) -> usize {
+        self.free_slot_bytes.load(Ordering::Relaxed).saturating_sub(self.hole_bytes())
     }
 
     /// Memory went back to the OS.

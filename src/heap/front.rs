@@ -80,11 +80,17 @@ pub unsafe fn give_back_cache(heap: &Heap, slot: &CacheSlot) {
     loop {
         cache_ref.enter_slow_path();
         let mut registry = heap.registry.lock();
-        // A drainer marks caches under this lock: one that is unmarked now stays so.
+        // A drainer marks caches under this lock: one that is unmarked now is not marked later.
         if cache_ref.drain.word().load(Ordering::Acquire) == NOT_DRAINED {
             slot.fast.store(heap.no_cache.load(Ordering::Relaxed), Ordering::Relaxed);
             slot.own.store(gone(), Ordering::Relaxed);
-            heap.empty_cache(cache_ref, &mut registry, cache);
+            // SAFETY: registered and not drained; removed and empty below, and this thread has let go of it.
+            unsafe {
+                registry.remove(cache);
+                drop(registry);
+                heap.empty_cache(cache_ref);
+                heap.registry.lock().recycle(cache);
+            }
             return;
         }
         drop(registry);
@@ -163,8 +169,9 @@ impl Heap {
             return push_loaded(cache, class, slot);
         }
         if !spare.is_null() && magazine::above(spare).is_some() {
-            cache.tops[class].store(spare, Ordering::Release);
-            cache.spares[class].store(loaded, Ordering::Relaxed);
+    cache.tops[class].store(spare, Ordering::Release);
+            let kept = if self.own_magazine(loaded).is_some() { loaded } else { null_mut() };
+            cache.spares[class].store(kept, Ordering::Relaxed);
             return push_loaded(cache, class, slot);
         }
         let Some(full) = self.own_magazine(loaded) else {
@@ -181,8 +188,6 @@ impl Heap {
             (accepted, if accepted { depot.pop_empty() } else { None })
         };
         if accepted {
-            let figures = figures(class);
-            self.note_freed((figures.magazine_slots * figures.slot_bytes) as usize);
             return self.load_empty(cache, class, slot, empty);
         }
         let mut slots = [0usize; MAX_SLOTS];
@@ -237,14 +242,26 @@ impl Heap {
         }
     }
 
-    /// Moves everything in a cache to depots and spans, and its memory to the registry.
-    fn empty_cache(
-        &self,
-        cache: &ThreadCache,
-        registry: &mut crate::registry::Registry,
-        memory: NonNull<ThreadCache>,
-    ) {
-        let _ = (cache, registry, memory, CLASSES);
+    /// Moves everything in a cache to depots and spans. Its thread does not use it meanwhile, and nobody drains it.
+    pub(super) fn empty_cache(&self, cache: &ThreadCache) {
+        for class in 0..CLASSES {
+            for cell in [&cache.tops[class], &cache.spares[class]] {
+                let top = cell.swap(null_mut(), Ordering::Relaxed);
+                if top.is_null() {
+                    continue;
+                }
+                let Some(magazine) = self.own_magazine(top) else { continue };
+                let is_full = magazine::above(top).is_none();
+                if is_full && self.depots[class].lock().push_full(magazine, depot::capacity(class)) {
+                    continue;
+                }
+                let mut slots = [0; MAX_SLOTS];
+                // SAFETY: the cache's own magazine.
+                let count = unsafe { magazine::slots_from(top, &mut slots) };
+                self.flush(class, &slots[..count]);
+                self.give_empty(class, magazine);
+            }
+        }
     }
 }
 

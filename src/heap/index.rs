@@ -15,7 +15,7 @@
 
 use core::ptr::null_mut;
 
-use crate::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
+use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::{const_unless_loom, plain};
 use crate::sys;
 use crate::units::{Chunk, ROOT_CHUNKS, ROOTS, Run};
@@ -25,6 +25,8 @@ const WORDS: usize = ROOT_CHUNKS.div_ceil(64);
 /// The marks of the chunks under one root entry.
 struct Marks {
     words: [AtomicU64; WORDS],
+    /// Chunks that a search claimed and left alone because they are dense.
+    postponed: [plain::AtomicU64; WORDS],
 }
 
 type Table = [plain::AtomicPtr<Marks>; ROOTS];
@@ -150,6 +152,29 @@ impl ScavengeIndex {
         let index = chunk.index_in_root();
         let bit = 1 << (index % 64);
         marks.words[index / 64].fetch_and(!bit, Ordering::AcqRel) & bit != 0
+    }
+
+    /// Notes that a claimed chunk was left alone.
+    pub fn postpone(&self, chunk: Chunk) {
+        if let Some(marks) = self.marks(chunk.root()) {
+            let index = chunk.index_in_root();
+            marks.postponed[index / 64].fetch_or(1 << (index % 64), plain::Ordering::Relaxed);
+        }
+    }
+
+    /// Marks again what was left alone up to `end`, for a search that spares nothing.
+    pub fn mark_postponed(&self, end: Chunk) {
+        for root in 0..=end.root() {
+            let Some(marks) = self.marks(root) else { continue };
+            for (index, word) in marks.postponed.iter().enumerate() {
+                let mut bits = word.swap(0, plain::Ordering::Relaxed);
+                while bits != 0 {
+                    let bit = bits.trailing_zeros() as usize;
+                    bits &= bits - 1;
+                    self.mark_chunk(Chunk(root * ROOT_CHUNKS + index * 64 + bit));
+                }
+            }
+        }
     }
 
     /// Lowers the hint to `end`, unless a chunk was marked since `start`.

@@ -6,6 +6,7 @@
 //! code drops one lock before it takes the next (ARCHITECTURE.md has the table). System calls are made with no lock
 //! held, except growth's mapping step.
 
+mod alarm;
 mod counters;
 mod fork;
 mod front;
@@ -22,7 +23,8 @@ mod sweep;
 pub use counters::Counters;
 pub use fork::ForkLock;
 pub use front::{allocate_slow, deallocate_slow, give_back_cache};
-pub use scavenge::Effort;
+pub use large::Large;
+pub use scavenge::{Effort, Scavenged};
 
 use core::ptr::NonNull;
 
@@ -42,6 +44,8 @@ use crate::sys;
 use crate::thread_cache::ThreadCache;
 use crate::units::PAGE_BYTES;
 
+use alarm::Alarm;
+use huge::HugeMap;
 use index::ScavengeIndex;
 use page_heap::PageHeap;
 use scavenge::ScavengeState;
@@ -54,6 +58,8 @@ pub struct Heap {
     pub(crate) map: SpanMap,
     pub(crate) counters: Counters,
     pub(crate) index: ScavengeIndex,
+    pub(crate) huge: HugeMap,
+    pub(crate) alarm: Alarm,
     pub(crate) metadata: MetadataStore,
     pub(crate) registry: Lock<Registry>,
     pub(crate) pages: CachePadded<Lock<PageHeap>>,
@@ -75,6 +81,8 @@ impl Heap {
                 map: SpanMap::new(),
                 counters: Counters::new(),
                 index: ScavengeIndex::new(),
+                huge: HugeMap::new(),
+                alarm: Alarm::new(),
                 metadata: MetadataStore::new(),
                 registry: Lock::new(Rank::Registry, Registry::new()),
                 pages: CachePadded::new(Lock::new(Rank::Heap, PageHeap::new())),

@@ -7,9 +7,9 @@
 //! Locks: page cache and heap, one after the other, never both.
 
 use crate::pages::{CACHE_RUN_LIMIT, PageCache, Taken};
-use crate::units::{PAGE_BYTES, Run};
+use crate::units::Run;
 
-use super::page_heap::{Grown, or_end};
+use super::page_heap::{Grown, PageHeap, or_end};
 use super::{Heap, PAGE_CACHES};
 
 impl Heap {
@@ -17,7 +17,9 @@ impl Heap {
     pub(crate) fn take_run(&self, pages: usize, align_pages: usize) -> Option<Taken> {
         let (taken, grown) = {
             let mut heap = self.pages.lock();
-            heap.take(&self.map, &self.index, pages, align_pages)?
+            let result = heap.take(&self.map, &self.index, pages, align_pages)?;
+            self.publish_retained(&heap);
+            result
         };
         self.counters.add_in_use(pages, taken.scavenged_pages);
         self.after_growth(grown);
@@ -39,14 +41,16 @@ impl Heap {
         let (taken, left, grown) = {
             let mut heap = self.pages.lock();
             let mut block = heap.allocator.take_cache();
-            match block.as_mut().and_then(|block| block.alloc(pages)) {
+            let result = match block.as_mut().and_then(|block| block.alloc(pages)) {
                 Some(taken) => (taken, block, Grown::default()),
                 None => {
                     // The lowest block is too fragmented for this run: leave it to shorter ones.
                     let (taken, grown) = heap.take(&self.map, &self.index, pages, pages.next_power_of_two())?;
                     (taken, block, grown)
                 }
-            }
+            };
+            self.publish_retained(&heap);
+            result
         };
         self.counters.add_in_use(pages, taken.scavenged_pages);
         if let Some(left) = left.filter(|left| !left.is_empty()) {
@@ -67,6 +71,18 @@ impl Heap {
         if retained {
             self.index.mark(block);
         }
+        self.publish_retained(&heap);
+    }
+
+    /// Under the heap lock, after a change: the level that frees and growth compare with.
+    pub(super) fn publish_retained(&self, heap: &PageHeap) {
+        self.counters.set_retained_pages(heap.allocator.free_pages() - heap.allocator.scavenged_pages());
+    }
+
+    /// After memory was freed, with no lock held: wakes the scavenger if it has work now.
+    pub(crate) fn after_free(&self) {
+        self.alarm
+            .after_free(self.counters.retained_bytes() as u64, self.counters.unreleased_hole_bytes() as u64);
     }
 
     /// Gives pages back. They are retained: whether they go to the OS is the scavenger's decision.
@@ -75,9 +91,10 @@ impl Heap {
             let mut heap = self.pages.lock();
             or_end(heap.allocator.free(run));
             self.index.mark(run);
+            self.publish_retained(&heap);
         }
         self.counters.subtract_in_use(run.pages);
-        self.note_freed(run.pages * PAGE_BYTES);
+        self.after_free();
     }
 
     /// Gives pages back whose memory the OS has already taken.
@@ -91,7 +108,12 @@ impl Heap {
 
     /// Takes exactly the pages of `run`, if all of them are free.
     pub(crate) fn take_exact_run(&self, run: Run) -> Option<Taken> {
-        let taken = self.pages.lock().allocator.alloc_exact(run)?;
+        let taken = {
+            let mut heap = self.pages.lock();
+            let taken = heap.allocator.alloc_exact(run)?;
+            self.publish_retained(&heap);
+            taken
+        };
         self.counters.add_in_use(run.pages, taken.scavenged_pages);
         Some(taken)
     }

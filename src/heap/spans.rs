@@ -18,20 +18,24 @@ impl Heap {
     pub(crate) fn refill(&self, class: usize, shard: usize, out: &mut [usize]) -> usize {
         let os_page_bytes = self.os_page_bytes();
         let (taken, refaulted) = self.centrals[class].lock().take(class, os_page_bytes, out);
-        self.count_refaulted_holes(refaulted);
         if taken != 0 {
+            self.count_taken(class, taken, refaulted);
             return taken;
         }
         let Some(span) = self.make_span(class, shard) else { return 0 };
+        let figures = figures(class);
+        // Counted before the slots can be taken: the sum never goes below zero.
+        self.counters.add_free_slots((figures.slots * figures.slot_bytes) as usize);
         let mut central = self.centrals[class].lock();
         central.add(span);
         let (taken, refaulted) = central.take(class, os_page_bytes, out);
         drop(central);
-        self.count_refaulted_holes(refaulted);
+        self.count_taken(class, taken, refaulted);
         taken
     }
 
-    fn count_refaulted_holes(&self, os_pages: u32) {
+    fn count_taken(&self, class: usize, slots: usize, os_pages: u32) {
+        self.counters.subtract_free_slots(slots * figures(class).slot_bytes as usize);
         if os_pages != 0 {
             let bytes = os_pages as usize * self.os_page_bytes();
             self.counters.subtract_holes(bytes);
@@ -55,12 +59,14 @@ impl Heap {
         if slots.is_empty() {
             return;
         }
+        let bytes = slots.len() * figures(class).slot_bytes as usize;
+        self.counters.add_free_slots(bytes);
         let mut emptied = SpanChain::default();
         let tick = self.counters.tick();
         let result = self.centrals[class].lock().give(class, &self.map, slots, tick, &mut emptied);
         self.or_end(result);
         self.retire_all(emptied);
-        self.note_freed(slots.len() * figures(class).slot_bytes as usize);
+        self.after_free();
     }
 
     /// Ends the process with one line if a free was a misuse.
@@ -84,6 +90,8 @@ impl Heap {
     /// Gives an emptied span back to the page heap. Pages that were released as holes go back as released.
     pub(crate) fn retire(&self, span: Span) {
         let run = span.run();
+        let figures = span.class_figures();
+        self.counters.subtract_free_slots((figures.slots * figures.slot_bytes) as usize);
         // SAFETY: all slots are free and the span is in no list, so the record is this thread's.
         let holes = unsafe { core::mem::take(&mut span.record().released_holes) };
         // SAFETY: as above.

@@ -1,0 +1,165 @@
+//! Huge pages: which parts of the heap may be on them, and what that means for growth and release.
+//!
+//! Growth asks for huge pages once the heap is no longer small: dense memory then costs one fault for 2 MiB. A release
+//! must give back *physical* memory: the kernel unmaps part of a huge page on MADV_DONTNEED but frees nothing until the
+//! page is split, so a huge page is split first (MADV_COLD on a part of it does), and the rest of that chunk is asked to
+//! stay on small pages, so that khugepaged does not fault the released part in again. Whole huge pages are released
+//! whole and keep their advice. Measured on kernel 6.18; the Go runtime's history (MADV_HUGEPAGE stalls,
+//! MADV_COLLAPSE under a lock, khugepaged undoing releases) says what not to do.
+//!
+//! Locks: none; all calls are made without any.
+
+use core::ptr::null_mut;
+
+use crate::sync::const_unless_loom;
+use crate::sync::plain::{AtomicPtr, AtomicU64, AtomicUsize, Ordering};
+use crate::sys;
+use crate::units::{CHUNK_BYTES, Chunk, PAGE_BYTES, ROOT_CHUNKS, ROOTS, Run};
+
+use super::Heap;
+use super::scavenge::{Effort, address};
+
+/// The heap stays on small pages up to this size: a small process should not pay 2 MiB for its first object.
+const SMALL_HEAP_BYTES: usize = 16 << 20;
+/// Bits per chunk: one for each huge page of 2 MiB.
+const HUGE_PAGES: usize = 2;
+const WORDS: usize = (ROOT_CHUNKS * HUGE_PAGES).div_ceil(64);
+
+type Bits = [AtomicU64; WORDS];
+type Table = [AtomicPtr<Bits>; ROOTS];
+
+/// Which 2 MiB parts of the heap may be on a huge page. A set bit is a guess, a clear one is certain.
+pub struct HugeMap {
+    table: AtomicPtr<Table>,
+    /// Bytes the heap has grown by; decides when it is no longer small.
+    grown_bytes: AtomicUsize,
+}
+
+impl HugeMap {
+    const_unless_loom! {
+        /// No huge pages anywhere.
+        pub fn new() -> Self {
+            Self { table: AtomicPtr::new(null_mut()), grown_bytes: AtomicUsize::new(0) }
+        }
+    }
+
+    /// Whether the kernel may use huge pages, and has those of 2 MiB this map is made for.
+    fn enabled() -> bool {
+        sys::thp::mode() != sys::thp::Mode::Never && sys::thp::huge_page_bytes() * HUGE_PAGES == CHUNK_BYTES
+    }
+
+    fn bits(&self, root: usize, make: bool) -> Option<&Bits> {
+        let mut table = self.table.load(Ordering::Acquire);
+        if table.is_null() {
+            if !make {
+                return None;
+            }
+            table = publish(&self.table, size_of::<Table>())?;
+        }
+        // SAFETY: published zeroed memory of the type's size, never unmapped; zero is valid for it.
+        let cell = unsafe { &*table }.get(root)?;
+        let mut bits = cell.load(Ordering::Acquire);
+        if bits.is_null() {
+            if !make {
+                return None;
+            }
+            bits = publish(cell, size_of::<Bits>())?;
+        }
+        // SAFETY: as above.
+        Some(unsafe { &*bits })
+    }
+
+    fn word(bits: &Bits, chunk: Chunk) -> (&AtomicU64, u32) {
+        let index = chunk.index_in_root() * HUGE_PAGES;
+        (&bits[index / 64], (index % 64) as u32)
+    }
+
+    /// Whether some part of the chunk may be on a huge page.
+    pub fn may_be_huge(&self, chunk: Chunk) -> bool {
+        self.bits(chunk.root(), false).is_some_and(|bits| {
+            let (word, shift) = Self::word(bits, chunk);
+            word.load(Ordering::Relaxed) >> shift & 3 != 0
+        })
+    }
+
+    fn set(&self, chunk: Chunk) {
+        if let Some(bits) = self.bits(chunk.root(), true) {
+            let (word, shift) = Self::word(bits, chunk);
+            word.fetch_or(3 << shift, Ordering::Relaxed);
+        }
+    }
+
+    /// Clears one huge page's bit; `true` if it was set.
+    fn clear(&self, chunk: Chunk, part: usize) -> bool {
+        self.bits(chunk.root(), false).is_some_and(|bits| {
+            let (word, shift) = Self::word(bits, chunk);
+            let bit = 1 << (shift + part as u32);
+            word.load(Ordering::Relaxed) & bit != 0 && word.fetch_and(!bit, Ordering::Relaxed) & bit != 0
+        })
+    }
+}
+
+/// Maps zeroed memory and publishes it in `cell`, unless somebody else was faster.
+fn publish<T>(cell: &AtomicPtr<T>, bytes: usize) -> Option<*mut T> {
+    let memory = sys::vm::map_metadata(bytes)?;
+    match cell.compare_exchange(null_mut(), memory.as_ptr().cast(), Ordering::AcqRel, Ordering::Acquire) {
+        Ok(_) => Some(memory.as_ptr().cast()),
+        Err(theirs) => {
+            // SAFETY: mapped just now, seen by nobody else.
+            unsafe { sys::vm::unmap(memory, bytes) };
+            Some(theirs)
+        }
+    }
+}
+
+impl Heap {
+    /// Says to the kernel what pages the freshly grown chunks want.
+    pub(super) fn advise_growth(&self, run: Run) {
+        let before = self.huge.grown_bytes.fetch_add(run.bytes(), Ordering::Relaxed);
+        if !HugeMap::enabled() {
+            return;
+        }
+        let small = SMALL_HEAP_BYTES.saturating_sub(before).min(run.bytes());
+        let (base, bytes) = (run.first.address(), run.bytes());
+        if small != 0 && sys::thp::mode() == sys::thp::Mode::Always {
+            // SAFETY: chunks of the heap; advice on which pages to use does not change their content.
+            let _ = unsafe { sys::vm::huge_pages(false, address(base), small) };
+        }
+        if small == bytes {
+            return;
+        }
+        // SAFETY: as above.
+        if unsafe { sys::vm::huge_pages(true, address(base + small), bytes - small) }.is_ok() {
+            for part in run.by_chunk().skip(small / CHUNK_BYTES) {
+                self.huge.set(part.first.chunk());
+            }
+        }
+    }
+
+    /// Prepares the release of part of a chunk: huge pages that would be cut are split first.
+    pub(super) fn before_release(&self, run: Run, effort: Effort) {
+        let chunk = run.first.chunk();
+        if !effort.split_huge_pages || !self.huge.may_be_huge(chunk) {
+            return;
+        }
+        self.split_partly_covered(chunk, run.first.address(), run.bytes());
+    }
+
+    /// Splits those huge pages of a chunk that the range covers in part, and keeps the kernel from making them again.
+    pub(super) fn split_partly_covered(&self, chunk: Chunk, base: usize, bytes: usize) {
+        let huge = CHUNK_BYTES / HUGE_PAGES;
+        let chunk_base = chunk.first_page().address();
+        for part in 0..HUGE_PAGES {
+            let (low, high) = (chunk_base + part * huge, chunk_base + (part + 1) * huge);
+            let (from, to) = (base.max(low), (base + bytes).min(high));
+            if from >= to || (from == low && to == high) || !self.huge.clear(chunk, part) {
+                continue;
+            }
+            // SAFETY: pages of the heap that this thread holds; both kinds of advice leave content alone.
+            unsafe {
+                let _ = sys::vm::cold(address(from), (to - from).min(PAGE_BYTES.max(self.os_page_bytes())));
+                let _ = sys::vm::huge_pages(false, address(low), huge);
+            }
+        }
+    }
+}

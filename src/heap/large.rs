@@ -1,0 +1,115 @@
+//! Large objects: spans of their own.
+//!
+//! A freed large block's pages are retained, so reusing it costs no system call. Growth takes the pages that follow where
+//! they are free; shrinking gives the tail back; a really large object that must move has its page tables moved
+//! (`mremap`) where that beats copying.
+//!
+//! Locks: heap, for one operation at a time.
+
+use core::ptr::NonNull;
+
+use crate::span::{STATE_LARGE, Span};
+use crate::sys;
+use crate::units::{PAGE_BYTES, Page, Run};
+
+use super::Heap;
+use super::scavenge::address;
+
+/// From here on moving page tables beats copying: measured, see ARCHITECTURE.md.
+const MOVE_PAGES_BYTES: usize = 1 << 20;
+
+/// A large block of memory.
+pub struct Large {
+    /// Its first byte.
+    pub base: NonNull<u8>,
+    /// Whether all of it reads as zero.
+    pub zeroed: bool,
+}
+
+impl Heap {
+    /// Allocates a block of at least `size` bytes; `None` if there is no memory.
+    pub fn allocate_large(&self, size: usize, align: usize) -> Option<Large> {
+        let pages = size.max(1).div_ceil(PAGE_BYTES);
+        if pages > u32::MAX as usize {
+            return None;
+        }
+        let taken = self.take_run(pages, align.div_ceil(PAGE_BYTES))?;
+        // SAFETY: the pages were just taken, and growth made metadata for them.
+        if unsafe { self.map.create(taken.run, None) }.is_none() {
+            self.free_run(taken.run);
+            return None;
+        }
+        Some(Large { base: address(taken.run.first.address()), zeroed: taken.scavenged_pages == pages })
+    }
+
+    /// The live large span that begins at `base`; ends the process where there is none.
+    fn large_span(&self, base: NonNull<u8>) -> Span {
+        match self.map.lookup(base.addr().get()) {
+            Some(span) if span.state() == STATE_LARGE && span.base() == base.addr().get() => span,
+            _ => sys::fatal!(
+                "large",
+                "free of {:#x}, which is not an object of this heap, was freed before, or has another layout",
+                base.addr()
+            ),
+        }
+    }
+
+    /// Frees a large block.
+    pub fn deallocate_large(&self, base: NonNull<u8>) {
+        let span = self.large_span(base);
+        let run = span.run();
+        // SAFETY: the block's owner gives it back; large spans are in no list.
+        unsafe { self.map.retire(span) };
+        self.free_run(run);
+    }
+
+    /// Makes a large block fit `size` bytes where it is; `false` if it would have to move.
+    pub fn resize_large(&self, base: NonNull<u8>, size: usize) -> bool {
+        let span = self.large_span(base);
+        let run = span.run();
+        let pages = size.div_ceil(PAGE_BYTES);
+        if pages > u32::MAX as usize {
+            return false;
+        }
+        if pages > run.pages {
+            let following = Run { first: run.end(), pages: pages - run.pages };
+            if self.take_exact_run(following).is_none() {
+                return false;
+            }
+        }
+        // SAFETY: the caller owns the block, and the pages that are added.
+        unsafe { span.set_pages(pages) };
+        if pages < run.pages {
+            self.free_run(Run { first: run.first.plus(pages), pages: run.pages - pages });
+        }
+        true
+    }
+
+    /// Moves a large block's content to a new one of at least `size` bytes, and frees the old one. `None` if there is no
+    /// memory: the old block is as it was.
+    pub fn move_large(&self, base: NonNull<u8>, used: usize, size: usize, align: usize) -> Option<NonNull<u8>> {
+        let old = self.large_span(base).run();
+        let new = self.allocate_large(size, align)?.base;
+        let whole = used / PAGE_BYTES.max(self.os_page_bytes()) * PAGE_BYTES.max(self.os_page_bytes());
+        let mut moved = 0;
+        // SAFETY: both blocks are the caller's, they do not overlap and are as long as that.
+        if whole >= MOVE_PAGES_BYTES && unsafe { sys::vm::move_pages(base, whole, new) } {
+            moved = whole;
+        }
+        // SAFETY: as above; `used` bytes of the old block are initialised as far as the caller wrote them.
+        unsafe { core::ptr::copy_nonoverlapping(base.as_ptr().add(moved), new.as_ptr().add(moved), used - moved) };
+        if moved == 0 {
+            self.deallocate_large(base);
+        } else {
+            let span = self.large_span(base);
+            // SAFETY: the block's owner gives it back.
+            unsafe { self.map.retire(span) };
+            let moved_pages = moved / PAGE_BYTES;
+            self.free_released_run(Run { first: old.first, pages: moved_pages });
+            if old.pages > moved_pages {
+                self.free_run(Run { first: Page(old.first.0 + moved_pages), pages: old.pages - moved_pages });
+            }
+        }
+        Some(new)
+    }
+}

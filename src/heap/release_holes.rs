@@ -1,0 +1,131 @@
+//! Releasing holes: OS pages inside partly used spans that hold no live slot.
+//!
+//! The same protocol as for pages: under the class's lock the slots on such pages are made unavailable, the lock is
+//! dropped, the pages are released, and the slots come back with a mark that says so. Free slots are known out of band and
+//! free memory is never written, which is what makes this possible. After a burst that leaves scattered survivors
+//! nearly all that can be given back is of this kind.
+//!
+//! Locks: central, one class at a time; none during a release.
+
+use core::ptr::NonNull;
+
+use crate::central::{Holes, SpanChain};
+use crate::size_class::CLASSES;
+use crate::sys;
+
+use super::Heap;
+use super::scavenge::{Effort, Scavenged, address};
+
+/// Spans whose holes are released in one go.
+const SPANS: usize = if cfg!(loom) { 1 } else { 32 };
+/// Ranges released in one go.
+const RANGES: usize = if cfg!(loom) { 4 } else { 128 };
+
+impl Heap {
+    /// Releases at least `want_bytes` of holes in spans that were not freed into for `age` ticks, or all there are.
+    pub fn release_holes(&self, want_bytes: usize, age: u32, effort: Effort) -> Scavenged {
+        let mut result = Scavenged { bytes: 0, exhausted: true };
+        // Large slots first: their holes are long, and a call releases much.
+        for class in (0..CLASSES).rev() {
+            loop {
+                if result.bytes >= want_bytes || effort.is_spent() {
+                    result.exhausted = false;
+                    return result;
+                }
+                let (spans, bytes) = self.release_holes_of(class, age, effort);
+                result.bytes += bytes;
+                if spans < SPANS {
+                    break;
+                }
+            }
+        }
+        result
+    }
+
+    /// Releases the holes of a few spans of a class: how many spans, and how many bytes.
+    fn release_holes_of(&self, class: usize, age: u32, effort: Effort) -> (usize, usize) {
+        let os_page_bytes = self.os_page_bytes();
+        let tick = self.counters.tick();
+        let mut taken: [Option<Holes>; SPANS] = [None; SPANS];
+        let mut spans = 0;
+        {
+            let mut central = self.centrals[class].lock();
+            if !central.has_new_holes() {
+                return (0, 0);
+            }
+            while spans < SPANS {
+                let Some(holes) = central.take_holes(class, os_page_bytes, tick, age) else { break };
+                taken[spans] = Some(holes);
+                spans += 1;
+            }
+        }
+        let mut done = 0;
+        let mut bytes = 0;
+        let mut released = [false; SPANS];
+        while done < spans {
+            let mut ranges = [(NonNull::dangling(), 0); RANGES];
+            let mut count = 0;
+            let first = done;
+            while done < spans {
+                let Some(holes) = taken[done] else { break };
+                let needed = (holes.pages & !(holes.pages << 1)).count_ones() as usize;
+                if count + needed > RANGES {
+                    break;
+                }
+                count = self.collect_ranges(&holes, os_page_bytes, effort, &mut ranges, count);
+                done += 1;
+            }
+            // SAFETY: no slot on these pages is out, and none can be taken until the slots are returned.
+            let result = unsafe { sys::vm::release_many(&ranges[..count]) };
+            if result.is_ok() {
+                for index in first..done {
+                    released[index] = true;
+                    bytes += taken[index].map_or(0, |holes| holes.pages.count_ones() as usize * os_page_bytes);
+                }
+            }
+        }
+        // Counted before the slots can be taken again: what is released is never under-estimated.
+        self.counters.add_holes(bytes);
+        self.counters.add_released(bytes);
+        let mut emptied = SpanChain::default();
+        let mut result = Ok(());
+        {
+            let mut central = self.centrals[class].lock();
+            for (holes, released) in taken.iter().flatten().zip(released) {
+                result = result.and(central.return_holes(class, os_page_bytes, *holes, released, &mut emptied));
+            }
+        }
+        self.or_end(result);
+        self.retire_all(emptied);
+        (spans, bytes)
+    }
+
+    /// Adds the address ranges of a span's holes; the count after it.
+    fn collect_ranges(
+        &self,
+        holes: &Holes,
+        os_page_bytes: usize,
+        effort: Effort,
+        ranges: &mut [(NonNull<u8>, usize)],
+        mut count: usize,
+    ) -> usize {
+        let base = holes.span.base();
+        let mut rest = holes.pages;
+        while rest != 0 {
+            let first = rest.trailing_zeros();
+            let pages = (rest >> first).trailing_ones();
+            rest = if first + pages == 64 { 0 } else { rest >> (first + pages) << (first + pages) };
+            let (start, bytes) = (base + first as usize * os_page_bytes, pages as usize * os_page_bytes);
+            if effort.split_huge_pages {
+                for chunk in [start, start + bytes - 1].map(|at| crate::units::Page::containing(at).chunk()) {
+                    if self.huge.may_be_huge(chunk) {
+                        self.split_partly_covered(chunk, start, bytes);
+                    }
+                }
+            }
+            ranges[count] = (address(start), bytes);
+            count += 1;
+        }
+        count
+    }
+}

@@ -1,0 +1,240 @@
+//! Scavenging: giving free pages back to the OS without holding the heap lock meanwhile.
+//!
+//! This is the protocol of the Go runtime at commit 4f543b59, with its later index in the place of address-range
+//! reservations: `scavenge` is entered without any lock; it claims a chunk, takes the heap lock to find runs of free
+//! pages for real and to mark them allocated, drops the lock, releases, and takes it again to free the runs the usual way
+//! with their scavenged bits set before anyone can see them. Nobody can be handed a page that is being released, and
+//! nobody waits for the kernel.
+//!
+//! Invariants:
+//! 1. A run in flight is neither free nor in use: `in_flight_pages` counts it, under the heap lock.
+//! 2. A chunk whose mark was claimed is searched to its end, or marked again.
+//!
+//! Locks: scavenge, then heap, one at a time; none during a release. Why a batch: several short runs cost one pair of
+//! acquisitions and one system call.
+
+use core::ptr::NonNull;
+
+use crate::pages::Fault;
+use crate::sys;
+use crate::units::{CHUNK_PAGES, Chunk, PAGE_BYTES, Page, Run};
+
+use super::Heap;
+use super::page_heap::{Grown, or_end};
+
+/// Runs released in one go.
+const BATCH: usize = if cfg!(loom) { 2 } else { 32 };
+/// A chunk with at least this many pages in use is dense: worth its huge pages.
+const DENSE_PAGES: usize = CHUNK_PAGES * 96 / 100;
+
+/// The scavenger's own fields, under their own lock.
+pub struct ScavengeState {
+    /// Passes over the heap begun so far.
+    generation: u64,
+    /// The lowest page released in this generation, if any: how far down the heap the scavenger has come.
+    low_water: Option<Page>,
+}
+
+impl ScavengeState {
+    /// Nothing released yet.
+    pub const fn new() -> Self {
+        Self { generation: 0, low_water: None }
+    }
+
+    /// The generation and its low-water mark.
+    pub fn progress(&self) -> (u64, Option<Page>) {
+        (self.generation, self.low_water)
+    }
+}
+
+/// How hard to try.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Effort {
+    /// Release from dense chunks on huge pages too.
+    pub include_dense: bool,
+    /// Split huge pages for a partial release.
+    pub split_huge_pages: bool,
+    /// Stop when the thread's CPU clock has passed this, if given.
+    pub until_cpu_ns: Option<u64>,
+}
+
+impl Effort {
+    /// Everything that is free.
+    pub const FULL: Self = Self { include_dense: true, split_huge_pages: true, until_cpu_ns: None };
+
+    pub(super) fn is_spent(&self) -> bool {
+        self.until_cpu_ns.is_some_and(|until| sys::thread::thread_cpu_time_ns() >= until)
+    }
+}
+
+/// What a scavenge came to.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub struct Scavenged {
+    /// Bytes given back.
+    pub bytes: usize,
+    /// The whole index was searched and nothing that may be released was left.
+    pub exhausted: bool,
+}
+
+impl Heap {
+    /// Releases at least `want_bytes` of free memory, or all there is. Entered without any lock.
+    pub fn scavenge(&self, want_bytes: usize, effort: Effort) -> Scavenged {
+        let mut result = Scavenged::default();
+        if effort.include_dense {
+            let high = self.pages.lock().allocator.high_chunk();
+            self.index.mark_postponed(high.unwrap_or_default());
+        }
+        let start = self.index.start();
+        let mut end = None;
+        let mut first = true;
+        self.begin_pass();
+        while result.bytes < want_bytes && !effort.is_spent() {
+            // Optimistic: nothing is locked. What the search found is claimed, and looked at again under the heap lock.
+            let Some(chunk) = self.index.find(start, end) else {
+                if first {
+                    self.index.lower(start, Chunk(0));
+                }
+                result.exhausted = true;
+                break;
+            };
+            if first {
+                self.index.lower(start, Chunk(chunk.0 + 1));
+                first = false;
+            }
+            end = Some(chunk);
+            if !self.reserve(chunk) {
+                continue;
+            }
+            let (bytes, left) = self.scavenge_chunk(chunk, want_bytes - result.bytes, effort);
+            result.bytes += bytes;
+            if left {
+                self.index.mark_chunk(chunk);
+            }
+        }
+        result
+    }
+
+    fn begin_pass(&self) {
+        let mut state = self.scavenge.lock();
+        state.generation = state.generation.wrapping_add(1);
+        state.low_water = None;
+    }
+
+    /// Reserves a chunk for this scavenger alone.
+    fn reserve(&self, chunk: Chunk) -> bool {
+        let _state = self.scavenge.lock();
+        self.index.claim(chunk)
+    }
+
+    /// Releases up to about `want_bytes` in one chunk. Says how much it was, and whether there may be more.
+    fn scavenge_chunk(&self, chunk: Chunk, want_bytes: usize, effort: Effort) -> (usize, bool) {
+        let unit = self.release_unit_pages();
+        let huge_page_pages = sys::thp::huge_page_bytes() / PAGE_BYTES;
+        let mut released = 0;
+        let mut from = CHUNK_PAGES - 1;
+        loop {
+            let mut batch = [Run { first: Page(0), pages: 0 }; BATCH];
+            let mut runs = 0;
+            let mut pages = 0;
+            let mut more = true;
+            {
+                let mut heap = self.pages.lock();
+                if released == 0
+                    && self.huge.may_be_huge(chunk)
+                    && (!effort.include_dense && heap.allocator.chunk_in_use(chunk) >= DENSE_PAGES)
+                {
+                    // Left alone until something is freed here, or somebody asks for everything.
+                    self.index.postpone(chunk);
+                    return (0, false);
+                }
+                while runs < BATCH && released + pages * PAGE_BYTES < want_bytes && more {
+                    let wanted = (want_bytes - released - pages * PAGE_BYTES).div_ceil(PAGE_BYTES);
+                    let candidate = heap.allocator.take_candidate(chunk, from, unit, wanted, huge_page_pages);
+                    let Some(run) = candidate.run else {
+                        more = false;
+                        break;
+                    };
+                    more = candidate.more_below;
+                    from = run.first.index_in_chunk().saturating_sub(1);
+                    batch[runs] = run;
+                    runs += 1;
+                    pages += run.pages;
+                }
+                heap.in_flight_pages += pages;
+                self.publish_retained(&heap);
+            }
+            if runs == 0 {
+                return (released, false);
+            }
+            released += self.release_batch(&batch[..runs], effort);
+            if !more {
+                return (released, false);
+            }
+            if released >= want_bytes || effort.is_spent() {
+                return (released, true);
+            }
+        }
+    }
+
+    /// Releases runs that are in flight, and frees them the usual way. Returns the bytes that went back to the OS.
+    fn release_batch(&self, runs: &[Run], effort: Effort) -> usize {
+        {
+            let mut state = self.scavenge.lock();
+            for run in runs {
+                state.low_water = Some(state.low_water.map_or(run.first, |low| low.min(run.first)));
+            }
+        }
+        let mut ranges = [(NonNull::dangling(), 0); BATCH];
+        for (range, run) in ranges.iter_mut().zip(runs) {
+            *range = (address(run.first.address()), run.bytes());
+            self.before_release(*run, effort);
+        }
+        // SAFETY: the runs are in flight, so nobody uses their memory or can be handed it.
+        let refused_from = match unsafe { sys::vm::release_many(&ranges[..runs.len()]) } {
+            Ok(()) => runs.len(),
+            Err(stopped) => stopped.released,
+        };
+        let mut bytes = 0;
+        {
+            let mut heap = self.pages.lock();
+            for (index, run) in runs.iter().enumerate() {
+                let result: Result<(), Fault> = if index < refused_from {
+                    bytes += run.bytes();
+                    heap.allocator.free_scavenged(*run)
+                } else {
+                    // Locked in memory, perhaps. It stays retained, and is not tried again until it was used.
+                    heap.allocator.free(*run)
+                };
+                or_end(result);
+                heap.in_flight_pages -= run.pages;
+            }
+            self.publish_retained(&heap);
+        }
+        self.counters.add_released(bytes);
+        bytes
+    }
+
+    /// Called after the heap lock has dropped: where growth put the heap above its goal, the thread that grew it releases
+    /// some of what is retained instead, before it hands its span out.
+    pub(crate) fn after_growth(&self, grown: Grown) {
+        if grown.pages() == 0 {
+            return;
+        }
+        for run in grown.runs.iter().flatten() {
+            self.advise_growth(*run);
+        }
+        let growth_bytes = grown.pages() * PAGE_BYTES;
+        let (retained, in_use) = (self.counters.retained_bytes(), self.counters.in_use_bytes());
+        let goal = self.alarm.goal();
+        let bytes = goal.growth_release_bytes(retained as u64, (retained + in_use) as u64, growth_bytes as u64) as usize;
+        if bytes != 0 {
+            self.scavenge(bytes, Effort { include_dense: false, split_huge_pages: false, until_cpu_ns: None });
+        }
+    }
+}
+
+/// A heap address as a pointer.
+pub(super) fn address(address: usize) -> NonNull<u8> {
+    // SAFETY: heap addresses lie in a reservation, and those are not at 0.
+    unsafe { NonNull::new_unchecked(core::ptr::with_exposed_provenance_mut(address)) }
+}

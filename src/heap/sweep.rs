@@ -1,0 +1,107 @@
+//! Sweeping the caches, so that they do not hide memory: depots by their working sets, idle page caches, spare spans,
+//! and the magazines of idle threads.
+//!
+//! Locks: depot, central, page cache, heap, registry, one at a time. No lock is held while a thread's cache is drained:
+//! the mark on the cache is what holds its owner back (see `thread_cache`).
+
+use core::ptr::null_mut;
+
+use crate::magazine::{self, MAX_SLOTS, MagazineRef};
+use crate::size_class::CLASSES;
+use crate::sync::{heavy_barrier, plain::Ordering};
+use crate::thread_cache::ThreadCache;
+
+use super::Heap;
+
+impl Heap {
+    /// Returns to the spans what the depots did not need since the last call, and to the heap the page caches that were
+    /// not used and the classes' spare spans. With `all`, whatever is there.
+    pub fn trim_caches(&self, all: bool) {
+        for class in 0..CLASSES {
+            let unused = {
+                let mut depot = self.depots[class].lock();
+                if all { u32::MAX } else { depot.unused() }
+            };
+            for _ in 0..unused {
+                let Some(full) = self.depots[class].lock().pop_full() else { break };
+                self.flush_magazine(class, full);
+            }
+            while all {
+                let Some(empty) = self.depots[class].lock().pop_empty() else { break };
+                self.metadata.recycle(empty);
+            }
+            let spare = self.centrals[class].lock().take_spare();
+            if let Some(span) = spare {
+                self.retire(span);
+            }
+        }
+        for cache in &self.page_caches {
+            let idle = {
+                let mut cache = cache.lock();
+                cache.take()
+            };
+            self.return_page_cache(idle);
+        }
+    }
+
+    /// Gives a full magazine's slots back to their spans, and the block to the store.
+    fn flush_magazine(&self, class: usize, full: MagazineRef) {
+        let mut slots = [0; MAX_SLOTS];
+        // SAFETY: the magazine was taken from the depot: it is this thread's.
+        let count = unsafe { magazine::slots_from(full.full_top(), &mut slots) };
+        self.flush(class, &slots[..count]);
+        self.give_empty(class, full);
+    }
+
+    /// Empties the magazines of other threads that have not used them for `idle_ticks` calls (0: of all threads). Threads
+    /// that are busy in their slow paths are left alone: they trade with the depot anyway. `own` is not touched.
+    pub fn drain_idle_caches(&self, own: *const ThreadCache, idle_ticks: u32) {
+        let stop = self.no_cache.load(Ordering::Relaxed);
+        let mut marked: *mut ThreadCache = null_mut();
+        {
+            let registry = self.registry.lock();
+            for cache in registry.iter() {
+                let this: *const ThreadCache = cache;
+                if this == own || !is_idle(cache, idle_ticks) {
+                    continue;
+                }
+                // SAFETY: under the registry's lock, and the cache is registered.
+                if unsafe { cache.begin_drain(stop) } {
+                    cache.next_to_drain.set(marked);
+                    marked = this.cast_mut();
+                }
+            }
+        }
+        if marked.is_null() {
+            return;
+        }
+        // Without the barrier nothing may be touched, only the marks taken back.
+        let stopped = heavy_barrier();
+        // SAFETY: marked caches stay registered and valid.
+        while let Some(cache) = unsafe { marked.as_ref() } {
+            marked = cache.next_to_drain.get();
+            if stopped && !cache.owner_is_in_slow_path() {
+                self.drain(cache);
+            }
+            // SAFETY: marked above.
+            unsafe { cache.end_drain() };
+        }
+    }
+
+    fn drain(&self, cache: &ThreadCache) {
+        for class in 0..CLASSES {
+            let mut slots = [0; 2 * MAX_SLOTS];
+            // SAFETY: marked, after the barrier, with the owner outside its slow path.
+            let count = unsafe { cache.take_idle(class, &mut slots) };
+            self.flush(class, &slots[..count]);
+        }
+    }
+}
+
+/// Notes whether a cache was used since the last call; whether it has been idle for that many calls.
+fn is_idle(cache: &ThreadCache, idle_ticks: u32) -> bool {
+    let seen = cache.fingerprint();
+    let ticks = if cache.seen.replace(seen) == seen { cache.idle_ticks.get().saturating_add(1) } else { 0 };
+    cache.idle_ticks.set(ticks);
+    ticks >= idle_ticks
+}
