@@ -17,6 +17,9 @@ pub struct Lock<T> {
     value: UnsafeCell<T>,
 }
 
+#[cfg(not(any(debug_assertions, test)))]
+const _: () = assert!(size_of::<Lock<()>>() == 4 && size_of::<Lock<u32>>() == 8);
+
 // SAFETY: the value is handed to one thread at a time (the invariant above), which needs `T: Send` and no more.
 unsafe impl<T: Send> Sync for Lock<T> {}
 

@@ -91,7 +91,7 @@ impl Futex {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::Futex;
     use crate::sync::atomic::Ordering;

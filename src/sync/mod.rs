@@ -2,7 +2,7 @@
 //!
 //! Code above imports atomics, cells and futexes from here and is compiled against the real ones, or, by the loom-tests
 //! package, against loom's. Two differences of loom's types shape this interface: their constructors are not `const`
-//! (hence [`const_unless_loom!`] and [`repeat!`]), and all-zero bytes are no valid value of them (hence [`plain`]).
+//! (hence `const_unless_loom!` and `repeat!`), and all-zero bytes are no valid value of them (hence [`plain`]).
 //!
 //! Layers: the root of this module stands below `sys`; [`Futex`] stands above it, for it makes a system call.
 //!
@@ -92,7 +92,7 @@ macro_rules! repeat {
 #[allow(unused_imports, reason = "a tool for the layers above, whichever of them needs it")]
 pub(crate) use repeat;
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::atomic::{AtomicU32, Ordering};
 

@@ -8,6 +8,15 @@
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Errno(pub i32);
 
+/// Where a release of many ranges came to a halt.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Stopped {
+    /// So many ranges from the front have been released; the next one has not, or in part.
+    pub released: usize,
+    /// Why.
+    pub errno: Errno,
+}
+
 #[cfg(not(loom))]
 impl Errno {
     /// The calling thread's last error.
@@ -60,7 +69,7 @@ fn location() -> *mut i32 {
     unsafe { libc::__errno_location() }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::{Errno, Saved};
 

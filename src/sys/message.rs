@@ -1,7 +1,7 @@
 //! Lines on fd 2 without allocating, and the end of the process.
 //!
 //! A line is formatted into a buffer on the stack, cut with "..." if it does not fit, and written with one `write`, so
-//! that lines of several threads do not mix. [`fatal!`](crate::sys::fatal) names the layer and the values, then aborts;
+//! that lines of several threads do not mix. `fatal!` names the layer and the values, then aborts;
 //! tests and loom models panic instead, so that they can catch it.
 //!
 //! Locks: none, and any may be held: the process is about to end, or the line is a warning that must not be lost.
@@ -80,7 +80,7 @@ fn emit(line: &[u8]) {
     std::eprint!("{}", std::string::String::from_utf8_lossy(line));
 }
 
-/// Ends the process after a line "neap: layer: text". Use it through [`fatal!`](crate::sys::fatal).
+/// Ends the process after a line "neap: layer: text". Use it through `fatal!`.
 #[cold]
 #[inline(never)]
 #[track_caller]

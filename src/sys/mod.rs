@@ -5,7 +5,7 @@
 //! kernel. Exceptions, all documented where they are: growing the heap and its metadata (rare, short, and done under the
 //! heap lock by design), the futex of a lock itself, messages, and the clock, which is no system call.
 //!
-//! Under loom the parts that touch memory, threads or time are a simulation ([`sim`]) with the same names.
+//! Under loom the parts that touch memory, threads or time are a simulation (`sim`) with the same names.
 //!
 //! Layers: above `sync`'s atomics, below everything else. Locks: none of its own.
 
@@ -44,7 +44,9 @@ pub mod vm;
 #[cfg(loom)]
 pub mod sim;
 #[cfg(loom)]
-pub use sim::{env, file, fork, membarrier, page, random::random_bits, thp, thread, time, vm};
+pub use sim::platform::{env, file, fork, membarrier, page, random_bits, thp, time};
+#[cfg(loom)]
+pub use sim::{thread, vm};
 
 pub use errno::Errno;
 pub(crate) use message::fatal;

@@ -8,7 +8,7 @@
 //!
 //! Locks: none may be held.
 
-use super::errno::Errno;
+use super::errno::Stopped;
 use super::fault::{self, Op};
 use super::held::assert_none_held;
 use super::vm::release;
@@ -22,15 +22,6 @@ const PIDFD_SELF: i32 = -10001;
 const BATCH: usize = 128;
 /// The kernel cuts a list at 2 GiB less a page; a batch that stays below half of it is never cut.
 const BATCH_BYTES: usize = 1 << 30;
-
-/// Where a release of many ranges came to a halt.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Stopped {
-    /// So many ranges from the front have been released; the next one has not, or in part.
-    pub released: usize,
-    /// Why.
-    pub errno: Errno,
-}
 
 /// Releases `(address, bytes)` ranges as [`release`] does one. Stops at the first range that the kernel refuses.
 ///

@@ -1,7 +1,8 @@
 //! Threads of our own, hooks at the exit of others, and processor counts and times.
 //!
-//! Locks: none may be held, except in [`has_several_cpus`], which a contended lock asks once.
+//! Locks: none may be held, except in `has_several_cpus`, which a contended lock asks once.
 
+use super::errno::Saved;
 use super::fault::{self, Op};
 use super::held::assert_none_held;
 use super::time;
@@ -147,6 +148,7 @@ pub(crate) fn has_several_cpus() -> bool {
 fn count_cpus() -> usize {
     // Room for 8192 processors, the largest number that Linux is built for. (The C library's set ends at 1024.)
     let mut set = [0_u64; 128];
+    let _saved = Saved::new();
     // SAFETY: the kernel writes at most the size of the set to it; the raw call returns how many bytes it wrote.
     let written =
         unsafe { libc::syscall(libc::SYS_sched_getaffinity, 0, size_of_val(&set), set.as_mut_ptr().cast::<c_void>()) };

@@ -16,8 +16,9 @@ use super::held::{Rank, assert_none_held, assert_only_held};
 use core::ffi::{CStr, c_int, c_void};
 use core::ptr::{self, NonNull};
 
+pub use super::errno::Stopped;
 pub use super::move_pages::move_pages;
-pub use super::release_many::{Stopped, release_many};
+pub use super::release_many::release_many;
 
 /// The locks that growth may hold.
 const GROWTH: &[Rank] = &[Rank::Heap, Rank::Arena, Rank::Metadata];

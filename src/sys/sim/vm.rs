@@ -1,0 +1,135 @@
+//! Address space and memory, simulated: see the real `vm` for what the functions promise.
+//!
+//! A release is two steps with a point in between at which other threads may run, as they may during a real `madvise`.
+
+use super::{SIM, page_numbers};
+use crate::sys::errno::Errno;
+pub use crate::sys::errno::Stopped;
+use crate::sys::fault::{self, Op};
+use crate::sys::held::{Rank, assert_none_held, assert_only_held};
+use core::ptr::{self, NonNull};
+use std::alloc::Layout;
+
+const GROWTH: &[Rank] = &[Rank::Heap, Rank::Arena, Rank::Metadata];
+/// The alignment that callers may expect of metadata.
+const METADATA_ALIGN: usize = 4096;
+/// What the real calls fail with when they are made to.
+const INVALID: Errno = Errno(22);
+
+/// Reserves made-up addresses: aligned, below `1 << ADDRESS_BITS`, and not to be dereferenced.
+pub fn reserve(bytes: usize, align: usize) -> Option<NonNull<u8>> {
+    assert_only_held("mmap", GROWTH);
+    if bytes == 0 || !align.is_power_of_two() || fault::fails(Op::Map) {
+        return None;
+    }
+    fault::record(Op::Map, bytes);
+    NonNull::new(ptr::without_provenance_mut(SIM.tables().reserve(bytes, align)?))
+}
+
+/// Allocates real, zeroed memory that lives until the execution of the model ends.
+pub fn map_metadata(bytes: usize) -> Option<NonNull<u8>> {
+    assert_only_held("mmap", GROWTH);
+    if bytes == 0 || fault::fails(Op::Map) {
+        return None;
+    }
+    fault::record(Op::Map, bytes);
+    // A small alignment lets the allocator take untouched, zeroed pages from the kernel; the rest is rounded up here.
+    let layout = Layout::from_size_align(bytes.checked_add(METADATA_ALIGN)?, 16).ok()?;
+    // SAFETY: the layout's size is not zero.
+    let base = NonNull::new(unsafe { std::alloc::alloc_zeroed(layout) })?;
+    SIM.tables().metadata.push((base.as_ptr().expose_provenance(), layout));
+    let skip = base.as_ptr().align_offset(METADATA_ALIGN);
+    // SAFETY: the excess is as long as the alignment.
+    Some(unsafe { base.add(skip) })
+}
+
+/// Notes that part of a reservation is usable.
+///
+/// # Safety
+/// None; the real one has requirements.
+pub unsafe fn back_in_growth(base: NonNull<u8>, bytes: usize) -> bool {
+    assert_only_held("mprotect", GROWTH);
+    if fault::fails(Op::Back) {
+        return false;
+    }
+    fault::record(Op::Back, bytes);
+    SIM.tables().back(page_numbers(base.as_ptr().addr(), bytes));
+    true
+}
+
+/// Notes that pages are no longer resident; panics if one is owned.
+///
+/// # Safety
+/// None; the real one has requirements, which are what is checked here.
+pub unsafe fn release(base: NonNull<u8>, bytes: usize) -> Result<(), Errno> {
+    assert_none_held("madvise(DONTNEED)");
+    if fault::fails(Op::Release) {
+        return Err(INVALID);
+    }
+    fault::record(Op::Release, bytes);
+    let pages = page_numbers(base.as_ptr().addr(), bytes);
+    SIM.tables().begin_release(pages.clone());
+    SIM.switch();
+    SIM.tables().end_release(pages);
+    Ok(())
+}
+
+/// [`release`] one after the other.
+///
+/// # Safety
+/// As for [`release`].
+pub unsafe fn release_many(ranges: &[(NonNull<u8>, usize)]) -> Result<(), Stopped> {
+    for (i, &(base, bytes)) in ranges.iter().enumerate() {
+        // SAFETY: nothing is required.
+        unsafe { release(base, bytes) }.map_err(|errno| Stopped { released: i, errno })?;
+    }
+    Ok(())
+}
+
+/// Declares advice that has no effect on a model.
+macro_rules! advice {
+    ($(#[doc = $doc:literal] $name:ident ( $($arg:ident : $ty:ty),* );)*) => {$(
+        #[doc = $doc]
+        ///
+        /// # Safety
+        /// None; the real one has requirements.
+        pub unsafe fn $name($($arg: $ty,)* base: NonNull<u8>, bytes: usize) -> Result<(), Errno> {
+            assert_none_held("madvise");
+            let _ = ($($arg,)* base, bytes);
+            Ok(())
+        }
+    )*};
+}
+
+advice! {
+    #[doc = "Does nothing: the kernel may ignore this one, too."]
+    free_hint();
+    #[doc = "Does nothing."]
+    cold();
+    #[doc = "Does nothing."]
+    huge_pages(on: bool);
+    #[doc = "Does nothing: residence is counted when a page is owned."]
+    populate_write();
+    #[doc = "Does nothing."]
+    collapse();
+}
+
+/// Refuses, as a kernel may.
+///
+/// # Safety
+/// None; the real one has requirements.
+pub unsafe fn unmap(base: NonNull<u8>, bytes: usize) -> bool {
+    assert_none_held("munmap");
+    let _ = (base, bytes);
+    false
+}
+
+/// Refuses, as a kernel may.
+///
+/// # Safety
+/// None; the real one has requirements.
+pub unsafe fn move_pages(old: NonNull<u8>, bytes: usize, new: NonNull<u8>) -> bool {
+    assert_none_held("mremap");
+    let _ = (old, bytes, new);
+    false
+}
