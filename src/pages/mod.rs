@@ -32,6 +32,8 @@ mod table;
 mod word;
 
 #[cfg(any(test, feature = "internals"))]
+pub mod model;
+#[cfg(any(test, feature = "internals"))]
 mod validate;
 
 pub use allocator::{PageAllocator, Taken};

@@ -90,6 +90,12 @@ pub(super) fn slow_merge(children: &Group, child_pages: usize) -> Summary {
 }
 
 impl PageAllocator {
+    /// The free and scavenged bits of 64 pages of a mapped chunk.
+    pub fn bitmap_words(&self, chunk: Chunk, word: usize) -> Option<(u64, u64)> {
+        let bits = self.table.as_deref()?.bits(chunk)?;
+        Some((*bits.free.get(word)?, *bits.scavenged.get(word)?))
+    }
+
     /// Recomputes everything from the bitmaps and compares.
     ///
     /// # Errors

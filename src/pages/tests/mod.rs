@@ -3,5 +3,6 @@
 mod alloc;
 mod cache;
 mod candidate;
+mod model;
 mod support;
 mod words;

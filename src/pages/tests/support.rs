@@ -11,6 +11,25 @@ use crate::units::{CHUNK_PAGES, Chunk, Page, ROOTS, Run};
 static TABLES: Mutex<Vec<&'static mut RootTable>> = Mutex::new(Vec::new());
 static ROOT_POOL: Mutex<Vec<&'static mut Root>> = Mutex::new(Vec::new());
 
+/// An empty table.
+pub fn table() -> &'static mut RootTable {
+    let table = TABLES.lock().unwrap().pop();
+    table.unwrap_or_else(|| Box::leak(Box::new(RootTable::new())))
+}
+
+/// An empty root.
+pub fn root_memory() -> &'static mut Root {
+    let memory = ROOT_POOL.lock().unwrap().pop();
+    memory.unwrap_or_else(|| Box::leak(Box::new(Root::new())))
+}
+
+/// Keeps a table and the roots in it for the next test.
+pub fn recycle(table: &'static mut RootTable) {
+    let mut pool = ROOT_POOL.lock().unwrap();
+    pool.extend((0..ROOTS).filter_map(|root| table.remove_root(root)));
+    TABLES.lock().unwrap().push(table);
+}
+
 /// A page allocator with its table; everything is validated and recycled at the end.
 pub struct Heap {
     pages: PageAllocator,
@@ -19,9 +38,8 @@ pub struct Heap {
 impl Heap {
     /// A heap with nothing mapped.
     pub fn empty() -> Self {
-        let table = TABLES.lock().unwrap().pop();
         let mut pages = PageAllocator::new();
-        pages.attach(table.unwrap_or_else(|| Box::leak(Box::new(RootTable::new())))).unwrap();
+        pages.attach(table()).unwrap();
         Self { pages }
     }
 
@@ -38,8 +56,7 @@ impl Heap {
     pub fn map(&mut self, first: usize, chunks: usize) {
         for root in Chunk(first).root()..=Chunk(first + chunks - 1).root() {
             if !self.pages.has_root(root) {
-                let memory = ROOT_POOL.lock().unwrap().pop();
-                self.pages.add_root(root, memory.unwrap_or_else(|| Box::leak(Box::new(Root::new())))).unwrap();
+                self.pages.add_root(root, root_memory()).unwrap();
             }
         }
         self.pages.grow(Run { first: Chunk(first).first_page(), pages: chunks * CHUNK_PAGES }).unwrap();
@@ -76,13 +93,7 @@ impl Drop for Heap {
             return;
         }
         self.pages.validate().unwrap();
-        let table = self.pages.detach().unwrap();
-        for root in 0..ROOTS {
-            if let Some(memory) = table.remove_root(root) {
-                ROOT_POOL.lock().unwrap().push(memory);
-            }
-        }
-        TABLES.lock().unwrap().push(table);
+        recycle(self.pages.detach().unwrap());
     }
 }
 

@@ -1,0 +1,432 @@
+//! Operations on a page allocator next to a naive model of it: one state a page, every search a scan.
+//!
+//! Property tests and fuzzing run this same interpreter: eight bytes are an operation, so any bytes are a program. After
+//! each step the allocator's answer, its bits and its own consistency are checked, and a difference panics. Test builds only.
+//!
+//! The model's pages lie around the border of two root entries, and a few at the bottom of a third with whole unmapped roots in
+//! between, so that every kind of neighbourhood comes up.
+//!
+//! Locks: none. Allocates nothing: the caller supplies the large parts.
+#![forbid(unsafe_code)]
+
+use crate::units::{CHUNK_PAGES, Chunk, Page, ROOT_CHUNKS, Run};
+
+use super::allocator::{PageAllocator, Taken};
+use super::cache::{CACHE_PAGES, PageCache};
+use super::fault::FaultKind;
+use super::root::Root;
+use super::table::RootTable;
+
+/// Bytes that encode one operation.
+pub const OP_BYTES: usize = 8;
+
+/// Chunks of the model below the gap, the last of which is never mapped, and all chunks of it.
+const NEAR_CHUNKS: usize = 13;
+const CHUNKS: usize = 16;
+const PAGES: usize = CHUNKS * CHUNK_PAGES;
+/// The first chunk of either part.
+const NEAR: usize = 2 * ROOT_CHUNKS - 8;
+const FAR: usize = 5 * ROOT_CHUNKS;
+
+const RUNS: usize = 96;
+const CACHES: usize = 4;
+const IN_FLIGHT: usize = 3;
+
+/// One operation. Places and choices are reduced to what exists; an operation that makes no sense at all is skipped.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Op {
+    /// Take the lowest run of this length.
+    Alloc(usize),
+    /// Take the lowest run of this length that is aligned (log2).
+    AllocAligned(usize, u32),
+    /// Take a run of this length at this page of the model.
+    AllocExact(usize, usize),
+    /// Take the run just above a run that was taken: growth in place.
+    Extend(usize, usize),
+    /// Free a run that was taken.
+    Free(usize),
+    /// Free a run that was taken, as released.
+    FreeScavenged(usize),
+    /// Free part of a run that was taken.
+    FreePart(usize, usize, usize),
+    /// Free something of which a page is free already, or is not the heap's.
+    Misuse(usize, usize),
+    /// Map chunks of the model.
+    Grow(usize, usize),
+    /// Take a page cache.
+    TakeCache,
+    /// Take a run from a page cache.
+    CacheAlloc(usize, usize),
+    /// Give a page cache back.
+    ReturnCache(usize),
+    /// Take a candidate: chunk of the model, from page, log2 of the minimum, maximum, log2 of the huge page.
+    TakeCandidate(usize, usize, u32, usize, u32),
+    /// Give a candidate back as released.
+    Released(usize),
+}
+
+impl Op {
+    /// The operation that these bytes encode; all bytes encode one.
+    pub fn decode(bytes: [u8; OP_BYTES]) -> Self {
+        let [code, a, b, c, d, e, f, _] = bytes.map(usize::from);
+        let (ab, cd) = (a << 8 | b, c << 8 | d);
+        let pages = match e % 6 {
+            0 => 1,
+            1 => 1 + c % 16,
+            2 => 1 + c % 70,
+            3 => 60 + c % 10,
+            4 => 500 + c % 40,
+            _ => cd % 4000,
+        };
+        match code % 32 {
+            0..=6 => Self::Alloc(pages),
+            7 => Self::AllocAligned(pages, (f % 13) as u32),
+            8 => Self::AllocExact(ab, pages),
+            9 => Self::Extend(a, pages),
+            10..=14 => Self::Free(a),
+            15..=16 => Self::FreeScavenged(a),
+            17..=20 => Self::FreePart(a, cd, pages),
+            21 => Self::Misuse(ab, pages),
+            22 => Self::Grow(a, 1 + b % 4),
+            23..=24 => Self::TakeCache,
+            25..=26 => Self::CacheAlloc(a, 1 + b % 16),
+            27 => Self::ReturnCache(a),
+            28..=29 => Self::TakeCandidate(a, cd % CHUNK_PAGES, (b % 7) as u32, pages, (f % 10) as u32),
+            _ => Self::Released(a),
+        }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum State {
+    Unmapped,
+    Retained,
+    Released,
+    /// In use, in a cache, or in flight.
+    Taken,
+}
+
+impl State {
+    fn is_free(self) -> bool {
+        matches!(self, Self::Retained | Self::Released)
+    }
+}
+
+/// A page allocator and its model.
+pub struct Model<'a> {
+    pages: PageAllocator,
+    supply: &'a mut dyn FnMut() -> &'static mut Root,
+    states: [State; PAGES],
+    /// Runs in use, in model pages.
+    runs: [Option<(usize, usize)>; RUNS],
+    caches: [Option<PageCache>; CACHES],
+    in_flight: [Option<(usize, usize)>; IN_FLIGHT],
+}
+
+/// The page behind a place in the model.
+fn page(at: usize) -> Page {
+    let chunk = at / CHUNK_PAGES;
+    let first = if chunk < NEAR_CHUNKS { NEAR + chunk } else { FAR + chunk - NEAR_CHUNKS };
+    Chunk(first).first_page().plus(at % CHUNK_PAGES)
+}
+
+/// The place in the model of a page.
+fn place(page: Page) -> usize {
+    let chunk = page.chunk().0;
+    let index = if chunk < FAR { chunk - NEAR } else { chunk - FAR + NEAR_CHUNKS };
+    index * CHUNK_PAGES + page.index_in_chunk()
+}
+
+fn empty_slot<T>(slots: &[Option<T>]) -> Option<usize> {
+    slots.iter().position(Option::is_none)
+}
+
+/// One of the filled slots, chosen by `which`.
+fn choose<T>(slots: &[Option<T>], which: usize) -> Option<usize> {
+    let filled = slots.iter().flatten().count();
+    slots.iter().enumerate().filter(|(_, slot)| slot.is_some()).nth(which % filled.max(1)).map(|(i, _)| i)
+}
+
+impl<'a> Model<'a> {
+    /// A model with nothing mapped, of an empty table and roots that `supply` hands out empty.
+    pub fn new(table: &'static mut RootTable, supply: &'a mut dyn FnMut() -> &'static mut Root) -> Self {
+        let mut pages = PageAllocator::new();
+        pages.attach(table).expect("the allocator is new");
+        Self {
+            pages,
+            supply,
+            states: [State::Unmapped; PAGES],
+            runs: [None; RUNS],
+            caches: [None; CACHES],
+            in_flight: [None; IN_FLIGHT],
+        }
+    }
+
+    /// Ends the model and hands the table back, its roots in it.
+    pub fn into_table(mut self) -> &'static mut RootTable {
+        self.pages.detach().expect("the table was attached")
+    }
+
+    /// Decodes and runs a program.
+    pub fn run(&mut self, program: &[u8]) {
+        for bytes in program.as_chunks().0 {
+            self.step(Op::decode(*bytes));
+        }
+    }
+
+    /// Runs one operation on both sides and compares everything.
+    ///
+    /// # Panics
+    /// On any difference: that is the point.
+    pub fn step(&mut self, op: Op) {
+        self.apply(op);
+        if let Err(difference) = self.pages.validate() {
+            panic!("after {op:?}: {difference}");
+        }
+        self.compare(op);
+    }
+
+    fn apply(&mut self, op: Op) {
+        match op {
+            Op::Alloc(pages) => {
+                let expected = (pages > 0).then(|| self.first_fit(pages, 1)).flatten();
+                let taken = self.pages.alloc(pages);
+                self.took(expected, pages, taken);
+            }
+            Op::AllocAligned(pages, align) => {
+                let expected = (pages > 0).then(|| self.first_fit(pages, 1 << align)).flatten();
+                let taken = self.pages.alloc_aligned(pages, 1 << align);
+                self.took(expected, pages, taken);
+            }
+            Op::AllocExact(at, pages) => self.alloc_exact(at % PAGES, pages),
+            Op::Extend(which, pages) => {
+                if let Some(slot) = choose(&self.runs, which) {
+                    let (at, had) = self.runs[slot].expect("the slot is filled");
+                    if at + had < PAGES {
+                        self.alloc_exact(at + had, pages);
+                    }
+                }
+            }
+            Op::Free(which) => {
+                if let Some(slot) = choose(&self.runs, which) {
+                    let (at, pages) = self.runs[slot].take().expect("the slot is filled");
+                    self.pages.free(Run { first: page(at), pages }).expect("the run is in use");
+                    self.states[at..at + pages].fill(State::Retained);
+                }
+            }
+            Op::FreeScavenged(which) => {
+                if let Some(slot) = choose(&self.runs, which) {
+                    let (at, pages) = self.runs[slot].take().expect("the slot is filled");
+                    self.pages.free_scavenged(Run { first: page(at), pages }).expect("the run is in use");
+                    self.states[at..at + pages].fill(State::Released);
+                }
+            }
+            Op::FreePart(which, from, pages) => self.free_part(which, from, pages.max(1)),
+            Op::Misuse(at, pages) => self.misuse(at % PAGES, pages.max(1)),
+            Op::Grow(chunk, chunks) => self.grow(chunk % CHUNKS, chunks),
+            Op::TakeCache => self.take_cache(),
+            Op::CacheAlloc(which, pages) => {
+                if let (Some(slot), Some(run)) = (choose(&self.caches, which), empty_slot(&self.runs))
+                    && let Some(cache) = &mut self.caches[slot]
+                {
+                    let before = *cache;
+                    if let Some(taken) = cache.alloc(pages) {
+                        let at = taken.run.first.0 - before.base.0;
+                        let mask = (u64::MAX >> (64 - pages)) << at;
+                        assert_eq!(before.free & mask, mask, "the run was in the cache");
+                        assert_eq!(taken.scavenged_pages, (before.scavenged & mask).count_ones() as usize);
+                        assert_eq!((cache.free, cache.scavenged), (before.free & !mask, before.scavenged & !mask));
+                        self.runs[run] = Some((place(taken.run.first), pages));
+                    }
+                }
+            }
+            Op::ReturnCache(which) => {
+                if let Some(slot) = choose(&self.caches, which) {
+                    let cache = self.caches[slot].take().expect("the slot is filled");
+                    self.pages.return_cache(cache).expect("its pages are nowhere else");
+                    for bit in (0..CACHE_PAGES).filter(|bit| cache.free >> bit & 1 != 0) {
+                        let released = cache.scavenged >> bit & 1 != 0;
+                        self.states[place(cache.base) + bit] = if released { State::Released } else { State::Retained };
+                    }
+                }
+            }
+            Op::TakeCandidate(chunk, from, min, max, huge) => self.take_candidate(chunk % CHUNKS, from, min, max, huge),
+            Op::Released(which) => {
+                if let Some(slot) = choose(&self.in_flight, which) {
+                    let (at, pages) = self.in_flight[slot].take().expect("the slot is filled");
+                    self.pages.free_scavenged(Run { first: page(at), pages }).expect("it is in flight");
+                    self.states[at..at + pages].fill(State::Released);
+                }
+            }
+        }
+    }
+
+    /// The lowest aligned run of free pages, by scanning.
+    fn first_fit(&self, pages: usize, align: usize) -> Option<usize> {
+        let mut at = 0;
+        while at + pages <= PAGES {
+            if !page(at).0.is_multiple_of(align) {
+                at += 1;
+                continue;
+            }
+            match self.states[at..at + pages].iter().rposition(|state| !state.is_free()) {
+                None => return Some(at),
+                Some(blocker) => at += blocker + 1,
+            }
+        }
+        None
+    }
+
+    /// The allocator answered `taken` where the model expects the run at `expected`.
+    fn took(&mut self, expected: Option<usize>, pages: usize, taken: Option<Taken>) {
+        let expected = expected.map(|at| {
+            let scavenged_pages = self.states[at..at + pages].iter().filter(|&&state| state == State::Released).count();
+            Taken { run: Run { first: page(at), pages }, scavenged_pages }
+        });
+        assert_eq!(taken, expected);
+        let Some(taken) = taken else { return };
+        let at = place(taken.run.first);
+        self.states[at..at + pages].fill(State::Taken);
+        match empty_slot(&self.runs) {
+            Some(slot) => self.runs[slot] = Some((at, pages)),
+            None => {
+                self.pages.free(taken.run).expect("it was just taken");
+                self.states[at..at + pages].fill(State::Retained);
+            }
+        }
+    }
+
+    fn alloc_exact(&mut self, at: usize, pages: usize) {
+        let is_free =
+            at + pages <= PAGES && pages > 0 && self.states[at..at + pages].iter().all(|state| state.is_free());
+        let taken = self.pages.alloc_exact(Run { first: page(at), pages });
+        self.took(is_free.then_some(at), pages, taken);
+    }
+
+    fn free_part(&mut self, which: usize, from: usize, pages: usize) {
+        let (Some(slot), Some(upper)) = (choose(&self.runs, which), empty_slot(&self.runs)) else { return };
+        let (at, had) = self.runs[slot].expect("the slot is filled");
+        let from = from % had;
+        let pages = pages.min(had - from);
+        self.pages.free(Run { first: page(at + from), pages }).expect("part of a run in use");
+        self.states[at + from..at + from + pages].fill(State::Retained);
+        self.runs[slot] = (from > 0).then_some((at, from));
+        let rest = had - from - pages;
+        self.runs[upper] = (rest > 0).then_some((at + from + pages, rest));
+    }
+
+    fn misuse(&mut self, at: usize, pages: usize) {
+        let end = (at + pages).min(PAGES);
+        let Some(bad) = (at..end).find(|&at| self.states[at] != State::Taken) else { return };
+        let fault = self.pages.free(Run { first: page(at), pages: end - at }).expect_err("a page of it is not in use");
+        let kind = if self.states[bad] == State::Unmapped { FaultKind::NotMapped } else { FaultKind::DoubleFree };
+        assert_eq!((fault.kind, fault.page), (kind, page(bad)));
+    }
+
+    fn grow(&mut self, chunk: usize, chunks: usize) {
+        // Not over the border between the parts, and the chunk below it stays unmapped.
+        let end = if chunk < NEAR_CHUNKS { NEAR_CHUNKS - 1 } else { CHUNKS };
+        let chunks = chunks.min(end - chunk.min(end));
+        if chunks == 0 {
+            return;
+        }
+        let (from, to) = (chunk * CHUNK_PAGES, (chunk + chunks) * CHUNK_PAGES);
+        let run = Run { first: page(from), pages: to - from };
+        if let Some(mapped) = (from..to).find(|&at| self.states[at] != State::Unmapped) {
+            let roots =
+                (chunk..chunk + chunks).all(|chunk| self.pages.has_root(page(chunk * CHUNK_PAGES).chunk().root()));
+            let fault = self.pages.grow(run).expect_err("part of it is mapped");
+            assert!(!roots || (fault.kind, fault.page) == (FaultKind::AlreadyMapped, page(mapped)));
+            return;
+        }
+        for chunk in chunk..chunk + chunks {
+            let root = page(chunk * CHUNK_PAGES).chunk().root();
+            if !self.pages.has_root(root) {
+                self.pages.add_root(root, (self.supply)()).expect("the entry has none");
+            }
+        }
+        self.pages.grow(run).expect("the chunks are not mapped");
+        self.states[from..to].fill(State::Released);
+    }
+
+    fn take_cache(&mut self) {
+        let Some(slot) = empty_slot(&self.caches) else { return };
+        let cache = self.pages.take_cache();
+        let first = self.states.iter().position(|state| state.is_free());
+        assert_eq!(cache.is_some(), first.is_some());
+        let (Some(cache), Some(first)) = (cache, first) else { return };
+        let base = first / CACHE_PAGES * CACHE_PAGES;
+        let mut expected = PageCache { base: page(base), ..PageCache::EMPTY };
+        for (bit, state) in self.states[base..base + CACHE_PAGES].iter_mut().enumerate() {
+            if state.is_free() {
+                expected.free |= 1 << bit;
+                expected.scavenged |= u64::from(*state == State::Released) << bit;
+                *state = State::Taken;
+            }
+        }
+        assert_eq!(cache, expected);
+        self.caches[slot] = Some(cache);
+    }
+
+    fn take_candidate(&mut self, chunk: usize, from: usize, min: u32, max: usize, huge: u32) {
+        let Some(slot) = empty_slot(&self.in_flight) else { return };
+        let (min, huge) = (1 << min, 1 << huge);
+        let candidate = self.pages.take_candidate(page(chunk * CHUNK_PAGES).chunk(), from, min, max, huge);
+        let base = chunk * CHUNK_PAGES;
+        let retained = |at: usize, pages: usize| {
+            self.states[base + at..base + at + pages].iter().all(|&state| state == State::Retained)
+        };
+        let whole = huge > min && retained(from / huge * huge, huge);
+        let limit = if whole { from / huge * huge + huge } else { from / min * min + min };
+        let highest = (0..limit / min).rev().find(|group| retained(group * min, min));
+        let Some(run) = candidate.run else {
+            assert_eq!(highest, None);
+            assert!(!candidate.more_below);
+            return;
+        };
+        let at = place(run.first) - base;
+        assert_eq!(Some(at + run.pages - min), highest.map(|group| group * min));
+        assert!(retained(at, run.pages) && at.is_multiple_of(min) && run.pages.is_multiple_of(min));
+        let cut = max.max(min).next_multiple_of(min);
+        // Longer than asked for only down to the start of a whole huge page, shorter only where there is no more.
+        assert!(run.pages <= cut || (huge > min && at.is_multiple_of(huge) && at + run.pages - cut < at + huge));
+        assert!(run.pages >= cut || at == 0 || !retained(at - min, min));
+        for first in (0..CHUNK_PAGES).step_by(huge).filter(|_| huge > min) {
+            let broken = first < at && at < first + huge || first < at + run.pages && at + run.pages < first + huge;
+            assert!(!(broken && retained(first, huge)), "a whole huge page stays whole");
+        }
+        assert_eq!(candidate.more_below, (0..at / min).any(|group| retained(group * min, min)));
+        self.states[base + at..base + at + run.pages].fill(State::Taken);
+        self.in_flight[slot] = Some((base + at, run.pages));
+    }
+
+    /// Compares every page's bits and the counters with the model.
+    fn compare(&self, op: Op) {
+        let (mut free, mut released, mut mapped) = (0, 0, 0);
+        for (chunk, states) in self.states.as_chunks::<CHUNK_PAGES>().0.iter().enumerate() {
+            let number = page(chunk * CHUNK_PAGES).chunk();
+            if states[0] == State::Unmapped {
+                assert_eq!(self.pages.chunk_in_use(number), 0);
+                continue;
+            }
+            mapped += CHUNK_PAGES;
+            let (chunk_free, chunk_released) = (free, released);
+            for (word, states) in states.as_chunks::<64>().0.iter().enumerate() {
+                let bits = |wanted: fn(State) -> bool| {
+                    states.iter().rev().fold(0_u64, |bits, &state| bits << 1 | u64::from(wanted(state)))
+                };
+                let expected = (bits(State::is_free), bits(|state| state == State::Released));
+                assert_eq!(self.pages.bitmap_words(number, word), Some(expected), "after {op:?}");
+                free += expected.0.count_ones() as usize;
+                released += expected.1.count_ones() as usize;
+            }
+            assert_eq!(self.pages.chunk_in_use(number), CHUNK_PAGES - (free - chunk_free));
+            let fresh = released - chunk_released == CHUNK_PAGES;
+            assert_eq!(self.pages.chunk_is_all_free_and_scavenged(number), fresh);
+        }
+        let counters = (self.pages.free_pages(), self.pages.scavenged_pages(), self.pages.mapped_pages());
+        assert_eq!(counters, (free, released, mapped), "after {op:?}");
+        let ranges: usize = self.pages.mapped_ranges().map(|range| range.chunks).sum();
+        assert_eq!(ranges * CHUNK_PAGES, mapped);
+    }
+}

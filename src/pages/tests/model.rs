@@ -1,0 +1,48 @@
+//! Random programs of operations against the naive model.
+
+use proptest::prelude::*;
+use std::vec::Vec;
+
+use super::support::{recycle, root_memory, table};
+use crate::pages::model::{Model, OP_BYTES, Op};
+
+/// Operations in one program.
+const PROGRAM: usize = 250;
+
+/// How many programs make the wanted number of steps (`NEAP_PROPTEST_STEPS`, else a number that suits every day).
+fn programs() -> u32 {
+    let steps = std::env::var("NEAP_PROPTEST_STEPS").ok().and_then(|steps| steps.parse().ok()).unwrap_or(5_000_u32);
+    steps.div_ceil(PROGRAM as u32)
+}
+
+fn run(ops: impl IntoIterator<Item = Op>) {
+    let mut supply = root_memory;
+    let mut model = Model::new(table(), &mut supply);
+    for op in ops {
+        model.step(op);
+    }
+    recycle(model.into_table());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: programs(), failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn allocator_equals_model(program in proptest::collection::vec(any::<[u8; OP_BYTES]>(), PROGRAM)) {
+        // Nothing happens in an empty heap, so begin with some memory on both sides of a root's border.
+        let start = [Op::Grow(6, 4), Op::Grow(1, 1)];
+        run(start.into_iter().chain(program.into_iter().map(Op::decode)));
+    }
+}
+
+#[test]
+fn every_operation_can_be_decoded() {
+    let mut seen: Vec<core::mem::Discriminant<Op>> = Vec::new();
+    for code in 0..=255 {
+        let kind = core::mem::discriminant(&Op::decode([code, 1, 2, 3, 4, 5, 6, 7]));
+        if !seen.contains(&kind) {
+            seen.push(kind);
+        }
+    }
+    assert_eq!(seen.len(), 14);
+}
