@@ -4,5 +4,7 @@
 #[cfg(test)]
 extern crate std;
 
+pub mod config;
 pub mod pacing;
+pub mod stats;
 pub mod units;

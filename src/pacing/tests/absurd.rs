@@ -43,7 +43,7 @@ fn is_bounded(bytes: u64, there: u64) -> bool {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 100, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 100, failure_persistence: None, ..ProptestConfig::default() })]
     #[test]
     fn decisions_stay_within_bounds(ticks in proptest::collection::vec((observation(), outcome()), 1..60)) {
         let mut pacing = Pacing::new();
