@@ -3,7 +3,7 @@
 //! A tick takes an [`Observation`] and answers a [`Decision`]; what came of it returns as an [`Outcome`].
 //! Two pools, retained pages and holes, each keep windows of their demand; what stands above it decays (see `pool`).
 //! Three things bend this:
-//! - a *quiet* process (hardly any CPU time) keeps peaks for 0.4 s, a *busy* one for 2 s: whoever sleeps can afford
+//! - a *quiet* process (hardly any CPU time) keeps peaks for 0.6 s, a *busy* one for 2 s: whoever sleeps can afford
 //!   a fault later, whoever works in phases cannot;
 //! - *regret*, memory that faults in again within ten seconds of its release, lengthens the hold to the interval seen;
 //!   the shadow of each pool tells when that hold has become useless, and then it fades;
@@ -243,9 +243,10 @@ impl Pacing {
         let trim_to_come =
             mode != Mode::Busy && seen.cached_bytes >= LEAST_TRIM_BYTES && self.caches.idle_trims < IDLE_TRIMS;
         let held = self.pages.held(pages) >= LEAST_RELEASE_BYTES || self.holes.held(holes) >= LEAST_RELEASE_BYTES;
-        if held && self.steady_ticks > 10 {
-            Next::Sleep(STEADY_SLEEP_NS)
-        } else if held || drain_to_come || trim_to_come {
+        if held {
+            let least_ns = if self.steady_ticks > 10 { STEADY_SLEEP_NS } else { HOLD_SLEEP_NS };
+            Next::Sleep((self.hold.ns() / LOOKS_PER_HOLD).clamp(least_ns, MAX_HOLD_SLEEP_NS))
+        } else if drain_to_come || trim_to_come {
             Next::Sleep(HOLD_SLEEP_NS)
         } else {
             match (self.pages.retry_at_ns(), self.holes.retry_at_ns()) {
@@ -326,7 +327,11 @@ fn hole_terms(mode: Mode, learnt_ns: u64) -> Terms {
 }
 
 fn wake(mode: Mode, seen: &Observation, release: u64) -> Wake {
-    let step = if mode == Mode::Pressure { PRESSURE_WAKE_BYTES } else { WAKE_BYTES };
-    let left = seen.retained_bytes.saturating_sub(release).max(FLOOR_BYTES);
-    Wake { retained_bytes: left.saturating_add(step), freed_slot_bytes: step.max(seen.hole_bytes / 16) }
+    let pressure = mode == Mode::Pressure;
+    let (step, hole_step) = if pressure { (PRESSURE_WAKE_BYTES, WAKE_BYTES) } else { (WAKE_BYTES, HOLE_WAKE_BYTES) };
+    let retained = seen.retained_bytes.saturating_sub(release).max(FLOOR_BYTES);
+    Wake {
+        retained_bytes: retained.saturating_add(step),
+        hole_bytes: seen.hole_bytes.saturating_add(hole_step.max(seen.hole_bytes / 8)),
+    }
 }

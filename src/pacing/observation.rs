@@ -2,7 +2,7 @@
 //!
 //! Locks: none.
 
-use super::tuning::{FLOOR_BYTES, LEAST_RELEASE_BYTES, MAX_ASSIST_BYTES, MIB, WAKE_BYTES};
+use super::tuning::{FLOOR_BYTES, HOLE_WAKE_BYTES, LEAST_RELEASE_BYTES, MAX_ASSIST_BYTES, MIB, WAKE_BYTES};
 
 /// The heap as the mechanism sees it at a tick. Counters may be read one after the other without a lock: a policy that
 /// is off by what changed in between corrects itself at the next tick.
@@ -89,23 +89,24 @@ pub enum Next {
     Park,
 }
 
-/// When a free wakes a parked scavenger, or starts it for the first time.
+/// When a free wakes a parked scavenger, or starts it for the first time. Both are levels, not sums of what was freed:
+/// a process that takes and frees the same few megabytes over and over wakes nobody.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Wake {
     /// Retained bytes at which to wake.
     pub retained_bytes: u64,
-    /// Bytes of slots returned to partly used spans since the last tick at which to wake.
-    pub freed_slot_bytes: u64,
+    /// Hole bytes at which to wake: those of the last observation and what went back to partly used spans since, net.
+    pub hole_bytes: u64,
 }
 
 impl Wake {
     /// Before the first tick: a program that never frees megabytes never starts the scavenger.
-    pub const INITIAL: Self = Self { retained_bytes: FLOOR_BYTES + WAKE_BYTES, freed_slot_bytes: WAKE_BYTES };
+    pub const INITIAL: Self = Self { retained_bytes: FLOOR_BYTES + WAKE_BYTES, hole_bytes: HOLE_WAKE_BYTES };
 
     /// Whether a parked scavenger has something to do.
     #[inline]
-    pub const fn is_due(&self, retained_bytes: u64, freed_slot_bytes: u64) -> bool {
-        retained_bytes >= self.retained_bytes || freed_slot_bytes >= self.freed_slot_bytes
+    pub const fn is_due(&self, retained_bytes: u64, hole_bytes: u64) -> bool {
+        retained_bytes >= self.retained_bytes || hole_bytes >= self.hole_bytes
     }
 }
 

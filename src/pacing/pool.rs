@@ -51,6 +51,8 @@ pub(super) struct Pool {
     // Free bytes that an exhausted search left; 0 for none.
     stuck: u64,
     exhausted: bool,
+    // Free bytes at the last tick, without what was released since.
+    searched: u64,
     retries: usize,
     retry_at_ns: u64,
 }
@@ -64,6 +66,7 @@ impl Pool {
             decay_from: 0,
             stuck: 0,
             exhausted: false,
+            searched: 0,
             retries: 0,
             retry_at_ns: 0,
         }
@@ -74,14 +77,18 @@ impl Pool {
     pub(super) fn observe(&mut self, now_ns: u64, passed_ns: u64, view: &View, base: &Terms) -> bool {
         self.windows.record(now_ns, view.used_min, view.used_max);
         if core::mem::take(&mut self.exhausted) {
-            self.stuck = view.free;
+            // What was freed since that search is not part of what it left behind.
+            self.stuck = self.searched;
             self.retry_at_ns = match RETRY_SLEEP_NS.get(self.retries) {
                 Some(sleep_ns) => now_ns.saturating_add(*sleep_ns),
                 None => u64::MAX,
             };
-            self.retries += 1;
+            self.retries = (self.retries + 1).min(RETRY_SLEEP_NS.len());
         }
-        self.stuck = if now_ns >= self.retry_at_ns { 0 } else { self.stuck.min(view.free) };
+        // What was taken in between and freed again is new: of the rest a search has learnt nothing.
+        self.searched = view.free;
+        let untouched = view.free.saturating_sub(view.used_max.saturating_sub(view.used));
+        self.stuck = if now_ns >= self.retry_at_ns { 0 } else { self.stuck.min(untouched) };
 
         self.shadow.advance(now_ns, passed_ns);
         let mut regretted = false;
@@ -100,6 +107,7 @@ impl Pool {
     /// What became of the last plan.
     pub(super) fn report(&mut self, released_bytes: u64, exhausted: bool) {
         self.exhausted = exhausted;
+        self.searched = self.searched.saturating_sub(released_bytes);
         if !exhausted && released_bytes > 0 {
             self.retries = 0;
         }

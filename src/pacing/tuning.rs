@@ -11,14 +11,14 @@ pub const MS: u64 = 1_000_000;
 /// One second.
 pub const SECOND: u64 = 1_000 * MS;
 
-/// Length of an epoch, the grain of all windows: fine enough that a hold of 0.4 s means 0.4 s.
+/// Length of an epoch, the grain of all windows: fine enough that a hold of 0.6 s means 0.6 s.
 pub const EPOCH_NS: u64 = 100 * MS;
 /// Epochs kept: 12.8 s, a little more than the longest hold.
 pub const EPOCHS: usize = 128;
 
 /// How long a peak is kept in a quiet process: longer than the pauses inside one piece of work, short enough that a
 /// burst is gone well within two seconds.
-pub const QUIET_HOLD_NS: u64 = 400 * MS;
+pub const QUIET_HOLD_NS: u64 = 600 * MS;
 /// How long a peak is kept in a busy process: two periods of a load that returns every second.
 pub const BUSY_HOLD_NS: u64 = 2 * SECOND;
 /// The longest hold that regret can teach.
@@ -66,6 +66,10 @@ pub const STEP_SLEEP_NS: u64 = 50 * MS;
 pub const HOLD_SLEEP_NS: u64 = 100 * MS;
 /// The same in a busy process that has been steady for a while.
 pub const STEADY_SLEEP_NS: u64 = 200 * MS;
+/// A learnt hold is looked at so many times before it ends: a load that ticks lightly costs few wake-ups.
+pub const LOOKS_PER_HOLD: u64 = 8;
+/// While memory is held, no sleep is longer.
+pub const MAX_HOLD_SLEEP_NS: u64 = 500 * MS;
 /// Sleeps before the retries that follow an exhausted search. After the last the scavenger parks.
 pub const RETRY_SLEEP_NS: [u64; 2] = [500 * MS, 2 * SECOND];
 /// No sleep is longer.
@@ -73,7 +77,9 @@ pub const MAX_SLEEP_NS: u64 = 2 * SECOND;
 
 /// Bytes that have to become free before a parked scavenger is woken (or, the first time, started).
 pub const WAKE_BYTES: u64 = 4 * MIB;
-/// The same under pressure.
+/// The same for holes, of which every program has some.
+pub const HOLE_WAKE_BYTES: u64 = 8 * MIB;
+/// The same as [`WAKE_BYTES`] under pressure.
 pub const PRESSURE_WAKE_BYTES: u64 = MIB;
 
 /// Pressure starts above `limit - limit / PRESSURE_PART` (95 %).

@@ -1,0 +1,80 @@
+//! What is wrong with a variable, as one line.
+//!
+//! Locks: none.
+
+use super::NAMES;
+use core::fmt;
+
+/// A variable that was not taken.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ConfigError<'a> {
+    pub(super) name: &'a [u8],
+    pub(super) value: &'a [u8],
+    pub(super) problem: Problem,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Problem {
+    Unknown,
+    NotAccepted { accepted: &'static str },
+}
+
+impl fmt::Display for ConfigError<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.problem {
+            Problem::Unknown => {
+                write!(f, "config: {} is unknown and ignored; did you mean {}?", Shown(self.name), nearest(self.name))
+            }
+            Problem::NotAccepted { accepted } => {
+                write!(f, "config: {}=\"{}\" is ignored; accepted: {accepted}", Shown(self.name), Shown(self.value))
+            }
+        }
+    }
+}
+
+impl core::error::Error for ConfigError<'_> {}
+
+/// Bytes from outside, safe to print: at most 40, and nothing a terminal would act on.
+struct Shown<'a>(&'a [u8]);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const MOST: usize = 40;
+        for byte in self.0.iter().take(MOST) {
+            write!(f, "{}", if matches!(byte, b' '..=b'~') { char::from(*byte) } else { '?' })?;
+        }
+        f.write_str(if self.0.len() > MOST { "..." } else { "" })
+    }
+}
+
+/// The known name that takes the fewest edits.
+fn nearest(name: &[u8]) -> &'static str {
+    let mut best = (usize::MAX, NAMES[0]);
+    for known in NAMES {
+        let edits = edits(name, known.as_bytes());
+        if edits < best.0 {
+            best = (edits, known);
+        }
+    }
+    best.1
+}
+
+/// Edit distance, on the first 64 bytes of `name`; row by row over `known`.
+fn edits(name: &[u8], known: &[u8]) -> usize {
+    const MOST: usize = 64;
+    let mut row = [0_usize; MOST + 1];
+    let name = &name[..name.len().min(MOST)];
+    for (at, cell) in row.iter_mut().enumerate() {
+        *cell = at;
+    }
+    for (line, want) in known.iter().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = line + 1;
+        for (at, have) in name.iter().enumerate() {
+            let replaced = diagonal + usize::from(!have.eq_ignore_ascii_case(want));
+            diagonal = row[at + 1];
+            row[at + 1] = replaced.min(row[at] + 1).min(diagonal + 1);
+        }
+    }
+    row[name.len()]
+}

@@ -1,0 +1,139 @@
+//! Configuration: the `NEAP_*` variables, and what the cgroup allows.
+//!
+//! Few variables on purpose: what the policy can find out (how long to keep memory, how fast to release it) is no
+//! setting. A wrong value or an unknown name yields one clear line and leaves the default, since a program must not die of a
+//! typing error in its environment, and must not be silently configured otherwise than its user thinks.
+//!
+//! Invariants
+//! 1. Any bytes are accepted as input; nothing panics or allocates.
+//! 2. [`Config::DEFAULT`] is a constant: an allocator is configured before `main`, or never.
+//!
+//! Locks: none. This module reads no environment and no file; the caller passes texts or a reader.
+
+pub mod cgroup;
+mod error;
+mod path;
+mod size;
+
+#[cfg(test)]
+mod tests;
+
+pub use error::ConfigError;
+pub use path::Path;
+pub use size::parse_size;
+
+use error::Problem;
+
+/// What a user may set.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Config {
+    /// `NEAP_SCAVENGER`: whether the background thread may run. Without it frees and growth do its work now and then.
+    pub scavenger: bool,
+    /// `NEAP_LIMIT`: above 95 % of it free memory is released at once.
+    pub limit: Limit,
+    /// `NEAP_HARD_LIMIT`: mapped memory never passes it; allocations fail instead.
+    pub hard_limit_bytes: Option<u64>,
+    /// `NEAP_RETAIN_MAX`: free memory beyond it is released whatever the demand was.
+    pub retain_max_bytes: Option<u64>,
+    /// `NEAP_THP`: use of transparent huge pages.
+    pub huge_pages: HugePages,
+}
+
+/// Where the soft memory limit comes from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Limit {
+    /// No limit.
+    None,
+    /// That of the process's cgroup, if it has one.
+    Cgroup,
+    /// So many bytes.
+    Bytes(u64),
+}
+
+/// Use of transparent huge pages.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum HugePages {
+    /// What the system does for all memory.
+    Auto,
+    /// Ask for them.
+    On,
+    /// Refuse them.
+    Off,
+}
+
+/// Names of all variables.
+pub const NAMES: [&str; 5] = ["NEAP_SCAVENGER", "NEAP_LIMIT", "NEAP_HARD_LIMIT", "NEAP_RETAIN_MAX", "NEAP_THP"];
+
+/// What all names begin with.
+pub const PREFIX: &[u8] = b"NEAP_";
+
+impl Config {
+    /// The configuration without any variable set.
+    pub const DEFAULT: Self = Self {
+        scavenger: true,
+        limit: Limit::Cgroup,
+        hard_limit_bytes: None,
+        retain_max_bytes: None,
+        huge_pages: HugePages::Auto,
+    };
+
+    /// Takes in one variable of the environment. Names that do not begin with `NEAP_` are none of ours; an empty value
+    /// is the same as none. After an error the setting is what it was.
+    pub fn apply<'a>(&mut self, name: &'a [u8], value: &'a [u8]) -> Result<(), ConfigError<'a>> {
+        if !name.starts_with(PREFIX) {
+            return Ok(());
+        }
+        let value = value.trim_ascii();
+        let wrong = |accepted| ConfigError { name, value, problem: Problem::NotAccepted { accepted } };
+        let size_or_none = || match value {
+            v if v.eq_ignore_ascii_case(b"none") => Ok(None),
+            v => parse_size(v).map(Some).ok_or_else(|| wrong("a size like 512M or 2GiB, or none")),
+        };
+        match name {
+            b"NEAP_SCAVENGER" | b"NEAP_LIMIT" | b"NEAP_HARD_LIMIT" | b"NEAP_RETAIN_MAX" | b"NEAP_THP"
+                if value.is_empty() => {}
+            b"NEAP_SCAVENGER" => self.scavenger = switch(value).ok_or_else(|| wrong("on or off"))?,
+            b"NEAP_LIMIT" => {
+                self.limit = match value {
+                    v if v.eq_ignore_ascii_case(b"none") => Limit::None,
+                    v if v.eq_ignore_ascii_case(b"cgroup") => Limit::Cgroup,
+                    v => {
+                        let bytes = parse_size(v).filter(|bytes| *bytes > 0);
+                        Limit::Bytes(bytes.ok_or_else(|| wrong("a size like 512M or 2GiB, cgroup, or none"))?)
+                    }
+                }
+            }
+            b"NEAP_HARD_LIMIT" => self.hard_limit_bytes = size_or_none()?,
+            b"NEAP_RETAIN_MAX" => self.retain_max_bytes = size_or_none()?,
+            b"NEAP_THP" => {
+                self.huge_pages = match value {
+                    v if v.eq_ignore_ascii_case(b"auto") => HugePages::Auto,
+                    v => match switch(v) {
+                        Some(true) => HugePages::On,
+                        Some(false) => HugePages::Off,
+                        None => return Err(wrong("auto, on or off")),
+                    },
+                }
+            }
+            _ => return Err(ConfigError { name, value, problem: Problem::Unknown }),
+        }
+        Ok(())
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
+}
+
+fn switch(value: &[u8]) -> Option<bool> {
+    let is = |word: &str| value.eq_ignore_ascii_case(word.as_bytes());
+    if is("on") || is("1") || is("yes") || is("true") {
+        Some(true)
+    } else if is("off") || is("0") || is("no") || is("false") {
+        Some(false)
+    } else {
+        None
+    }
+}
