@@ -277,6 +277,15 @@ impl Central {
         Ok(())
     }
 
+    /// Whether `address` is a slot of `span` that is not free there.
+    #[cfg(debug_assertions)]
+    pub fn check_live(&self, class: usize, span: Span, address: usize) -> Result<(), Misuse> {
+        let slot = figures(class).slot_at(address - span.base()).ok_or(Misuse::Foreign(address))?;
+        // SAFETY: under the class's lock.
+        let bitmap = unsafe { span.bitmap() };
+        if bitmap[slot / 64] >> (slot % 64) & 1 == 1 { Err(Misuse::DoubleFree(address)) } else { Ok(()) }
+    }
+
     /// After `added` slots of a span became free: lists it and, if asked, queues it, or hands it on as empty (`true`).
     fn settle(&mut self, span: Span, added: u16, queue: bool, emptied: &mut SpanChain) -> bool {
         // SAFETY: under the class's lock.

@@ -7,7 +7,10 @@ extern crate std;
 
 pub mod arena;
 pub mod central;
+pub mod config;
 pub mod depot;
+#[cfg(not(loom))]
+mod global;
 pub mod heap;
 pub mod holes;
 pub mod lock;
@@ -16,6 +19,8 @@ pub mod metadata;
 pub mod pacing;
 pub mod pages;
 pub mod registry;
+#[cfg(not(loom))]
+pub mod scavenger;
 pub mod size_class;
 pub mod span;
 pub mod span_map;
@@ -24,3 +29,7 @@ pub mod sync;
 pub mod sys;
 pub mod thread_cache;
 pub mod units;
+
+#[cfg(not(loom))]
+pub use global::{Neap, scavenge, stats};
+pub use stats::Stats;

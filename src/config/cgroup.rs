@@ -40,6 +40,9 @@ struct Usage {
 }
 
 impl Cgroup {
+    /// No limits.
+    pub const NONE: Self = Self { limit_bytes: None, milli_cpus: None, usage: None };
+
     /// Finds the limits. `read` reads the beginning of a file into the buffer and answers how much it read.
     pub fn find(mut read: impl FnMut(&CStr, &mut [u8]) -> Option<usize>) -> Self {
         let mut found = Self::default();

@@ -107,6 +107,11 @@ impl Alarm {
         self.state.word().compare_exchange(ABSENT, AWAKE, Ordering::AcqRel, Ordering::Relaxed).is_ok()
     }
 
+    /// Takes a request for work without starting a thread.
+    pub fn acknowledge(&self) {
+        self.wants_thread.store(0, Ordering::Relaxed);
+    }
+
     /// The thread could not be started, or is gone in the child of a fork.
     pub fn set_absent(&self) {
         self.wants_thread.store(0, Ordering::Relaxed);

@@ -6,7 +6,7 @@
 //! Orderings: Relaxed throughout. Each counter is exact by itself; a reader that needs several to agree waits for
 //! quiescence, where locks have ordered everything.
 
-use crate::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use crate::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use crate::lock::CachePadded;
 use crate::sync::const_unless_loom;
 use crate::units::PAGE_BYTES;
@@ -23,6 +23,7 @@ pub struct Counters {
     free_slot_bytes: CachePadded<AtomicUsize>,
     released_total: AtomicUsize,
     tick: AtomicU32,
+    scavenger_cpu_ns: AtomicU64,
 }
 
 impl Counters {
@@ -39,6 +40,7 @@ impl Counters {
                 free_slot_bytes: CachePadded::new(AtomicUsize::new(0)),
                 released_total: AtomicUsize::new(0),
                 tick: AtomicU32::new(0),
+                scavenger_cpu_ns: AtomicU64::new(0),
             }
         }
     }
@@ -95,9 +97,9 @@ impl Counters {
         self.refaulted_bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// Bytes refaulted since the last call.
-    pub fn take_refaulted(&self) -> usize {
-        self.refaulted_bytes.swap(0, Ordering::Relaxed)
+    /// Released bytes ever handed out; wraps.
+    pub fn refaulted_total(&self) -> usize {
+        self.refaulted_bytes.load(Ordering::Relaxed)
     }
 
     /// The free pages that are backed; written under the heap lock.
@@ -133,6 +135,16 @@ impl Counters {
     /// All bytes ever given back to the OS; wraps.
     pub fn released_total(&self) -> usize {
         self.released_total.load(Ordering::Relaxed)
+    }
+
+    /// Notes the scavenger's CPU time.
+    pub fn set_scavenger_cpu_ns(&self, ns: u64) {
+        self.scavenger_cpu_ns.store(ns, Ordering::Relaxed);
+    }
+
+    /// The scavenger's CPU time.
+    pub fn scavenger_cpu_ns(&self) -> u64 {
+        self.scavenger_cpu_ns.load(Ordering::Relaxed)
     }
 
     /// The scavenger's tick: a clock for ages.

@@ -212,7 +212,7 @@ impl Heap {
     }
 
     /// The magazine of a top, unless it is the sentinel block.
-    fn own_magazine(&self, top: *const Word) -> Option<MagazineRef> {
+    pub(super) fn own_magazine(&self, top: *const Word) -> Option<MagazineRef> {
         if top == self.sentinel.load(Ordering::Relaxed).cast_const() {
             return None;
         }

@@ -8,6 +8,7 @@
 
 mod alarm;
 mod counters;
+mod everything;
 mod fork;
 mod front;
 mod huge;
@@ -20,6 +21,7 @@ mod scavenge;
 mod spans;
 mod sweep;
 
+pub use alarm::Alarm;
 pub use counters::Counters;
 pub use fork::ForkLock;
 pub use front::{allocate_slow, deallocate_slow, give_back_cache};
@@ -44,7 +46,6 @@ use crate::sys;
 use crate::thread_cache::ThreadCache;
 use crate::units::PAGE_BYTES;
 
-use alarm::Alarm;
 use huge::HugeMap;
 use index::ScavengeIndex;
 use page_heap::PageHeap;
@@ -150,17 +151,61 @@ impl Heap {
         for cache in &self.page_caches {
             cached += cache.lock().as_ref().map_or(0, PageCache::free_pages);
         }
-        let holes = self.counters.hole_bytes();
+        let bytes = |pages: usize| (pages * PAGE_BYTES) as u64;
         Stats {
-            reserved: reserved as u64,
-            mapped: (mapped * PAGE_BYTES) as u64,
-            in_use: (self.counters.in_use_bytes() as u64).saturating_sub(holes as u64),
-            retained: ((free - scavenged) * PAGE_BYTES) as u64,
-            released: (scavenged * PAGE_BYTES + holes) as u64,
-            in_flight: (in_flight * PAGE_BYTES) as u64,
-            cached: (cached * PAGE_BYTES) as u64,
-            metadata: self.metadata.mapped_bytes() as u64,
+            reserved_bytes: reserved as u64,
+            mapped_bytes: bytes(mapped),
+            in_use_bytes: self.counters.in_use_bytes() as u64,
+            retained_bytes: bytes(free - scavenged),
+            released_bytes: bytes(scavenged),
+            in_flight_bytes: bytes(in_flight),
+            cached_bytes: bytes(cached),
+            hole_released_bytes: self.counters.hole_bytes() as u64,
+            hole_bytes: self.counters.unreleased_hole_bytes() as u64,
+            depot_bytes: self.depot_bytes(),
+            metadata_bytes: self.metadata.mapped_bytes() as u64,
+            threads: self.registry.lock().live() as u64,
+            released_bytes_total: self.counters.released_total() as u64,
+            scavenger_cpu_ns_total: self.counters.scavenger_cpu_ns(),
+            refaulted_bytes_total: self.counters.refaulted_total() as u64,
             ..Stats::default()
         }
+    }
+}
+
+/// What the scavenger's thread needs of the heap.
+impl Heap {
+    /// The alarm that frees ring.
+    pub fn alarm(&self) -> &Alarm {
+        &self.alarm
+    }
+
+    /// The counters.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// The levels that the alarm compares: retained bytes, and bytes of free slots that are not released.
+    pub fn levels(&self) -> (u64, u64) {
+        (self.counters.retained_bytes() as u64, self.counters.unreleased_hole_bytes() as u64)
+    }
+
+    /// Moves the clock of ages on.
+    pub fn next_tick(&self) {
+        self.counters.next_tick();
+    }
+
+    /// Notes the CPU time that the scavenger has used, for the statistics.
+    pub fn note_scavenger_cpu(&self, ns: u64) {
+        self.counters.set_scavenger_cpu_ns(ns);
+    }
+
+    /// Bytes of slots in the depots.
+    pub fn depot_bytes(&self) -> u64 {
+        let mut bytes = 0;
+        for (depot, class) in self.depots.iter().zip(crate::size_class::TABLE) {
+            bytes += (depot.lock().full_count() * class.magazine_slots * class.slot_bytes) as u64;
+        }
+        bytes
     }
 }

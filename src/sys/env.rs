@@ -5,7 +5,7 @@
 //! Locks: any may be held; nothing here is a system call.
 
 use core::ffi::{CStr, c_char};
-use core::ptr;
+use core::ptr::{self, NonNull};
 
 unsafe extern "C" {
     /// The C library's list of "NAME=value" strings, ended by a null pointer.
@@ -26,6 +26,33 @@ pub unsafe fn get(name: &CStr) -> Option<&'static [u8]> {
     // - reading the pointer: the caller rules out changes;
     // - the list: the C library keeps it ended by a null pointer, its strings ended by a zero byte.
     unsafe { find((&raw const environ).read(), name) }
+}
+
+/// Calls `visit` with the name and value of each variable. None are visited if the program runs with raised privileges.
+///
+/// # Safety
+/// Nobody changes the environment during the call.
+pub unsafe fn each(mut visit: impl FnMut(&[u8], &[u8])) {
+    // SAFETY: getauxval has no preconditions; the caller rules out changes of the list.
+    let mut next = unsafe {
+        if libc::getauxval(libc::AT_SECURE) != 0 {
+            return;
+        }
+        (&raw const environ).read()
+    };
+    if next.is_null() {
+        return;
+    }
+    // SAFETY: a list of C strings that ends with a null pointer (see `get`).
+    while let Some(entry) = unsafe { NonNull::new((*next).cast_mut()) } {
+        // SAFETY: as above.
+        let text = unsafe { CStr::from_ptr(entry.as_ptr()) }.to_bytes();
+        if let Some(at) = text.iter().position(|byte| *byte == b'=') {
+            visit(&text[..at], &text[at + 1..]);
+        }
+        // SAFETY: the entry was not the last, null one.
+        next = unsafe { next.add(1) };
+    }
 }
 
 /// Finds a variable in a list.

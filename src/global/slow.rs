@@ -1,0 +1,181 @@
+//! The slow paths behind `GlobalAlloc`: everything but a pop or a push.
+
+use core::alloc::{GlobalAlloc, Layout};
+use core::ptr::{NonNull, null_mut};
+
+use crate::heap::{self, Heap};
+use crate::scavenger::Scavenger;
+use crate::size_class::class_of;
+use crate::stats::Stats;
+use crate::sync::atomic::Ordering;
+use crate::sys;
+use crate::thread_cache::gone;
+
+use super::{Neap, statics, tls};
+
+/// The scavenger thread's stack: its state and the batches of a release.
+const SCAVENGER_STACK_BYTES: usize = 128 << 10;
+
+/// Allocates when the fast path could not.
+#[cold]
+#[inline(never)]
+pub fn allocate(size: usize, align: usize) -> *mut u8 {
+    let Some(heap) = statics::heap() else { return null_mut() };
+    let object = match class_of(size.max(1), align) {
+        // SAFETY: the thread's own words.
+        Some(class) => unsafe { heap::allocate_slow(heap, tls::slot(), class, on_new_cache) },
+        None => heap.allocate_large(size, align).map_or(null_mut(), |large| large.base.as_ptr()),
+    };
+    look_after(heap);
+    object
+}
+
+/// Allocates a large block that reads as zero.
+#[cold]
+#[inline(never)]
+pub fn allocate_zeroed(size: usize, align: usize) -> *mut u8 {
+    let Some(heap) = statics::heap() else { return null_mut() };
+    let Some(large) = heap.allocate_large(size, align) else { return null_mut() };
+    if !large.zeroed {
+        // SAFETY: the block has that many bytes and is nobody else's.
+        unsafe { large.base.as_ptr().write_bytes(0, size) };
+    }
+    look_after(heap);
+    large.base.as_ptr()
+}
+
+/// Frees when the fast path could not.
+///
+/// # Safety
+/// As for `GlobalAlloc::dealloc`.
+#[cold]
+#[inline(never)]
+pub unsafe fn deallocate(object: *mut u8, size: usize, align: usize) {
+    let (Some(heap), Some(object)) = (statics::heap(), NonNull::new(object)) else { return };
+    match class_of(size.max(1), align) {
+        // SAFETY: the thread's own words; the object is the caller's.
+        Some(class) => unsafe { heap::deallocate_slow(heap, tls::slot(), class, object, on_new_cache) },
+        None => heap.deallocate_large(object),
+    }
+    look_after(heap);
+}
+
+/// Reallocates where the class changes or the object is large.
+///
+/// # Safety
+/// As for `GlobalAlloc::realloc`.
+#[inline(never)]
+pub unsafe fn reallocate(object: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
+    let (Some(heap), Some(base)) = (statics::heap(), NonNull::new(object)) else { return null_mut() };
+    let (size, align) = (layout.size(), layout.align());
+    let (was_large, is_large) = (class_of(size.max(1), align).is_none(), class_of(new_size, align).is_none());
+    if was_large && is_large {
+        let result = if heap.resize_large(base, new_size) {
+            object
+        } else {
+            heap.move_large(base, size, new_size, align).map_or(null_mut(), NonNull::as_ptr)
+        };
+        look_after(heap);
+        return result;
+    }
+    // SAFETY: the new size does not overflow when rounded up to the alignment (the caller's contract).
+    let new_layout = unsafe { Layout::from_size_align_unchecked(new_size, align) };
+    // SAFETY: the caller's contract; the blocks do not overlap.
+    unsafe {
+        let new = Neap.alloc(new_layout);
+        if !new.is_null() {
+            core::ptr::copy_nonoverlapping(object, new, size.min(new_size));
+            Neap.dealloc(object, layout);
+        }
+        new
+    }
+}
+
+/// In builds with debug assertions: ends the process if the object cannot be a live one of the class.
+#[cfg(debug_assertions)]
+pub fn check_free(object: *mut u8, class: usize) {
+    if let Some(heap) = statics::heap() {
+        heap.check_free(object.addr(), class);
+    }
+}
+
+/// A cache was made for the calling thread: its exit must be noticed.
+fn on_new_cache() {
+    statics::set_hooks();
+    let own = tls::slot().own.load(Ordering::Relaxed);
+    if let Some(key) = statics::exit_key() {
+        // SAFETY: any value but null will do; the destructor looks at the thread's words.
+        unsafe { sys::thread::exit_key_set(key, own.cast()) };
+    }
+}
+
+/// At the end of a slow path, outside everything: starts the scavenger if it is asked for.
+#[inline]
+fn look_after(heap: &'static Heap) {
+    if heap.alarm().wants_thread() {
+        start_scavenger(heap);
+    }
+}
+
+struct ScavengerThread;
+
+impl sys::thread::Body for ScavengerThread {
+    const NAME: &'static core::ffi::CStr = c"neap-scavenger";
+
+    unsafe fn run(_argument: *mut core::ffi::c_void) {
+        if let Some(heap) = statics::heap() {
+            sys::membarrier::register();
+            Scavenger::new(statics::config()).run(heap);
+        }
+    }
+}
+
+#[cold]
+fn start_scavenger(heap: &'static Heap) {
+    if !statics::config().scavenger {
+        return scavenge_inline(heap);
+    }
+    if !heap.alarm().claim_start() {
+        return;
+    }
+    // SAFETY: the thread takes no argument.
+    if !unsafe { sys::thread::spawn_detached::<ScavengerThread>(null_mut(), SCAVENGER_STACK_BYTES) } {
+        // No thread to be had: do its work inline, and try again another time.
+        heap.alarm().set_absent();
+        scavenge_inline(heap);
+    }
+}
+
+/// Without the thread: a tick on the time of whoever frees memory.
+fn scavenge_inline(heap: &'static Heap) {
+    heap.alarm().acknowledge();
+    let mut scavenger = statics::take_inline_scavenger();
+    if scavenger.is_null() {
+        let Some(memory) = heap.inline_scavenger_memory(size_of::<Scavenger>()) else { return };
+        scavenger = memory.as_ptr().cast();
+        // SAFETY: memory of that size, aligned to more than the type needs, and nobody else's.
+        unsafe { scavenger.write(Scavenger::new(statics::config())) };
+    }
+    // SAFETY: taken, so this thread's alone until it is put back.
+    unsafe { (*scavenger).tick_inline(heap) };
+    statics::put_inline_scavenger(scavenger);
+}
+
+/// See [`super::scavenge`].
+pub fn scavenge() -> usize {
+    let Some(heap) = statics::heap() else { return 0 };
+    let slot = tls::slot();
+    let own = slot.own.load(Ordering::Relaxed);
+    let own = if own == gone() { null_mut() } else { own };
+    // SAFETY: null, or the calling thread's cache.
+    if let Some(cache) = unsafe { own.as_ref() } {
+        heap.flush_own_cache(cache);
+    }
+    sys::membarrier::register();
+    heap.scavenge_everything(own)
+}
+
+/// See [`super::stats`].
+pub fn stats() -> Stats {
+    statics::heap().map(Heap::stats).unwrap_or_default()
+}

@@ -1,0 +1,96 @@
+//! The only statics: the process's heap, the cache of threads that have none, and what is set up once.
+//!
+//! Locks: the heap's; initialisation spins (`spin::Once`) for the few system calls that it takes.
+
+use core::ptr::{NonNull, null_mut};
+
+use spin::Once;
+
+use crate::config::Config;
+use crate::heap::Heap;
+use crate::magazine::Magazine;
+use crate::scavenger::Scavenger;
+use crate::sync::plain::{AtomicPtr, AtomicU8, Ordering};
+use crate::sys;
+use crate::sys::thread::ExitKey;
+use crate::thread_cache::ThreadCache;
+
+/// The block under the tops of [`NO_CACHE`]. Never written.
+pub static SENTINEL: Magazine = Magazine::null();
+/// What threads without a cache follow: empty and full at once. Never written.
+pub static NO_CACHE: ThreadCache = ThreadCache::new(SENTINEL.last());
+
+static HEAP: Heap = Heap::new();
+static READY: Once<()> = Once::new();
+static CONFIG: Once<Config> = Once::new();
+static EXIT_KEY: Once<Option<ExitKey>> = Once::new();
+/// [`HOOKS_NONE`], [`HOOKS_CLAIMED`] or [`HOOKS_SET`].
+static HOOKS: AtomicU8 = AtomicU8::new(HOOKS_NONE);
+/// The scavenger of a process without its thread, when nobody uses it.
+static INLINE_SCAVENGER: AtomicPtr<Scavenger> = AtomicPtr::new(null_mut());
+
+const HOOKS_NONE: u8 = 0;
+const HOOKS_CLAIMED: u8 = 1;
+
+/// The heap, initialised. `None` while the OS gives no memory for its tables.
+#[inline]
+pub fn heap() -> Option<&'static Heap> {
+    if READY.is_completed() { Some(&HEAP) } else { initialize() }
+}
+
+#[cold]
+fn initialize() -> Option<&'static Heap> {
+    READY
+        .try_call_once(|| {
+            // SAFETY: `Once` runs this on one thread at a time until it succeeds; both statics are never written.
+            let done = unsafe { HEAP.initialize(NonNull::from(&NO_CACHE), SENTINEL.last()) };
+            if done { Ok(()) } else { Err(()) }
+        })
+        .ok()?;
+    CONFIG.call_once(read_config);
+    Some(&HEAP)
+}
+
+/// The settings. Read at the first allocation, before any code of the program could change the environment.
+pub fn config() -> Config {
+    CONFIG.get().copied().unwrap_or(Config::DEFAULT)
+}
+
+fn read_config() -> Config {
+    let mut config = Config::DEFAULT;
+    // SAFETY: first allocation of the process (see `config`).
+    unsafe {
+        sys::env::each(|name, value| {
+            if let Err(error) = config.apply(name, value) {
+                sys::message::write_line(format_args!("neap: config: {error}"));
+            }
+        });
+    }
+    config
+}
+
+/// Sets the process's hooks once: fork handlers, and the key that notices threads' exits. The C library may allocate for
+/// them, so this is called outside initialisation, and a call from within returns at once.
+pub fn set_hooks() {
+    if HOOKS.load(Ordering::Acquire) == HOOKS_NONE
+        && HOOKS.compare_exchange(HOOKS_NONE, HOOKS_CLAIMED, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+    {
+        EXIT_KEY.call_once(|| sys::thread::exit_key_create(super::exit::at_thread_exit));
+        sys::fork::at_fork(super::exit::before_fork, super::exit::after_fork_in_parent, super::exit::after_fork_in_child);
+    }
+}
+
+/// The key that notices threads' exits; `None` before [`set_hooks`], or where the C library has no key left.
+pub fn exit_key() -> Option<ExitKey> {
+    EXIT_KEY.get().copied().flatten()
+}
+
+/// The scavenger of a process without its thread: taken, so nobody else has it. Null when somebody does.
+pub fn take_inline_scavenger() -> *mut Scavenger {
+    INLINE_SCAVENGER.swap(null_mut(), Ordering::Acquire)
+}
+
+/// Puts the scavenger back for the next caller.
+pub fn put_inline_scavenger(scavenger: *mut Scavenger) {
+    INLINE_SCAVENGER.store(scavenger, Ordering::Release);
+}

@@ -1,0 +1,63 @@
+//! Giving everything back at once: what `neap::scavenge()` does.
+//!
+//! Locks: none of its own.
+
+use core::ptr::NonNull;
+
+use crate::magazine::{self, MAX_SLOTS};
+use crate::size_class::CLASSES;
+use crate::sync::atomic::Ordering;
+use crate::thread_cache::ThreadCache;
+
+use super::{Effort, Heap};
+
+impl Heap {
+    /// Empties the caches, then releases every free page and every hole. Returns the bytes given back. `own` is the
+    /// calling thread's cache, which it has flushed itself, or null.
+    pub fn scavenge_everything(&self, own: *const ThreadCache) -> usize {
+        self.drain_idle_caches(own, 0);
+        self.trim_caches(true);
+        self.next_tick();
+        let pages = self.scavenge(usize::MAX, Effort::FULL).bytes;
+        let holes = self.release_holes(usize::MAX, 0, Effort::FULL).bytes;
+        pages + holes
+    }
+
+    /// Gives the slots in the calling thread's cache back to their spans; it keeps its magazines.
+    pub fn flush_own_cache(&self, cache: &ThreadCache) {
+        cache.enter_slow_path();
+        for class in 0..CLASSES {
+            for cell in [&cache.tops[class], &cache.spares[class]] {
+                let top = cell.load(Ordering::Relaxed);
+                if top.is_null() {
+                    continue;
+                }
+                let Some(magazine) = self.own_magazine(top) else { continue };
+                let mut slots = [0; MAX_SLOTS];
+                // SAFETY: the thread's own magazine.
+                let count = unsafe { magazine::slots_from(top, &mut slots) };
+                cell.store(magazine.reset(class).cast_mut(), Ordering::Release);
+                self.flush(class, &slots[..count]);
+            }
+        }
+        cache.leave_slow_path();
+    }
+
+    /// Memory for the state of a scavenger without a thread.
+    pub fn inline_scavenger_memory(&self, bytes: usize) -> Option<NonNull<u8>> {
+        self.metadata.allocate(bytes)
+    }
+
+    /// Ends the process unless `address` is a slot of the class that is not free in its span.
+    #[cfg(debug_assertions)]
+    pub fn check_free(&self, address: usize, class: usize) {
+        use crate::central::Misuse;
+        let result = match self.map.lookup(address) {
+            Some(span) if span.state() == crate::span::STATE_SMALL && span.class() == class => {
+                self.centrals[class].lock().check_live(class, span, address)
+            }
+            _ => Err(Misuse::Foreign(address)),
+        };
+        self.or_end(result);
+    }
+}

@@ -1,0 +1,152 @@
+//! The background scavenger: looks at the heap, asks the policy, does what it says, waits.
+//!
+//! The policy (`pacing`) is pure; this is its hands. The same tick serves the thread and, where the thread is switched
+//! off, whoever happens to free memory: then the work of a tick is bounded and done inline, at most every few
+//! milliseconds.
+//!
+//! Locks: none is held here; the heap takes its own, one at a time, and never across a release.
+
+use core::ptr::null;
+
+use crate::config::cgroup::Cgroup;
+use crate::config::{Config, Limit};
+use crate::heap::{Effort, Heap};
+use crate::pacing::{Decision, Next, Observation, Outcome, Pacing};
+use crate::sys;
+
+/// The cgroup's limits are looked at again after so long: containers can be resized.
+const LIMITS_AGE_NS: u64 = 5_000_000_000;
+/// Ticks without use after which a thread counts as idle.
+const IDLE_TICKS: u32 = 2;
+/// A span whose slots were freed this many ticks ago has settled: its holes are worth releasing.
+const SETTLED_TICKS: u32 = 1;
+
+/// The scavenger's state: one owner at a time.
+pub struct Scavenger {
+    pacing: Pacing,
+    config: Config,
+    limits: Cgroup,
+    limits_read_ns: Option<u64>,
+    cpu_ns: u64,
+    refaulted_seen: usize,
+    deadline_ns: u64,
+}
+
+impl Scavenger {
+    /// A scavenger that has seen nothing yet.
+    pub const fn new(config: Config) -> Self {
+        Self {
+            pacing: Pacing::new(),
+            config,
+            limits: Cgroup::NONE,
+            limits_read_ns: None,
+            cpu_ns: 0,
+            refaulted_seen: 0,
+            deadline_ns: 0,
+        }
+    }
+
+    /// The thread: never returns.
+    pub fn run(&mut self, heap: &Heap) -> ! {
+        loop {
+            match self.tick(heap) {
+                Next::Sleep(ns) => heap.alarm().sleep(ns),
+                Next::Park => heap.alarm().park(|| heap.levels()),
+            }
+        }
+    }
+
+    /// Without a thread: one tick on the caller's time, if one is due.
+    pub fn tick_inline(&mut self, heap: &Heap) {
+        let now_ns = sys::time::monotonic_ns();
+        if now_ns < self.deadline_ns {
+            return;
+        }
+        self.deadline_ns = match self.tick(heap) {
+            Next::Sleep(ns) => now_ns.saturating_add(ns),
+            Next::Park => now_ns,
+        };
+    }
+
+    /// Looks, decides, works.
+    fn tick(&mut self, heap: &Heap) -> Next {
+        let begin_cpu_ns = sys::thread::thread_cpu_time_ns();
+        heap.next_tick();
+        let seen = self.observe(heap);
+        let decision = self.pacing.tick(&seen);
+        heap.alarm().publish(decision.wake, decision.goal);
+        let outcome = work(heap, &decision, begin_cpu_ns);
+        self.pacing.report(&outcome);
+        self.cpu_ns += sys::thread::thread_cpu_time_ns().saturating_sub(begin_cpu_ns);
+        heap.note_scavenger_cpu(self.cpu_ns);
+        decision.next
+    }
+
+    fn observe(&mut self, heap: &Heap) -> Observation {
+        let now_ns = sys::time::monotonic_ns();
+        if self.limits_read_ns.is_none_or(|then| now_ns.saturating_sub(then) >= LIMITS_AGE_NS) {
+            self.limits = Cgroup::find(sys::file::read_small);
+            self.limits_read_ns = Some(now_ns);
+        }
+        let counters = heap.counters();
+        let (in_use_min, in_use_max) = counters.take_extent();
+        let refaulted = counters.refaulted_total();
+        let refaulted_bytes = refaulted.wrapping_sub(core::mem::replace(&mut self.refaulted_seen, refaulted));
+        let (retained_bytes, hole_bytes) = heap.levels();
+        let in_use_bytes = counters.in_use_bytes() as u64;
+        let hole_released_bytes = counters.hole_bytes() as u64;
+        let backed = (in_use_bytes + retained_bytes).saturating_sub(hole_released_bytes);
+        let (limit_bytes, limit_used_bytes) = match self.config.limit {
+            Limit::None => (None, 0),
+            Limit::Bytes(bytes) => (Some(bytes), backed),
+            Limit::Cgroup => {
+                (self.limits.limit_bytes, self.limits.used_bytes(sys::file::read_small).unwrap_or(backed))
+            }
+        };
+        let milli_cpus = 1000 * sys::thread::cpus_available() as u64;
+        Observation {
+            now_ns,
+            in_use_bytes,
+            in_use_min_bytes: in_use_min as u64,
+            in_use_max_bytes: in_use_max as u64,
+            retained_bytes,
+            hole_bytes,
+            hole_released_bytes,
+            cached_bytes: heap.depot_bytes(),
+            refaulted_bytes: refaulted_bytes as u64,
+            scavenger_cpu_ns: self.cpu_ns,
+            process_cpu_ns: sys::thread::process_cpu_time_ns(),
+            milli_cpus: self.limits.milli_cpus.map_or(milli_cpus, |quota| quota.min(milli_cpus)),
+            limit_bytes,
+            limit_used_bytes,
+            retain_max_bytes: self.config.retain_max_bytes,
+        }
+    }
+}
+
+/// Does what the policy decided.
+fn work(heap: &Heap, decision: &Decision, begin_cpu_ns: u64) -> Outcome {
+    let effort = Effort {
+        include_dense: decision.include_dense,
+        split_huge_pages: decision.split_huge_pages,
+        until_cpu_ns: Some(begin_cpu_ns.saturating_add(decision.cpu_budget_ns)),
+    };
+    if decision.drain_idle_threads {
+        heap.drain_idle_caches(null(), IDLE_TICKS);
+    }
+    if decision.trim_caches {
+        heap.trim_caches(false);
+    }
+    let mut outcome = Outcome::default();
+    if decision.release_bytes != 0 {
+        let scavenged = heap.scavenge(decision.release_bytes as usize, effort);
+        outcome.released_bytes = scavenged.bytes as u64;
+        outcome.pages_exhausted = scavenged.exhausted;
+    }
+    if decision.release_hole_bytes != 0 {
+        let scavenged = heap.release_holes(decision.release_hole_bytes as usize, SETTLED_TICKS, effort);
+        outcome.hole_released_bytes = scavenged.bytes as u64;
+        outcome.holes_exhausted = scavenged.exhausted;
+    }
+    outcome
+}
