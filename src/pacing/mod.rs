@@ -21,6 +21,7 @@
 
 mod activity;
 mod budget;
+mod caches;
 mod clock;
 mod observation;
 mod pool;
@@ -35,6 +36,7 @@ pub use observation::{Decision, Goal, Next, Observation, Outcome, Wake};
 
 use activity::Activity;
 use budget::Budget;
+use caches::Caches;
 use clock::Clock;
 use pool::{Pool, Terms, View};
 use regret::{LearntHold, Regret};
@@ -55,6 +57,8 @@ pub struct Pacing {
     was: Mode,
     steady_ticks: u32,
     awake_ns: u64,
+    // The sleep that the last tick asked for, 0 if it parked.
+    asked_ns: u64,
     caches: Caches,
 }
 
@@ -64,15 +68,6 @@ enum Mode {
     Busy,
     Quiet,
     Pressure,
-}
-
-/// When caches were last looked after.
-struct Caches {
-    trimmed_ns_ago: u64,
-    drained_ns_ago: u64,
-    seen_bytes: u64,
-    idle_trims: u32,
-    drain_armed: bool,
 }
 
 impl Pacing {
@@ -91,13 +86,8 @@ impl Pacing {
             was: Mode::Busy,
             steady_ticks: 0,
             awake_ns: 0,
-            caches: Caches {
-                trimmed_ns_ago: u64::MAX,
-                drained_ns_ago: u64::MAX,
-                seen_bytes: 0,
-                idle_trims: 0,
-                drain_armed: true,
-            },
+            asked_ns: 0,
+            caches: Caches::new(),
         }
     }
 
@@ -113,7 +103,7 @@ impl Pacing {
     pub fn tick(&mut self, seen: &Observation) -> Decision {
         let passed_ns = self.clock.advance(seen.now_ns);
         let now_ns = self.clock.now_ns();
-        let after_gap = passed_ns >= 4 * EPOCH_NS;
+        let after_gap = passed_ns >= self.asked_ns.saturating_add(4 * EPOCH_NS);
         self.activity.observe(passed_ns, seen.process_cpu_ns.saturating_sub(seen.scavenger_cpu_ns), seen.milli_cpus);
         self.budget.observe(passed_ns, seen.scavenger_cpu_ns, seen.milli_cpus, self.charged);
         self.awake_ns = if after_gap { 0 } else { self.awake_ns.saturating_add(passed_ns) };
@@ -150,7 +140,7 @@ impl Pacing {
         let mut release = self.pages.plan(page_surplus, passed_ns, &page_terms);
         let mut release_holes = self.holes.plan(hole_surplus, passed_ns, &hole_terms);
         if let Some(most) = seen.retain_max_bytes {
-            release = release.max(at_least(seen.retained_bytes.saturating_sub(most)));
+            release = release.max(at_least(seen.retained_bytes.saturating_sub(most).min(self.pages.held(&pages))));
         }
         if mode == Mode::Pressure {
             release = release.max(at_least(self.pages.held(&pages).min(pressure.over_bytes)));
@@ -170,10 +160,16 @@ impl Pacing {
         }
 
         let begins = wanted && !was_decaying;
-        let (trim_caches, drain_idle_threads) = self.look_after_caches(mode, passed_ns, after_gap || begins, seen);
+        let (trim_caches, drain_idle_threads) =
+            self.caches.tick(mode, passed_ns, self.activity.still_ns(), after_gap || begins, seen.cached_bytes);
         let worked = wanted || trim_caches || drain_idle_threads;
         self.steady_ticks = if worked || mode != Mode::Busy { 0 } else { self.steady_ticks.saturating_add(1) };
 
+        let next = self.next(now_ns, mode, worked, &pages, &holes, seen);
+        self.asked_ns = match next {
+            Next::Sleep(ns) => ns,
+            Next::Park => 0,
+        };
         Decision {
             release_bytes: release,
             release_hole_bytes: release_holes,
@@ -184,7 +180,7 @@ impl Pacing {
             cpu_budget_ns,
             goal: self.goal(mode, seen, &pages, &page_terms, &pressure),
             wake: wake(mode, seen, release),
-            next: self.next(now_ns, mode, worked, &pages, &holes, seen),
+            next,
         }
     }
 
@@ -198,36 +194,6 @@ impl Pacing {
         }
     }
 
-    /// Whether to trim depots and to drain idle threads.
-    fn look_after_caches(&mut self, mode: Mode, passed_ns: u64, rearm: bool, seen: &Observation) -> (bool, bool) {
-        let caches = &mut self.caches;
-        caches.trimmed_ns_ago = caches.trimmed_ns_ago.saturating_add(passed_ns);
-        caches.drained_ns_ago = caches.drained_ns_ago.saturating_add(passed_ns);
-        if rearm || mode == Mode::Busy || seen.cached_bytes > caches.seen_bytes.saturating_add(4 * LEAST_TRIM_BYTES) {
-            caches.idle_trims = 0;
-            caches.drain_armed = true;
-        }
-        let worth = seen.cached_bytes >= LEAST_TRIM_BYTES;
-        let trim = match mode {
-            Mode::Busy => worth && caches.trimmed_ns_ago >= BUSY_TRIM_NS,
-            Mode::Quiet | Mode::Pressure => worth && caches.idle_trims < IDLE_TRIMS,
-        };
-        if trim {
-            let progress = seen.cached_bytes < caches.seen_bytes;
-            caches.idle_trims = if progress { 0 } else { caches.idle_trims + 1 };
-            caches.seen_bytes = seen.cached_bytes;
-            caches.trimmed_ns_ago = 0;
-        }
-        let still = mode == Mode::Pressure || (mode == Mode::Quiet && self.activity.still_ns() >= DRAIN_AFTER_NS);
-        let drain = still && caches.drain_armed && caches.drained_ns_ago >= DRAIN_EVERY_NS;
-        if drain {
-            caches.drain_armed = mode == Mode::Pressure;
-            caches.drained_ns_ago = 0;
-            caches.idle_trims = 0;
-        }
-        (trim, drain)
-    }
-
     fn goal(&self, mode: Mode, seen: &Observation, pages: &View, terms: &Terms, pressure: &Pressure) -> Goal {
         let kept = (self.pages.goal(pages, terms) - pages.used).max(pages.used / 8).max(WAKE_BYTES);
         let kept = if mode == Mode::Pressure { FLOOR_BYTES } else { kept };
@@ -239,14 +205,11 @@ impl Pacing {
         if worked {
             return Next::Sleep(step_ns);
         }
-        let drain_to_come = self.caches.drain_armed && self.awake_ns < DRAIN_EVERY_NS;
-        let trim_to_come =
-            mode != Mode::Busy && seen.cached_bytes >= LEAST_TRIM_BYTES && self.caches.idle_trims < IDLE_TRIMS;
-        let held = self.pages.held(pages) >= LEAST_RELEASE_BYTES || self.holes.held(holes) >= LEAST_RELEASE_BYTES;
+        let held = self.pages.held(pages) >= LEAST_RELEASE_BYTES || self.holes.held(holes) >= QUIET_HOLE_START_BYTES;
         if held {
             let least_ns = if self.steady_ticks > 10 { STEADY_SLEEP_NS } else { HOLD_SLEEP_NS };
             Next::Sleep((self.hold.ns() / LOOKS_PER_HOLD).clamp(least_ns, MAX_HOLD_SLEEP_NS))
-        } else if drain_to_come || trim_to_come {
+        } else if self.caches.has_more_to_do(mode, self.awake_ns, seen.cached_bytes) {
             Next::Sleep(HOLD_SLEEP_NS)
         } else {
             match (self.pages.retry_at_ns(), self.holes.retry_at_ns()) {
@@ -311,8 +274,8 @@ fn page_terms(mode: Mode, learnt_ns: u64) -> Terms {
     Terms {
         hold_ns: base_ns.max(learnt_ns),
         short_ns: (base_ns / 2).max(learnt_ns),
-        margin_part: if quiet { 0 } else { 10 },
-        start_bytes: if quiet { LEAST_RELEASE_BYTES } else { MIB },
+        margin_part: if quiet { 0 } else { BUSY_MARGIN_PART },
+        start_bytes: if quiet { LEAST_RELEASE_BYTES } else { BUSY_START_BYTES },
         decay_ns: if quiet { QUIET_DECAY_NS } else { BUSY_DECAY_NS },
     }
 }
@@ -320,8 +283,8 @@ fn page_terms(mode: Mode, learnt_ns: u64) -> Terms {
 fn hole_terms(mode: Mode, learnt_ns: u64) -> Terms {
     let quiet = mode != Mode::Busy;
     Terms {
-        margin_part: if quiet { 0 } else { 4 },
-        start_bytes: if quiet { MIB } else { 16 * MIB },
+        margin_part: if quiet { 0 } else { BUSY_HOLE_MARGIN_PART },
+        start_bytes: if quiet { QUIET_HOLE_START_BYTES } else { BUSY_HOLE_START_BYTES },
         ..page_terms(mode, learnt_ns)
     }
 }

@@ -152,26 +152,27 @@ impl ChunkBits {
     /// The chunk's summary, from its bits.
     #[inline]
     pub(super) fn summary(&self) -> Summary {
-        let mut start = 0;
         let mut max = 0;
         // The free run that reaches up to the current word.
         let mut tail = 0;
-        let mut all_free = true;
+        // The run at the chunk's start, once its end has been seen.
+        let mut start = None;
         for &free in &self.free {
             let low = free.trailing_ones() as usize;
             tail += low;
-            start += if all_free { low } else { 0 };
+            if low == 64 {
+                continue;
+            }
             max = if tail > max { tail } else { max };
-            if low < 64 {
-                all_free = false;
-                tail = free.leading_ones() as usize;
-                // The run at the bottom is counted, so a run inside can matter only in what is left of the word.
-                if 64 - low > max {
-                    max = longest_run(free, max);
-                }
+            start = start.or(Some(tail));
+            tail = free.leading_ones() as usize;
+            // Between the runs at the word's ends lie at least the two pages in use that end them.
+            if free != 0 && low + tail + 2 + max < 64 {
+                max = if tail > max { tail } else { max };
+                max = longest_run(free, max);
             }
         }
         max = if tail > max { tail } else { max };
-        Summary::new(start, max, tail)
+        Summary::new(start.unwrap_or(tail), max, tail)
     }
 }

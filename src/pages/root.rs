@@ -91,8 +91,8 @@ impl Root {
         None
     }
 
-    /// Maps chunks `low..=high`, free and released. Returns the new summary of the root if that changed.
-    pub(super) fn map(&mut self, low: usize, high: usize) -> Option<Summary> {
+    /// Maps chunks `low..=high`, free and released. `summary` is the root's own.
+    pub(super) fn map(&mut self, summary: &mut Summary, low: usize, high: usize) {
         for chunk in low..=high {
             let chunk = chunk & CHUNK;
             debug_assert!(!self.is_mapped(chunk));
@@ -100,41 +100,37 @@ impl Root {
             self.bits[chunk].set_fresh();
             self.leaves[chunk >> LEVEL_BITS][chunk & CHILD] = Summary::free(CHUNK_PAGES);
         }
-        self.climb(low, high, true)
+        self.climb(summary, low, high, true);
     }
 
-    /// Applies `edit` to one chunk's bitmaps and brings the summaries up to date. Returns the edit's result, and the new
-    /// summary of the root if that changed.
+    /// Applies `edit` to one chunk's bitmaps and brings the summaries up to date, of which `summary` is the root's own.
     #[inline]
-    pub(super) fn edit<R>(&mut self, chunk: usize, edit: impl FnOnce(&mut ChunkBits) -> R) -> (R, Option<Summary>) {
+    pub(super) fn edit<R>(&mut self, summary: &mut Summary, chunk: usize, edit: impl FnOnce(&mut ChunkBits) -> R) -> R {
         let chunk = chunk & CHUNK;
         let bits = &mut self.bits[chunk];
         let result = edit(bits);
-        let summary = bits.summary();
+        let new = bits.summary();
         let leaf = &mut self.leaves[chunk >> LEVEL_BITS][chunk & CHILD];
-        if *leaf == summary {
-            return (result, None);
+        let old = core::mem::replace(leaf, new);
+        if old != new {
+            self.climb_from(summary, chunk, old);
         }
-        *leaf = summary;
-        (result, self.climb(chunk, chunk, false))
+        result
     }
 
     /// Applies `edit(bits, first page in chunk, pages)` to each chunk that `pages` pages from `first` (its place under
-    /// this root) touch, in all of which the edit leaves the run free (`freed`) or in use. Returns the new summary of
-    /// the root if that changed.
+    /// this root) touch, in all of which the edit leaves the run free (`freed`) or in use. `summary` is the root's own.
     #[inline]
     pub(super) fn edit_run(
         &mut self,
+        summary: &mut Summary,
         first: usize,
         pages: usize,
         freed: bool,
         mut edit: impl FnMut(&mut ChunkBits, usize, usize),
-    ) -> Option<Summary> {
+    ) {
         let low = (first >> CHUNK_PAGES_SHIFT) & CHUNK;
         let high = ((first + pages - 1) >> CHUNK_PAGES_SHIFT) & CHUNK;
-        if low == high {
-            return self.edit(low, |bits| edit(bits, first & PAGE_IN_CHUNK, pages)).1;
-        }
         let whole = if freed { Summary::free(CHUNK_PAGES) } else { Summary::FULL };
         let mut changed = false;
         for chunk in low..=high {
@@ -142,39 +138,55 @@ impl Root {
             let to = if chunk == high { ((first + pages - 1) & PAGE_IN_CHUNK) + 1 } else { CHUNK_PAGES };
             let bits = &mut self.bits[chunk & CHUNK];
             edit(bits, from, to - from);
-            let summary = if to - from == CHUNK_PAGES { whole } else { bits.summary() };
+            let new = if to - from == CHUNK_PAGES { whole } else { bits.summary() };
             let leaf = &mut self.leaves[(chunk & CHUNK) >> LEVEL_BITS][chunk & CHILD];
-            changed |= *leaf != summary;
-            *leaf = summary;
+            changed |= *leaf != new;
+            *leaf = new;
         }
-        if changed { self.climb(low, high, freed) } else { None }
+        if changed {
+            self.climb(summary, low, high, freed);
+        }
+    }
+
+    /// Brings the nodes above one leaf, which said `old` before, up to date, and stops at the first that does not change.
+    #[inline]
+    fn climb_from(&mut self, summary: &mut Summary, chunk: usize, old: Summary) {
+        let (group, child) = (chunk >> LEVEL_BITS, chunk & CHILD);
+        let node = &mut self.level3[group >> LEVEL_BITS][group & CHILD];
+        let Some(old) = update(node, &self.leaves[group], child, old, CHUNK_PAGES) else { return };
+        let (group, child) = (group >> LEVEL_BITS, group & CHILD);
+        let node = &mut self.level2[group >> LEVEL_BITS][group & CHILD];
+        let Some(old) = update(node, &self.level3[group], child, old, LEVEL3_PAGES) else { return };
+        let (group, child) = (group >> LEVEL_BITS, group & CHILD);
+        let node = &mut self.level1[group];
+        let Some(old) = update(node, &self.level2[group], child, old, LEVEL2_PAGES) else { return };
+        *summary = summary.merge_one(&self.level1, group, old, LEVEL1_PAGES);
     }
 
     /// Brings the nodes above the leaves `low..=high` up to date, level by level, and stops at the first level where
     /// nothing changes. What lies strictly between two leaves' ancestors is wholly free (`freed`) or wholly in use.
-    #[inline]
-    fn climb(&mut self, low: usize, high: usize, freed: bool) -> Option<Summary> {
+    fn climb(&mut self, summary: &mut Summary, low: usize, high: usize, freed: bool) {
         let (low, high) = (low >> LEVEL_BITS, high >> LEVEL_BITS);
         if !lift(&mut self.level3, &self.leaves, low, high, CHUNK_PAGES, freed) {
-            return None;
+            return;
         }
         let (low, high) = (low >> LEVEL_BITS, high >> LEVEL_BITS);
         if !lift(&mut self.level2, &self.level3, low, high, LEVEL3_PAGES, freed) {
-            return None;
+            return;
         }
         let (low, high) = (low >> LEVEL_BITS, high >> LEVEL_BITS);
-        if !lift(core::array::from_mut(&mut self.level1), &self.level2, low, high, LEVEL2_PAGES, freed) {
-            return None;
+        if lift(core::array::from_mut(&mut self.level1), &self.level2, low, high, LEVEL2_PAGES, freed) {
+            *summary = Summary::merge(&self.level1, LEVEL1_PAGES);
         }
-        Some(Summary::merge(&self.level1, LEVEL1_PAGES))
     }
 
     /// Makes the root empty again, touching only what is in use.
     #[cfg(any(test, feature = "internals"))]
     pub(super) fn clear(&mut self) {
+        let mut summary = self.summary();
         while let Some(chunk) = self.next_chunk(0, true) {
             self.mapped[chunk / 64] &= !(1 << (chunk % 64));
-            self.edit(chunk, |bits| *bits = ChunkBits::FULL);
+            self.edit(&mut summary, chunk, |bits| *bits = ChunkBits::FULL);
         }
     }
 
@@ -189,6 +201,14 @@ impl Default for Root {
     fn default() -> Self {
         Self::new()
     }
+}
+
+/// Updates a node one of whose children has changed; what it said before, if it has changed as well.
+#[inline]
+fn update(node: &mut Summary, children: &Group, child: usize, old: Summary, child_pages: usize) -> Option<Summary> {
+    let new = node.merge_one(children, child, old, child_pages);
+    let before = core::mem::replace(node, new);
+    if before == new { None } else { Some(before) }
 }
 
 /// Recomputes parents `low..=high` (each above the group of children of the same number); whether any changed.

@@ -86,4 +86,71 @@ impl Summary {
         }
         Self::new(start, max, end)
     }
+
+    /// What this summary of a parent becomes when child number `i` changes from `old` to what it says now. Equal to
+    /// [`merge`](Self::merge), but looks at the other children only where they matter.
+    #[inline]
+    pub(super) fn merge_one(self, children: &Group, i: usize, old: Self, child_pages: usize) -> Self {
+        let (start, max, end) = self.root_fields();
+        let (old_start, old_max, old_end) = old.fields();
+        let (new_start, new_max, new_end) = children[i & (FANOUT - 1)].fields();
+        if new_start == old_start && new_end == old_end && old_max < max && new_max <= max {
+            // The runs that reach other children are as they were, and another run was the longest and still is.
+            return self;
+        }
+        // The pages of the siblings below and above, and how many of those next to the child are free. Where the parent's
+        // own run at that end takes all of them in, that says so.
+        let below = i * child_pages;
+        let above = (FANOUT - 1 - i) * child_pages;
+        let left = if start >= below { below } else { free_below(children, i, child_pages) };
+        let right = if end >= above { above } else { free_above(children, i, child_pages) };
+        // The longest run that takes in pages of the child.
+        let longest = |start: usize, max: usize, end: usize| {
+            if start == child_pages { left + child_pages + right } else { max.max(left + start).max(end + right) }
+        };
+        let old_longest = longest(old_start, old_max, old_end);
+        let new_longest = longest(new_start, new_max, new_end);
+        let new_max = if new_longest >= max {
+            new_longest
+        } else if old_longest < max {
+            max
+        } else if new_longest * 2 >= FANOUT * child_pages {
+            // Whatever else is free is shorter.
+            new_longest
+        } else {
+            return Self::merge(children, child_pages);
+        };
+        let whole = new_start == child_pages;
+        let from_start = below + if whole { child_pages + right } else { new_start };
+        let from_end = above + if whole { child_pages + left } else { new_end };
+        Self::new(if start >= below { from_start } else { start }, new_max, if end >= above { from_end } else { end })
+    }
+}
+
+/// The free pages that reach up to child `i` from below, in its siblings.
+#[inline]
+fn free_below(children: &Group, i: usize, child_pages: usize) -> usize {
+    let mut free = 0;
+    for child in children[..i & (FANOUT - 1)].iter().rev() {
+        let (_, _, end) = child.fields();
+        free += end;
+        if end < child_pages {
+            break;
+        }
+    }
+    free
+}
+
+/// The free pages that reach down to child `i` from above, in its siblings.
+#[inline]
+fn free_above(children: &Group, i: usize, child_pages: usize) -> usize {
+    let mut free = 0;
+    for child in &children[(i & (FANOUT - 1)) + 1..] {
+        let (start, _, _) = child.fields();
+        free += start;
+        if start < child_pages {
+            break;
+        }
+    }
+    free
 }

@@ -7,7 +7,7 @@
 //! Locks: none; the caller holds the heap lock.
 #![forbid(unsafe_code)]
 
-use crate::units::{Chunk, Page, ROOT_CHUNKS, ROOT_PAGES_SHIFT, ROOTS, Run};
+use crate::units::{CHUNK_PAGES, Chunk, Page, ROOT_CHUNKS, ROOT_PAGES_SHIFT, ROOTS, Run};
 
 use super::bits::ChunkBits;
 use super::fault::{Fault, FaultKind};
@@ -127,22 +127,19 @@ impl RootTable {
     /// Applies `edit` to a chunk that has a root, and brings the tree up to date.
     #[inline]
     pub(super) fn edit<R>(&mut self, chunk: Chunk, edit: impl FnOnce(&mut ChunkBits) -> R) -> Option<R> {
-        let root = chunk.root();
-        let (result, summary) = self.roots.get_mut(root)?.as_deref_mut()?.edit(chunk.index_in_root(), edit);
-        self.set_summary(root, summary);
-        Some(result)
+        let (root, summary) = self.root_mut(chunk.root())?;
+        Some(root.edit(summary, chunk.index_in_root(), edit))
     }
 
-    /// Maps the chunks of a run, free and released. The caller has checked that their roots exist.
+    /// Maps chunks, free and released. The caller has checked that their roots exist.
     pub(super) fn map(&mut self, low: Chunk, chunks: usize) {
         let (mut next, end) = (low.0, low.0 + chunks);
         while next < end {
             let root = Chunk(next).root();
             let stop = end.min((root + 1) * ROOT_CHUNKS);
-            if let Some(Some(memory)) = self.roots.get_mut(root) {
-                let summary = memory.map(Chunk(next).index_in_root(), Chunk(stop - 1).index_in_root());
+            if let Some((memory, summary)) = self.root_mut(root) {
+                memory.map(summary, Chunk(next).index_in_root(), Chunk(stop - 1).index_in_root());
                 self.mapped[root / 64] |= 1 << (root % 64);
-                self.set_summary(root, summary);
             }
             next = stop;
         }
@@ -150,23 +147,31 @@ impl RootTable {
 
     #[inline]
     fn edit_run(&mut self, run: Run, freed: bool, mut edit: impl FnMut(&mut ChunkBits, usize, usize)) {
+        let chunk = run.first.chunk();
+        let from = run.first.index_in_chunk();
+        if from + run.pages <= CHUNK_PAGES {
+            self.edit(chunk, |bits| edit(bits, from, run.pages));
+        } else {
+            self.edit_long_run(run, freed, edit);
+        }
+    }
+
+    #[inline(never)]
+    fn edit_long_run(&mut self, run: Run, freed: bool, mut edit: impl FnMut(&mut ChunkBits, usize, usize)) {
         let (mut next, end) = (run.first, run.end());
         while next < end {
             let root = next.chunk().root();
             let stop = end.min(Page((root + 1) << ROOT_PAGES_SHIFT));
-            if let Some(Some(memory)) = self.roots.get_mut(root) {
-                let summary = memory.edit_run(next.0 & PAGE_IN_ROOT, stop.0 - next.0, freed, &mut edit);
-                self.set_summary(root, summary);
+            if let Some((memory, summary)) = self.root_mut(root) {
+                memory.edit_run(summary, next.0 & PAGE_IN_ROOT, stop.0 - next.0, freed, &mut edit);
             }
             next = stop;
         }
     }
 
     #[inline]
-    fn set_summary(&mut self, root: usize, summary: Option<Summary>) {
-        if let (Some(summary), Some(slot)) = (summary, self.summaries.get_mut(root)) {
-            *slot = summary;
-        }
+    fn root_mut(&mut self, root: usize) -> Option<(&mut Root, &mut Summary)> {
+        Some((self.roots.get_mut(root)?.as_deref_mut()?, self.summaries.get_mut(root)?))
     }
 }
 

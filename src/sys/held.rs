@@ -70,6 +70,9 @@ impl Rank {
         }
     }
 
+    /// The locks under which the heap and its metadata may grow: the only ones that a system call may run under.
+    pub const GROWTH: [Rank; 3] = [Rank::Heap, Rank::Arena, Rank::Metadata];
+
     #[cfg(any(debug_assertions, test, loom))]
     const fn bit(self) -> u32 {
         1 << self as u32

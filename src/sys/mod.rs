@@ -29,7 +29,7 @@ mod move_pages;
 #[cfg(not(loom))]
 pub mod page;
 #[cfg(not(loom))]
-mod random;
+pub mod random;
 #[cfg(not(loom))]
 mod release_many;
 #[cfg(not(loom))]
@@ -44,11 +44,10 @@ pub mod vm;
 #[cfg(loom)]
 pub mod sim;
 #[cfg(loom)]
-pub use sim::platform::{env, file, fork, membarrier, page, random_bits, thp, time};
+pub use sim::platform::{env, file, fork, membarrier, page, random, thp, time};
 #[cfg(loom)]
 pub use sim::{thread, vm};
 
 pub use errno::Errno;
 pub(crate) use message::fatal;
-#[cfg(not(loom))]
 pub use random::random_bits;

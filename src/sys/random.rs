@@ -1,12 +1,12 @@
 //! Random bits for one-time choices (where to start a search, how to mask a pointer); not for secrets.
 //!
-//! Locks: none may be held.
+//! Locks: those of growth may be held, which asks for a random start once for each reservation; the call never blocks.
 
-use super::held::assert_none_held;
+use super::held::{Rank, assert_only_held};
 
 /// 64 bits that differ from call to call and from process to process.
 pub fn random_bits() -> u64 {
-    assert_none_held("getrandom");
+    assert_only_held("getrandom", &Rank::GROWTH);
     let mut bits = 0_u64;
     // SAFETY: the kernel writes at most eight bytes to `bits`.
     let read = unsafe { libc::syscall(libc::SYS_getrandom, &raw mut bits, size_of::<u64>(), libc::GRND_NONBLOCK) };

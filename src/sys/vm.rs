@@ -20,9 +20,6 @@ pub use super::errno::Stopped;
 pub use super::move_pages::move_pages;
 pub use super::release_many::release_many;
 
-/// The locks that growth may hold.
-const GROWTH: &[Rank] = &[Rank::Heap, Rank::Arena, Rank::Metadata];
-
 /// `MADV_COLLAPSE`, which not every libc names.
 const MADV_COLLAPSE: c_int = 25;
 
@@ -30,7 +27,7 @@ const MADV_COLLAPSE: c_int = 25;
 ///
 /// May run under the locks of growth.
 pub fn reserve(bytes: usize, align: usize) -> Option<NonNull<u8>> {
-    assert_only_held("mmap", GROWTH);
+    assert_only_held("mmap", &Rank::GROWTH);
     // A mapping is page-aligned anyway; the rest of the alignment must come out of the excess.
     let excess = align.saturating_sub(super::page::os_page_bytes());
     let total = bytes.checked_add(excess)?;
@@ -60,7 +57,7 @@ pub fn reserve(bytes: usize, align: usize) -> Option<NonNull<u8>> {
 ///
 /// May run under the locks of growth.
 pub fn map_metadata(bytes: usize) -> Option<NonNull<u8>> {
-    assert_only_held("mmap", GROWTH);
+    assert_only_held("mmap", &Rank::GROWTH);
     if bytes == 0 || fault::fails(Op::Map) {
         return None;
     }
@@ -78,7 +75,7 @@ pub fn map_metadata(bytes: usize) -> Option<NonNull<u8>> {
 /// # Safety
 /// The range is page-aligned and lies in one reservation of [`reserve`].
 pub unsafe fn back_in_growth(base: NonNull<u8>, bytes: usize) -> bool {
-    assert_only_held("mprotect", GROWTH);
+    assert_only_held("mprotect", &Rank::GROWTH);
     if fault::fails(Op::Back) {
         return false;
     }

@@ -1,7 +1,8 @@
-//! Arbitrary observations: nothing panics, wraps or leaves its bounds.
+//! Arbitrary observations: nothing panics, wraps or leaves its bounds. Arbitrary loads: all is given back in the end.
 
-use super::super::tuning::{LEAST_RELEASE_BYTES, MAX_SLEEP_NS, MIB};
+use super::super::tuning::{LEAST_RELEASE_BYTES, MAX_SLEEP_NS, MIB, MS, SECOND};
 use super::super::{Next, Observation, Outcome, Pacing};
+use super::process::{Load, Process};
 use proptest::prelude::*;
 
 fn number() -> impl Strategy<Value = u64> {
@@ -43,7 +44,7 @@ fn is_bounded(bytes: u64, there: u64) -> bool {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 100, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 80, failure_persistence: None, ..ProptestConfig::default() })]
     #[test]
     fn decisions_stay_within_bounds(ticks in proptest::collection::vec((observation(), outcome()), 1..60)) {
         let mut pacing = Pacing::new();
@@ -71,5 +72,32 @@ proptest! {
             pacing.report(&Outcome { released_bytes: decision.release_bytes, ..Outcome::default() });
         }
         prop_assert!(seen.retained_bytes <= 2 * MIB, "{} bytes stay", seen.retained_bytes);
+    }
+
+    #[test]
+    fn whatever_the_load_was_an_idle_process_gives_all_back_and_parks(
+        parts in proptest::collection::vec((1_u64..3_000, 0_u64..600, 0_u64..100, 0_u64..1_500), 1..12),
+        late_ms in 0_u64..100,
+    ) {
+        let mut process = Process::new();
+        process.late_ns = late_ms * MS;
+        let (mut busy_ns, mut low) = (0, true);
+        for (ms, mib, live_percent, cpu) in parts {
+            process.run(ms * MS, |_| Load::pages(mib, cpu).with_live(mib * live_percent / 100));
+            busy_ns += ms * MS;
+            low &= cpu >= 200;
+        }
+        if low {
+            // Busy all the time, on two CPUs: 1 % of ten seconds at least, whatever the length.
+            let most = (busy_ns.max(10 * SECOND)) * 2 / 100 + 5 * MS;
+            prop_assert!(process.seen.scavenger_cpu_ns <= most, "{} of {most}", process.seen.scavenger_cpu_ns);
+        }
+        let last = Load { cpu: 0, in_use: process.seen.in_use_bytes, live: process.seen.in_use_bytes / 2 };
+        process.run(13 * SECOND, |_| last);
+        // At most what does not wake a parked scavenger.
+        prop_assert!(process.seen.retained_bytes < 6 * MIB, "{} MiB retained", process.seen.retained_bytes / MIB);
+        prop_assert!(process.seen.hole_bytes < 10 * MIB + last.in_use / 8, "{:?}", process.seen);
+        process.run(SECOND, |_| last);
+        prop_assert!(process.is_parked());
     }
 }

@@ -96,3 +96,17 @@ fn small_programs_never_start_the_scavenger() {
     }
     assert_eq!(process.sums().ticks, 0);
 }
+
+#[test]
+fn late_ticks_and_short_peaks_change_little() {
+    for late_ns in [0, 50 * MS, 200 * MS] {
+        for held_ns in [0, 50 * MS, 3 * SECOND] {
+            let mut process = Process::new();
+            process.late_ns = late_ns;
+            burst(&mut process, held_ns, Load::pages(20, 0));
+            let ns = process.time_to_give_back(8, Load::pages(20, 0));
+            let most = if late_ns == 200 * MS { 3_000 * MS } else { 1_700 * MS };
+            assert!(ns <= most, "{} ms late, held {} ms: {} ms", late_ns / MS, held_ns / MS, ns / MS);
+        }
+    }
+}

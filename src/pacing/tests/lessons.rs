@@ -143,6 +143,17 @@ fn a_cap_on_retained_bytes_holds_even_where_demand_says_otherwise() {
 }
 
 #[test]
+fn a_cap_below_what_can_be_released_does_not_spin() {
+    let mut process = Process::new();
+    process.seen.retain_max_bytes = Some(0);
+    process.unreleasable_pages = 20 * MIB;
+    process.run(SECOND, |_| Load::pages(100, 1_000));
+    process.run(10 * SECOND, |_| Load::pages(10, 0));
+    assert!(process.is_parked());
+    assert!(process.idle_bytes() <= 21 * MIB);
+}
+
+#[test]
 fn caches_are_trimmed_and_idle_threads_drained_once_per_stillness() {
     let mut pacing = Pacing::new();
     let mut seen = idle_with(0);

@@ -56,6 +56,8 @@ pub(super) struct Process {
     pub(super) unreleasable_holes: u64,
     /// Retained pages no search finds.
     pub(super) unreleasable_pages: u64,
+    /// Every tick comes so much later than asked for.
+    pub(super) late_ns: u64,
     released_pages: u64,
     pub(super) wake: Wake,
     pub(super) goal: Goal,
@@ -77,6 +79,7 @@ impl Process {
             seen,
             unreleasable_holes: 0,
             unreleasable_pages: 0,
+            late_ns: 0,
             released_pages: 0,
             wake: Wake::INITIAL,
             goal: Goal::INITIAL,
@@ -231,7 +234,7 @@ impl Process {
         seen.refaulted_bytes = 0;
         (self.wake, self.goal) = (decision.wake, decision.goal);
         self.due_ns = match decision.next {
-            Next::Sleep(ns) => Some(seen.now_ns + ns),
+            Next::Sleep(ns) => Some(seen.now_ns + ns + self.late_ns),
             Next::Park => None,
         };
     }

@@ -133,7 +133,7 @@ fn candidates_equal_their_twin() {
             let max = max.max(min).div_ceil(min) * min;
             let mut start = bottom.max(end.saturating_sub(max));
             if huge > 0 {
-                let below = start / huge * huge;
+                let below = start & !(huge - 1);
                 if below >= bottom && below + huge <= end {
                     start = below;
                 }

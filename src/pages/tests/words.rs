@@ -215,3 +215,28 @@ fn merging_equals_its_twin() {
         assert_eq!(Summary::merge(&children, P), slow_merge(&children, P), "{children:?}");
     }
 }
+
+#[test]
+fn merging_one_changed_child_equals_merging_all() {
+    let mut numbers = Numbers(9);
+    let any = |numbers: &mut Numbers| match numbers.below(6) {
+        0 => Summary::FULL,
+        1 | 2 => Summary::free(P),
+        3 => Summary::new(0, P - 1, P - 1),
+        _ => {
+            let dense = 1 + numbers.below(600);
+            random_chunk(numbers, dense).summary()
+        }
+    };
+    for _ in 0..20_000 {
+        let mut children = core::array::from_fn(|_| any(&mut numbers));
+        for _ in 0..10 {
+            let parent = Summary::merge(&children, P);
+            let i = numbers.below(FANOUT);
+            let old = children[i];
+            children[i] = any(&mut numbers);
+            let merged = parent.merge_one(&children, i, old, P);
+            assert_eq!(merged, Summary::merge(&children, P), "{i} was {old:?}: {children:?}");
+        }
+    }
+}

@@ -1,7 +1,7 @@
 //! The rest of the platform, simulated: nothing is set, nothing is readable, and time stands still unless a model moves it.
 
 use super::SIM;
-use crate::sys::held::assert_none_held;
+use crate::sys::held::{Rank, assert_none_held, assert_only_held};
 
 /// The kernel's page size.
 pub mod page {
@@ -99,8 +99,11 @@ pub mod time {
     }
 }
 
-/// The same bits in every execution: a model must be repeatable.
-pub fn random_bits() -> u64 {
-    assert_none_held("getrandom");
-    0x5eed
+/// Random bits.
+pub mod random {
+    /// The same bits in every execution: a model must be repeatable.
+    pub fn random_bits() -> u64 {
+        super::assert_only_held("getrandom", &super::Rank::GROWTH);
+        0x5eed
+    }
 }

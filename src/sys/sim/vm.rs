@@ -10,7 +10,6 @@ use crate::sys::held::{Rank, assert_none_held, assert_only_held};
 use core::ptr::{self, NonNull};
 use std::alloc::Layout;
 
-const GROWTH: &[Rank] = &[Rank::Heap, Rank::Arena, Rank::Metadata];
 /// The alignment that callers may expect of metadata.
 const METADATA_ALIGN: usize = 4096;
 /// What the real calls fail with when they are made to.
@@ -18,7 +17,7 @@ const INVALID: Errno = Errno(22);
 
 /// Reserves made-up addresses: aligned, below `1 << ADDRESS_BITS`, and not to be dereferenced.
 pub fn reserve(bytes: usize, align: usize) -> Option<NonNull<u8>> {
-    assert_only_held("mmap", GROWTH);
+    assert_only_held("mmap", &Rank::GROWTH);
     if bytes == 0 || !align.is_power_of_two() || fault::fails(Op::Map) {
         return None;
     }
@@ -28,7 +27,7 @@ pub fn reserve(bytes: usize, align: usize) -> Option<NonNull<u8>> {
 
 /// Allocates real, zeroed memory that lives until the execution of the model ends.
 pub fn map_metadata(bytes: usize) -> Option<NonNull<u8>> {
-    assert_only_held("mmap", GROWTH);
+    assert_only_held("mmap", &Rank::GROWTH);
     if bytes == 0 || fault::fails(Op::Map) {
         return None;
     }
@@ -48,7 +47,7 @@ pub fn map_metadata(bytes: usize) -> Option<NonNull<u8>> {
 /// # Safety
 /// None; the real one has requirements.
 pub unsafe fn back_in_growth(base: NonNull<u8>, bytes: usize) -> bool {
-    assert_only_held("mprotect", GROWTH);
+    assert_only_held("mprotect", &Rank::GROWTH);
     if fault::fails(Op::Back) {
         return false;
     }
