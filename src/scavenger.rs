@@ -99,9 +99,7 @@ impl Scavenger {
         let (limit_bytes, limit_used_bytes) = match self.config.limit {
             Limit::None => (None, 0),
             Limit::Bytes(bytes) => (Some(bytes), backed),
-            Limit::Cgroup => {
-                (self.limits.limit_bytes, self.limits.used_bytes(sys::file::read_small).unwrap_or(backed))
-            }
+            Limit::Cgroup => (self.limits.limit_bytes, self.limits.used_bytes(sys::file::read_small).unwrap_or(backed)),
         };
         let milli_cpus = 1000 * sys::thread::cpus_available() as u64;
         Observation {

@@ -121,10 +121,7 @@ impl Span {
     pub fn run(self) -> Run {
         // SAFETY: as in `state`.
         let (first, pages) = unsafe {
-            (
-                (*self.0.as_ptr()).first_page.load(Ordering::Relaxed),
-                (*self.0.as_ptr()).pages.load(Ordering::Relaxed),
-            )
+            ((*self.0.as_ptr()).first_page.load(Ordering::Relaxed), (*self.0.as_ptr()).pages.load(Ordering::Relaxed))
         };
         Run { first: Page(first), pages: pages as usize }
     }

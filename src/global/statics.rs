@@ -76,7 +76,11 @@ pub fn set_hooks() {
         && HOOKS.compare_exchange(HOOKS_NONE, HOOKS_CLAIMED, Ordering::AcqRel, Ordering::Relaxed).is_ok()
     {
         EXIT_KEY.call_once(|| sys::thread::exit_key_create(super::exit::at_thread_exit));
-        sys::fork::at_fork(super::exit::before_fork, super::exit::after_fork_in_parent, super::exit::after_fork_in_child);
+        sys::fork::at_fork(
+            super::exit::before_fork,
+            super::exit::after_fork_in_parent,
+            super::exit::after_fork_in_child,
+        );
     }
 }
 

@@ -6,8 +6,8 @@
 //! Orderings: Relaxed throughout. Each counter is exact by itself; a reader that needs several to agree waits for
 //! quiescence, where locks have ordered everything.
 
-use crate::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use crate::lock::CachePadded;
+use crate::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use crate::sync::const_unless_loom;
 use crate::units::PAGE_BYTES;
 

@@ -13,7 +13,7 @@ use crate::depot;
 use crate::magazine::{self, MAX_SLOTS, MagazineRef, Word};
 use crate::size_class::{CLASSES, figures};
 use crate::sync::atomic::Ordering;
-use crate::thread_cache::{CacheSlot, NOT_DRAINED, DRAINED, ThreadCache, gone};
+use crate::thread_cache::{CacheSlot, DRAINED, NOT_DRAINED, ThreadCache, gone};
 
 use super::{Heap, PAGE_CACHES};
 
@@ -169,7 +169,7 @@ impl Heap {
             return push_loaded(cache, class, slot);
         }
         if !spare.is_null() && magazine::above(spare).is_some() {
-    cache.tops[class].store(spare, Ordering::Release);
+            cache.tops[class].store(spare, Ordering::Release);
             let kept = if self.own_magazine(loaded).is_some() { loaded } else { null_mut() };
             cache.spares[class].store(kept, Ordering::Relaxed);
             return push_loaded(cache, class, slot);

@@ -81,8 +81,7 @@ impl Heap {
 
     /// After memory was freed, with no lock held: wakes the scavenger if it has work now.
     pub(crate) fn after_free(&self) {
-        self.alarm
-            .after_free(self.counters.retained_bytes() as u64, self.counters.unreleased_hole_bytes() as u64);
+        self.alarm.after_free(self.counters.retained_bytes() as u64, self.counters.unreleased_hole_bytes() as u64);
     }
 
     /// Gives pages back. They are retained: whether they go to the OS is the scavenger's decision.

@@ -226,7 +226,8 @@ impl Heap {
         let growth_bytes = grown.pages() * PAGE_BYTES;
         let (retained, in_use) = (self.counters.retained_bytes(), self.counters.in_use_bytes());
         let goal = self.alarm.goal();
-        let bytes = goal.growth_release_bytes(retained as u64, (retained + in_use) as u64, growth_bytes as u64) as usize;
+        let bytes =
+            goal.growth_release_bytes(retained as u64, (retained + in_use) as u64, growth_bytes as u64) as usize;
         if bytes != 0 {
             self.scavenge(bytes, Effort { include_dense: false, split_huge_pages: false, until_cpu_ns: None });
         }

@@ -75,7 +75,10 @@ impl Heap {
             Ok(()) => {}
             Err(Misuse::DoubleFree(address)) => sys::fatal!("central", "double free of {address:#x}"),
             Err(Misuse::Foreign(address)) => {
-                sys::fatal!("central", "free of {address:#x}, which is not an object of this heap or has another layout")
+                sys::fatal!(
+                    "central",
+                    "free of {address:#x}, which is not an object of this heap or has another layout"
+                )
             }
         }
     }
@@ -114,7 +117,11 @@ impl Heap {
                 end += 1;
             }
             let part = crate::units::Run { first: run.first.plus(start), pages: end - start };
-            if released { self.free_released_run(part) } else { self.free_run(part) }
+            if released {
+                self.free_released_run(part)
+            } else {
+                self.free_run(part)
+            }
             start = end;
         }
     }
