@@ -44,9 +44,9 @@ stats! {
     metadata_bytes Gauge "Backed memory for the allocator's own tables."
     limit_bytes Gauge "The memory limit in force; 0 without one."
     threads Gauge "Threads that have a thread cache."
-    release_bytes_total Counter "Bytes released to the OS so far, holes included."
-    refault_bytes_total Counter "Released bytes that were taken again, fresh pages included."
-    inline_release_bytes_total Counter "Bytes that allocating threads released when the heap grew."
+    released_bytes_total Counter "Bytes released to the OS so far, holes included."
+    refaulted_bytes_total Counter "Released bytes that were taken again, fresh pages included."
+    inline_released_bytes_total Counter "Bytes that allocating threads released when the heap grew."
     growths_total Counter "Times the heap grew."
     scavenger_wakes_total Counter "Times the scavenger woke up."
     scavenger_cpu_ns_total Counter "CPU time the scavenger has used, in nanoseconds."
@@ -162,7 +162,7 @@ mod tests {
             released_bytes: 3 << 20,
             cached_bytes: 1 << 19,
             hole_released_bytes: 1 << 20,
-            release_bytes_total: 7,
+            released_bytes_total: 7,
             ..Stats::default()
         }
     }
@@ -181,7 +181,7 @@ mod tests {
         let text = sample().to_string();
         let first = "mapped 10.0 MiB = in use 5.0 MiB + retained 1.5 MiB + released 3.0 MiB + in flight 0.0 MiB + cached 0.5 MiB";
         assert_eq!(text.lines().next(), Some(first));
-        assert!(text.contains("\nrelease so far 0.0 MiB\n") && text.contains("\nthreads 0\n"), "{text}");
+        assert!(text.contains("\nreleased so far 0.0 MiB\n") && text.contains("\nthreads 0\n"), "{text}");
     }
 
     #[test]
@@ -189,7 +189,7 @@ mod tests {
         let mut text = String::new();
         sample().write_json(&mut text).unwrap();
         assert!(text.starts_with("{\"reserved_bytes\":0,\"mapped_bytes\":10485760,") && text.ends_with("}"));
-        assert!(text.contains("\"release_bytes_total\":7"));
+        assert!(text.contains("\"released_bytes_total\":7"));
         assert_eq!(text.matches(':').count(), sample().fields().count());
         assert_eq!(text.matches(',').count() + 1, sample().fields().count());
     }
@@ -200,7 +200,7 @@ mod tests {
         sample().write_prometheus(&mut text).unwrap();
         assert_eq!(text.lines().count(), 3 * sample().fields().count());
         assert!(text.contains("# TYPE neap_retained_bytes gauge\nneap_retained_bytes 1572864\n"));
-        assert!(text.contains("# TYPE neap_release_bytes_total counter\nneap_release_bytes_total 7\n"));
+        assert!(text.contains("# TYPE neap_released_bytes_total counter\nneap_released_bytes_total 7\n"));
         for field in sample().fields() {
             assert_eq!(field.name.ends_with("_total"), matches!(field.kind, Kind::Counter), "{}", field.name);
         }

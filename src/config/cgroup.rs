@@ -71,12 +71,16 @@ impl Cgroup {
         found
     }
 
-    /// What counts against `limit_bytes` now.
+    /// What counts against `limit_bytes` now. Far below the limit the plain usage will do as an upper bound: the kernel
+    /// may have to gather `memory.stat` from every CPU, and this is asked at every tick.
     pub fn used_bytes(&self, mut read: impl FnMut(&CStr, &mut [u8]) -> Option<usize>) -> Option<u64> {
         let usage = self.usage?;
         let mut file = [0; FILE_BYTES];
         let len = read(usage.current.as_c_str(), &mut file)?;
         let current = parse_number(file.get(..len)?.trim_ascii())?;
+        if self.limit_bytes.is_some_and(|limit| current < limit - limit / 8) {
+            return Some(current);
+        }
         let cache = match read(usage.stat.as_c_str(), &mut file) {
             Some(len) => page_cache_bytes(file.get(..len).unwrap_or_default()),
             None => 0,

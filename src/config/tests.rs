@@ -154,14 +154,16 @@ fn the_tightest_limit_of_all_ancestors_counts() {
         ("/sys/fs/cgroup/pod/memory.max", "1000\n"),
         ("/sys/fs/cgroup/pod/memory.high", "800\n"),
         ("/sys/fs/cgroup/pod/cpu.max", "50000 100000\n"),
-        ("/sys/fs/cgroup/pod/memory.current", "700\n"),
+        ("/sys/fs/cgroup/pod/memory.current", "790\n"),
         ("/sys/fs/cgroup/pod/memory.stat", "anon 1\ninactive_file 100\nactive_file 50\n"),
     ];
     let found = Cgroup::find(files(&list));
     assert_eq!((found.limit_bytes, found.milli_cpus), (Some(800), Some(500)));
-    assert_eq!(found.used_bytes(files(&list)), Some(550));
-    assert_eq!(found.used_bytes(files(&list[..8])), Some(700), "without memory.stat");
+    assert_eq!(found.used_bytes(files(&list)), Some(640));
+    assert_eq!(found.used_bytes(files(&list[..8])), Some(790), "without memory.stat");
     assert_eq!(found.used_bytes(files(&[])), None);
+    let far_below = [("/sys/fs/cgroup/pod/memory.current", "699\n"), list[8]];
+    assert_eq!(found.used_bytes(files(&far_below)), Some(699), "no need to look at memory.stat");
 }
 
 #[test]
