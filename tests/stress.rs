@@ -158,5 +158,5 @@ fn racing_threads_never_see_each_others_memory() {
     let released = neap::scavenge();
     let after = neap::stats();
     assert!(before.adds_up() && after.adds_up(), "{before:?} {after:?}");
-    assert!(after.release_bytes_total - before.release_bytes_total >= released as u64);
+    assert!(after.released_bytes_total - before.released_bytes_total >= released as u64);
 }

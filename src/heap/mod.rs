@@ -165,9 +165,9 @@ impl Heap {
             depot_bytes: self.depot_bytes(),
             metadata_bytes: self.metadata.mapped_bytes() as u64,
             threads: self.registry.lock().live() as u64,
-            release_bytes_total: self.counters.released_total() as u64,
+            released_bytes_total: self.counters.released_total() as u64,
             scavenger_cpu_ns_total: self.counters.scavenger_cpu_ns(),
-            refault_bytes_total: self.counters.refaulted_total() as u64,
+            refaulted_bytes_total: self.counters.refaulted_total() as u64,
             ..Stats::default()
         }
     }
