@@ -12,7 +12,7 @@
 use crate::units::{Page, Run};
 
 /// The lengths of run that have a search address of their own, ascending. The first must be 1.
-pub(super) const SIZES: [usize; 4] = [1, 4, 16, 64];
+pub(super) const SIZES: [usize; 5] = [1, 2, 4, 16, 64];
 
 /// The search addresses.
 #[derive(Debug)]

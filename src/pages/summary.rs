@@ -87,6 +87,11 @@ impl Summary {
         Self::new(start, max, end)
     }
 
+    #[inline(never)]
+    fn merge_all(children: &Group, child_pages: usize) -> Self {
+        Self::merge(children, child_pages)
+    }
+
     /// What this summary of a parent becomes when child number `i` changes from `old` to what it says now. Equal to
     /// [`merge`](Self::merge), but looks at the other children only where they matter.
     #[inline]
@@ -118,7 +123,7 @@ impl Summary {
             // Whatever else is free is shorter.
             new_longest
         } else {
-            return Self::merge(children, child_pages);
+            return Self::merge_all(children, child_pages);
         };
         let whole = new_start == child_pages;
         let from_start = below + if whole { child_pages + right } else { new_start };
@@ -130,27 +135,23 @@ impl Summary {
 /// The free pages that reach up to child `i` from below, in its siblings.
 #[inline]
 fn free_below(children: &Group, i: usize, child_pages: usize) -> usize {
-    let mut free = 0;
-    for child in children[..i & (FANOUT - 1)].iter().rev() {
-        let (_, _, end) = child.fields();
-        free += end;
-        if end < child_pages {
-            break;
-        }
-    }
-    free
+    let next = if i == 0 { 0 } else { children[(i - 1) & (FANOUT - 1)].fields().2 };
+    if next == child_pages && i > 1 { next + farther_below(children, i - 1, child_pages) } else { next }
+}
+
+#[cold]
+fn farther_below(children: &Group, i: usize, child_pages: usize) -> usize {
+    free_below(children, i, child_pages)
 }
 
 /// The free pages that reach down to child `i` from above, in its siblings.
 #[inline]
 fn free_above(children: &Group, i: usize, child_pages: usize) -> usize {
-    let mut free = 0;
-    for child in &children[(i & (FANOUT - 1)) + 1..] {
-        let (start, _, _) = child.fields();
-        free += start;
-        if start < child_pages {
-            break;
-        }
-    }
-    free
+    let next = if i == FANOUT - 1 { 0 } else { children[(i + 1) & (FANOUT - 1)].fields().0 };
+    if next == child_pages && i < FANOUT - 2 { next + farther_above(children, i + 1, child_pages) } else { next }
+}
+
+#[cold]
+fn farther_above(children: &Group, i: usize, child_pages: usize) -> usize {
+    free_above(children, i, child_pages)
 }
