@@ -80,6 +80,14 @@ impl ChunkBits {
         free as usize
     }
 
+    /// Whether one of these pages is free.
+    #[inline]
+    pub(super) fn is_any_free(&self, from: usize, pages: usize) -> bool {
+        let mut free = 0;
+        words(from, pages, |word, mask| free |= self.free[word] & mask);
+        free != 0
+    }
+
     /// The lowest of these pages that is free.
     pub(super) fn first_free(&self, from: usize, pages: usize) -> Option<usize> {
         let mut first = None;
@@ -147,6 +155,66 @@ impl ChunkBits {
             tail = free.leading_ones() as usize;
         }
         None
+    }
+
+    /// How many pages just below page `page` are free.
+    #[inline]
+    fn free_below(&self, page: usize) -> usize {
+        let mut at = page;
+        while at > 0 {
+            let word = (at - 1) / 64;
+            let above = 63 - (at - 1) % 64;
+            let ones = ((self.free[word & WORD] << above).leading_ones() as usize).min(at - word * 64);
+            at -= ones;
+            if at > word * 64 {
+                break;
+            }
+        }
+        page - at
+    }
+
+    /// How many pages from page `page` up are free.
+    #[inline]
+    fn free_from(&self, page: usize) -> usize {
+        let mut at = page;
+        while at < CHUNK_PAGES {
+            let word = at / 64;
+            at += (self.free[word & WORD] >> (at % 64)).trailing_ones() as usize;
+            if at < (word + 1) * 64 {
+                break;
+            }
+        }
+        at - page
+    }
+
+    /// What the chunk's summary, `old` before, is now that pages `from..from + pages` have become free (`freed`) or have
+    /// been taken. Equal to [`summary`](Self::summary), but looks only at the pages around unless the longest run has
+    /// shrunk.
+    #[inline]
+    pub(super) fn summary_after(&self, old: Summary, from: usize, pages: usize, freed: bool) -> Summary {
+        let (start, max, end) = old.fields();
+        let to = from + pages;
+        // Whether the chunk's own runs at its ends reach up to the pages in question, which spares a look at the bits.
+        let reached_below = start >= from;
+        let reached_above = end >= CHUNK_PAGES - to;
+        let below = if reached_below { from } else { self.free_below(from) };
+        let above = if reached_above { CHUNK_PAGES - to } else { self.free_from(to) };
+        let joined = below + pages + above;
+        if freed {
+            let start = if reached_below { joined } else { start };
+            let end = if reached_above { joined } else { end };
+            return Summary::new(start, if joined > max { joined } else { max }, end);
+        }
+        let rest = below.max(above);
+        let max = if joined < max {
+            max
+        } else if rest * 2 >= CHUNK_PAGES {
+            // Whatever else is free is shorter.
+            rest
+        } else {
+            return self.summary();
+        };
+        Summary::new(if reached_below { from } else { start }, max, if reached_above { CHUNK_PAGES - to } else { end })
     }
 
     /// The chunk's summary, from its bits.

@@ -110,12 +110,35 @@ impl Root {
         let bits = &mut self.bits[chunk];
         let result = edit(bits);
         let new = bits.summary();
+        self.set_leaf(summary, chunk, new);
+        result
+    }
+
+    /// Applies `edit` to pages `from..from + pages` of one chunk, all of which it leaves free (`freed`) or in use where
+    /// they were the opposite. `summary` is the root's own.
+    #[inline]
+    pub(super) fn edit_part(
+        &mut self,
+        summary: &mut Summary,
+        chunk: usize,
+        (from, pages): (usize, usize),
+        freed: bool,
+        edit: impl FnOnce(&mut ChunkBits, usize, usize),
+    ) {
+        let chunk = chunk & CHUNK;
+        let bits = &mut self.bits[chunk];
+        edit(bits, from, pages);
+        let new = bits.summary_after(self.leaves[chunk >> LEVEL_BITS][chunk & CHILD], from, pages, freed);
+        self.set_leaf(summary, chunk, new);
+    }
+
+    #[inline]
+    fn set_leaf(&mut self, summary: &mut Summary, chunk: usize, new: Summary) {
         let leaf = &mut self.leaves[chunk >> LEVEL_BITS][chunk & CHILD];
         let old = core::mem::replace(leaf, new);
         if old != new {
             self.climb_from(summary, chunk, old);
         }
-        result
     }
 
     /// Applies `edit(bits, first page in chunk, pages)` to each chunk that `pages` pages from `first` (its place under

@@ -89,15 +89,21 @@ impl RootTable {
     /// Checks that the run is mapped and that all of it is in use.
     #[inline]
     pub(super) fn check_in_use(&self, run: Run) -> Result<(), Fault> {
-        for part in run.by_chunk() {
-            let Some(bits) = self.bits(part.first.chunk()) else {
-                return Err(Fault::new(FaultKind::NotMapped, part.first));
-            };
-            let from = part.first.index_in_chunk();
-            if bits.count_free(from, part.pages) != 0 {
-                let first = bits.first_free(from, part.pages).unwrap_or(from);
-                return Err(Fault::new(FaultKind::DoubleFree, part.first.plus(first - from)));
-            }
+        if run.first.index_in_chunk() + run.pages <= CHUNK_PAGES {
+            return self.check_part_in_use(run);
+        }
+        run.by_chunk().try_for_each(|part| self.check_part_in_use(part))
+    }
+
+    #[inline]
+    fn check_part_in_use(&self, part: Run) -> Result<(), Fault> {
+        let Some(bits) = self.bits(part.first.chunk()) else {
+            return Err(Fault::new(FaultKind::NotMapped, part.first));
+        };
+        let from = part.first.index_in_chunk();
+        if bits.is_any_free(from, part.pages) {
+            let first = bits.first_free(from, part.pages).unwrap_or(from);
+            return Err(Fault::new(FaultKind::DoubleFree, part.first.plus(first - from)));
         }
         Ok(())
     }
@@ -146,11 +152,13 @@ impl RootTable {
     }
 
     #[inline]
-    fn edit_run(&mut self, run: Run, freed: bool, mut edit: impl FnMut(&mut ChunkBits, usize, usize)) {
+    fn edit_run(&mut self, run: Run, freed: bool, edit: impl FnMut(&mut ChunkBits, usize, usize)) {
         let chunk = run.first.chunk();
         let from = run.first.index_in_chunk();
         if from + run.pages <= CHUNK_PAGES {
-            self.edit(chunk, |bits| edit(bits, from, run.pages));
+            if let Some((root, summary)) = self.root_mut(chunk.root()) {
+                root.edit_part(summary, chunk.index_in_root(), (from, run.pages), freed, edit);
+            }
         } else {
             self.edit_long_run(run, freed, edit);
         }

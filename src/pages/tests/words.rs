@@ -240,3 +240,29 @@ fn merging_one_changed_child_equals_merging_all() {
         }
     }
 }
+
+#[test]
+fn summary_after_a_change_equals_the_summary() {
+    let mut numbers = Numbers(10);
+    for round in 0..400 {
+        let mut chunk = random_chunk(&mut numbers, [2, 5, 40, 200, 600][round % 5]);
+        for _ in 0..60 {
+            let before = chunk.summary();
+            let from = numbers.below(P);
+            let freed = !is_free(&chunk, from);
+            // As far as the pages are alike, or less.
+            let alike = (from..P).take_while(|&page| is_free(&chunk, page) != freed).count();
+            let pages = if numbers.below(2) == 0 { alike } else { 1 + numbers.below(alike) };
+            if freed {
+                chunk.give(from, pages, false);
+            } else {
+                chunk.take(from, pages);
+            }
+            assert_eq!(
+                chunk.summary_after(before, from, pages, freed),
+                slow_summary(&chunk),
+                "{from} {pages} {chunk:x?}"
+            );
+        }
+    }
+}
