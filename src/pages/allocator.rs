@@ -10,10 +10,9 @@
 
 use crate::units::{CHUNK_PAGES, Chunk, Page, ROOTS, Run};
 
-use super::cache::{CACHE_PAGES, PageCache};
 use super::candidate::Candidate;
 use super::fault::{Fault, FaultKind};
-use super::hints::Hints;
+use super::hints::{Hints, LONGEST};
 use super::ranges::MappedRanges;
 use super::root::Root;
 use super::table::{ROOT_PAGES, RootTable};
@@ -174,64 +173,6 @@ impl PageAllocator {
         Ok(())
     }
 
-    /// Takes all free pages of the aligned 64-page block that holds the lowest free page; `None` if no page is free.
-    pub fn take_cache(&mut self) -> Option<PageCache> {
-        let from = self.hints.start(1)?;
-        let table = self.table.as_deref_mut()?;
-        let Some(first) = table.first_fit(from, 1, self.end) else {
-            self.hints.exhausted(1);
-            return None;
-        };
-        let base = Page(first.0 / CACHE_PAGES * CACHE_PAGES);
-        let word = base.index_in_chunk() / 64;
-        let cache = table.edit(base.chunk(), |bits| {
-            let cache = PageCache { base, free: bits.free[word], scavenged: bits.scavenged[word] };
-            bits.free[word] = 0;
-            bits.scavenged[word] = 0;
-            cache
-        })?;
-        self.free_pages -= cache.free_pages();
-        self.scavenged_pages -= cache.scavenged_pages();
-        // No page is free between the first one and the end of its block any more.
-        let taken = Run { first, pages: base.plus(CACHE_PAGES).0 - first.0 };
-        self.hints.block_taken(taken);
-        self.keep_hints_mapped(taken.end());
-        Some(cache)
-    }
-
-    /// Takes the pages left in a cache back.
-    ///
-    /// # Errors
-    /// If one of them is free already, or the block is not the heap's.
-    pub fn return_cache(&mut self, cache: PageCache) -> Result<(), Fault> {
-        if cache.is_empty() {
-            return Ok(());
-        }
-        check_run(Run { first: cache.base, pages: CACHE_PAGES })?;
-        if !cache.base.0.is_multiple_of(CACHE_PAGES) {
-            return Err(Fault::new(FaultKind::BadRun, cache.base));
-        }
-        let word = cache.base.index_in_chunk() / 64;
-        let not_ours = Fault::new(FaultKind::NotMapped, cache.base);
-        let table = self.table.as_deref_mut().ok_or(not_ours)?;
-        let twice = table.bits(cache.base.chunk()).ok_or(not_ours)?.free[word] & cache.free;
-        if twice != 0 {
-            return Err(Fault::new(FaultKind::DoubleFree, cache.base.plus(twice.trailing_zeros() as usize)));
-        }
-        table.edit(cache.base.chunk(), |bits| {
-            bits.free[word] |= cache.free;
-            bits.scavenged[word] |= cache.scavenged & cache.free;
-        });
-        self.scavenged_pages += (cache.scavenged & cache.free).count_ones() as usize;
-        let low = cache.free.trailing_zeros() as usize;
-        let high = 64 - cache.free.leading_zeros() as usize;
-        // The search addresses go by where free runs may start now; what lies between the lowest and the highest page
-        // but was not in the cache does no harm.
-        self.lower_hints(Run { first: cache.base.plus(low), pages: high - low });
-        self.free_pages += cache.free_pages();
-        Ok(())
-    }
-
     /// Looks in one chunk for the highest run of free pages that are not released, at or below `from_index`, and takes it.
     ///
     /// The run consists of whole aligned groups of `min_pages` (a power of two up to 64: an OS page) and has at most
@@ -338,10 +279,10 @@ impl PageAllocator {
     }
 
     #[inline]
-    fn lower_hints(&mut self, run: Run) {
+    pub(super) fn lower_hints(&mut self, run: Run) {
         let first = run.first;
-        // A search address may go down by less than 64 pages, so at most into the chunk below.
-        let floor = if first.index_in_chunk() < CACHE_PAGES && !self.is_mapped_below(first) {
+        // A search address may go down by less than the longest such run, so at most into the chunk below.
+        let floor = if first.index_in_chunk() < LONGEST && !self.is_mapped_below(first) {
             first.chunk().first_page()
         } else {
             Page(0)
@@ -355,7 +296,7 @@ impl PageAllocator {
 
     /// The search addresses were moved to `end`, which may be the first page above a mapped range.
     #[inline]
-    fn keep_hints_mapped(&mut self, end: Page) {
+    pub(super) fn keep_hints_mapped(&mut self, end: Page) {
         if end.index_in_chunk() == 0
             && let Some(table) = self.table.as_deref()
             && !table.is_mapped(end.chunk())
@@ -373,7 +314,7 @@ impl Default for PageAllocator {
 
 /// Refuses runs that are empty or reach past the address space.
 #[inline]
-fn check_run(run: Run) -> Result<(), Fault> {
+pub(super) fn check_run(run: Run) -> Result<(), Fault> {
     const END: usize = ROOTS * ROOT_PAGES;
     if run.pages == 0 || run.pages > END || run.first.0 > END - run.pages {
         return Err(Fault::new(FaultKind::BadRun, run.first));

@@ -4,12 +4,13 @@
 //! they are here. The two words go back as they are, so that released pages stay known as released.
 //!
 //! Invariant: `scavenged` is a subset of `free`.
-//! Locks: none; the cache belongs to its owner.
+//! Locks: none; the cache belongs to its owner. Taking it and giving it back: the caller holds the heap lock.
 #![forbid(unsafe_code)]
 
 use crate::units::{Page, Run};
 
-use super::allocator::Taken;
+use super::allocator::{PageAllocator, Taken, check_run};
+use super::fault::{Fault, FaultKind};
 use super::word::{find_run, mask};
 
 /// Pages in the block that a cache is taken from.
@@ -71,5 +72,65 @@ impl PageCache {
 impl Default for PageCache {
     fn default() -> Self {
         Self::EMPTY
+    }
+}
+
+impl PageAllocator {
+    /// Takes all free pages of the aligned 64-page block that holds the lowest free page; `None` if no page is free.
+    pub fn take_cache(&mut self) -> Option<PageCache> {
+        let from = self.hints.start(1)?;
+        let table = self.table.as_deref_mut()?;
+        let Some(first) = table.first_fit(from, 1, self.end) else {
+            self.hints.exhausted(1);
+            return None;
+        };
+        let base = Page(first.0 / CACHE_PAGES * CACHE_PAGES);
+        let word = base.index_in_chunk() / 64;
+        let cache = table.edit(base.chunk(), |bits| {
+            let cache = PageCache { base, free: bits.free[word], scavenged: bits.scavenged[word] };
+            bits.free[word] = 0;
+            bits.scavenged[word] = 0;
+            cache
+        })?;
+        self.free_pages -= cache.free_pages();
+        self.scavenged_pages -= cache.scavenged_pages();
+        // No page is free between the first one and the end of its block any more.
+        let taken = Run { first, pages: base.plus(CACHE_PAGES).0 - first.0 };
+        self.hints.block_taken(taken);
+        self.keep_hints_mapped(taken.end());
+        Some(cache)
+    }
+
+    /// Takes the pages left in a cache back.
+    ///
+    /// # Errors
+    /// If one of them is free already, or the block is not the heap's.
+    pub fn return_cache(&mut self, cache: PageCache) -> Result<(), Fault> {
+        if cache.is_empty() {
+            return Ok(());
+        }
+        check_run(Run { first: cache.base, pages: CACHE_PAGES })?;
+        if !cache.base.0.is_multiple_of(CACHE_PAGES) {
+            return Err(Fault::new(FaultKind::BadRun, cache.base));
+        }
+        let word = cache.base.index_in_chunk() / 64;
+        let not_ours = Fault::new(FaultKind::NotMapped, cache.base);
+        let table = self.table.as_deref_mut().ok_or(not_ours)?;
+        let twice = table.bits(cache.base.chunk()).ok_or(not_ours)?.free[word] & cache.free;
+        if twice != 0 {
+            return Err(Fault::new(FaultKind::DoubleFree, cache.base.plus(twice.trailing_zeros() as usize)));
+        }
+        table.edit(cache.base.chunk(), |bits| {
+            bits.free[word] |= cache.free;
+            bits.scavenged[word] |= cache.scavenged & cache.free;
+        });
+        self.scavenged_pages += (cache.scavenged & cache.free).count_ones() as usize;
+        let low = cache.free.trailing_zeros() as usize;
+        let high = 64 - cache.free.leading_zeros() as usize;
+        // The search addresses go by where free runs may start now; what lies between the lowest and the highest page
+        // but was not in the cache does no harm.
+        self.lower_hints(Run { first: cache.base.plus(low), pages: high - low });
+        self.free_pages += cache.free_pages();
+        Ok(())
     }
 }

@@ -9,10 +9,15 @@
 //! Locks: none; the caller holds the heap lock.
 #![forbid(unsafe_code)]
 
-use crate::units::{Page, Run};
+use crate::units::{CHUNK_PAGES, Page, Run};
 
 /// The lengths of run that have a search address of their own, ascending. The first must be 1.
 pub(super) const SIZES: [usize; 5] = [1, 2, 4, 16, 64];
+
+/// The longest of them.
+pub(super) const LONGEST: usize = SIZES[SIZES.len() - 1];
+
+const _: () = assert!(SIZES[0] == 1 && LONGEST <= CHUNK_PAGES);
 
 /// The search addresses.
 #[derive(Debug)]

@@ -34,6 +34,8 @@ mod word;
 #[cfg(any(test, feature = "internals"))]
 pub mod model;
 #[cfg(any(test, feature = "internals"))]
+mod op;
+#[cfg(any(test, feature = "internals"))]
 mod validate;
 
 pub use allocator::{PageAllocator, Taken};
