@@ -1,0 +1,108 @@
+//! Rules about what the library's code may mention where.
+
+use crate::source::{Source, Violation, is_name, within};
+
+/// A dependency, and the only folder or file of `src` that may name it.
+const HOMES: &[(&str, &str)] = &[
+    ("libc::", "src/sys"),
+    ("core::sync", "src/sync"),
+    ("std::sync", "src/sync"),
+    ("loom::", "src/sync"),
+    ("spin::", "src/sync"),
+];
+
+/// Statics outside `global`, each with the reason why it cannot be there.
+const STATICS: &[(&str, &str, &str)] = &[];
+
+/// Modules that compute and nothing else.
+const PURE: &[&str] = &["units", "size_class", "config", "pages", "pacing", "stats"];
+
+/// What allocates, or needs std.
+const CONTAINERS: &[&str] = &[
+    "Vec",
+    "Box",
+    "String",
+    "Rc",
+    "Arc",
+    "HashMap",
+    "HashSet",
+    "BTreeMap",
+    "BTreeSet",
+    "VecDeque",
+    "vec!",
+    "format!",
+    "println!",
+    "eprintln!",
+    "print!",
+    "eprint!",
+    "extern crate alloc",
+];
+
+/// Dependencies named outside their home.
+pub fn homes(source: &Source) -> Vec<Violation> {
+    let mut violations = Vec::new();
+    for (name, home) in HOMES {
+        if in_folder(source, home) {
+            continue;
+        }
+        for position in source.words(name) {
+            // `crate::sync::loom::...` and the like are our own modules.
+            let ours = source.code[..position].ends_with("::");
+            if !ours && !within(&source.in_tests, position) {
+                violations.push(source.violation(position, format!("{name} outside {home}")));
+            }
+        }
+    }
+    violations
+}
+
+/// Statics outside `global`, thread locals included.
+pub fn statics(source: &Source) -> Vec<Violation> {
+    let mut violations = Vec::new();
+    if in_folder(source, "src/global") {
+        return violations;
+    }
+    for position in source.words("static") {
+        let rest = source.code[position + "static".len()..].trim_start();
+        let rest = rest.strip_prefix("mut ").unwrap_or(rest).trim_start();
+        let name: String = rest.chars().take_while(|character| is_name(*character as u8)).collect();
+        let is_item = !name.is_empty() && rest[name.len()..].trim_start().starts_with(':');
+        let excused = STATICS.iter().any(|(path, excused, _)| *path == source.path && *excused == name);
+        if is_item && !excused && !within(&source.in_tests, position) {
+            violations.push(source.violation(position, format!("static {name} outside src/global")));
+        }
+    }
+    violations
+}
+
+/// Containers and printing outside tests and models.
+pub fn containers(source: &Source) -> Vec<Violation> {
+    let mut violations = Vec::new();
+    for name in CONTAINERS {
+        for position in source.words(name) {
+            if !within(&source.in_tests_or_loom, position) {
+                violations.push(source.violation(position, format!("{name} in the allocator's core")));
+            }
+        }
+    }
+    violations
+}
+
+/// Pure modules: the attribute in the module's root file, and no unsafe code in any of its files.
+pub fn pure(source: &Source) -> Vec<Violation> {
+    let Some(top) = source.module.first() else { return Vec::new() };
+    if !PURE.contains(&top.as_str()) {
+        return Vec::new();
+    }
+    let mut violations: Vec<Violation> =
+        source.words("unsafe").map(|position| source.violation(position, format!("unsafe in {top}"))).collect();
+    if source.module.len() == 1 && !source.code.contains("#![forbid(unsafe_code)]") {
+        violations.push(source.violation(0, format!("{top} does not say #![forbid(unsafe_code)]")));
+    }
+    violations
+}
+
+/// Whether the file is `home.rs` or lies in the folder `home`.
+fn in_folder(source: &Source, home: &str) -> bool {
+    source.path.strip_prefix(home).is_some_and(|rest| rest == ".rs" || rest.starts_with('/'))
+}
