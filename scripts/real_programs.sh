@@ -30,6 +30,7 @@ readonly INPUTS=$WORK/inputs
 
 # Short builds matter more here than the last percent of speed, and one profile for all shares what they have in common.
 export CARGO_TARGET_DIR=$WORK/build
+export CARGO_PROFILE_RELEASE_OPT_LEVEL=1
 export CARGO_PROFILE_RELEASE_LTO=off
 export CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16
 export CARGO_PROFILE_RELEASE_DEBUG=0

@@ -54,6 +54,19 @@ on_the_library! {
 }
 
 #[test]
+fn excuses_are_used() {
+    let sources = tree::library(repository());
+    let stands = |path: &str, name: &str| {
+        sources
+            .iter()
+            .any(|source| source.path == path && rules::static_items(source).iter().any(|item| item.1 == name))
+    };
+    for (path, name, _) in rules::STATICS {
+        assert!(stands(path, name), "{path} has no static {name}: take it off the list in tests/tidy/rules.rs");
+    }
+}
+
+#[test]
 fn every_file_is_in_the_module_tree() {
     report("each file of src is declared by a `mod` line", tree::strays(repository()));
 }

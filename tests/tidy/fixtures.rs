@@ -59,6 +59,7 @@ fn homes() {
     keeps(rule, "src/sys/vm.rs", "unsafe { libc::abort() }\n");
     breaks(rule, "src/heap/mod.rs", "use core::sync::atomic::AtomicU8;\nuse loom::sync::Mutex;\n", &[1, 2]);
     keeps(rule, "src/heap/mod.rs", "use crate::sync::atomic::AtomicU8;\nuse crate::sync::loom::x;\n// libc::abort\n");
+    keeps(rule, "src/lock/modelled.rs", "use loom::sync::Mutex;\n");
     keeps(rule, "src/sync.rs", "use core::sync::atomic::AtomicU8;\n");
     breaks(rule, "src/sync_other.rs", "use core::sync::atomic::AtomicU8;\n", &[1]);
     keeps(rule, "src/heap/mod.rs", "#[cfg(all(test, unix))]\nuse std::sync::Mutex;\n");
@@ -74,6 +75,8 @@ fn statics() {
         &[1, 2, 3],
     );
     keeps(rule, "src/global/mod.rs", "static A: u8 = 0;\n");
+    keeps(rule, "src/sys/page.rs", "static BYTES: u8 = 0;\n");
+    breaks(rule, "src/sys/page.rs", "static OTHER: u8 = 0;\n", &[1]);
     keeps(rule, "src/heap/mod.rs", "fn f(name: &'static str) -> &'static u8 { loop {} }\n");
     keeps(rule, "src/heap/mod.rs", "#[cfg(test)]\nmod tests {\n    static A: u8 = 0;\n}\n");
 }

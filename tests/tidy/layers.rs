@@ -5,26 +5,21 @@ use crate::source::{Source, Violation, is_name, within, words};
 /// The layers from the bottom up. A module may import the modules of the rows below its own, and its own submodules.
 /// Modules in one row know nothing of each other. A submodule may have a place of its own; otherwise it has its parent's.
 pub const LAYERS: &[&[&str]] = &[
-    &["units", "size_class", "config"],
-    &["pages", "pacing", "stats"],
-    &["sys::futex"],
-    &["sync"],
-    &["lock"],
+    &["units", "sync"],
+    &["size_class", "config", "pages", "pacing", "stats"],
     &["sys"],
-    &["metadata", "arena"],
-    &["span"],
-    &["span_map"],
+    &["sync::futex", "sync::Futex"],
+    &["lock"],
+    &["magazine", "span", "holes"],
+    &["metadata", "depot", "span_map", "thread_cache"],
+    &["arena", "central", "registry"],
     &["heap"],
-    &["central"],
-    &["magazine"],
-    &["depot"],
-    &["thread_cache"],
     &["scavenger"],
     &["global"],
 ];
 
 /// Macros live at the crate's root, whatever module defines them.
-const MACROS: &[(&str, &str)] = &[("const_unless_loom", "sync"), ("fatal", "sys")];
+const MACROS: &[(&str, &str)] = &[("const_unless_loom", "sync"), ("repeat", "sync"), ("fatal", "sys")];
 
 /// The row of the longest entry that is a prefix of the path, with the entry.
 fn row(path: &[String]) -> Option<(usize, &'static str)> {

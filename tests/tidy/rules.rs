@@ -2,17 +2,24 @@
 
 use crate::source::{Source, Violation, is_name, within};
 
-/// A dependency, and the only folder or file of `src` that may name it.
-const HOMES: &[(&str, &str)] = &[
-    ("libc::", "src/sys"),
-    ("core::sync", "src/sync"),
-    ("std::sync", "src/sync"),
-    ("loom::", "src/sync"),
-    ("spin::", "src/sync"),
+/// A dependency, and the only folders or files of `src` that may name it.
+const HOMES: &[(&str, &[&str])] = &[
+    ("libc::", &["src/sys"]),
+    ("core::sync", &["src/sync"]),
+    ("std::sync", &["src/sync"]),
+    // The model checker's mutex and thread locals have no counterpart that `sync` could switch to.
+    ("loom::", &["src/sync", "src/lock/modelled", "src/sys/held", "src/sys/sim"]),
+    ("spin::", &["src/sync"]),
 ];
 
-/// Statics outside `global`, each with the reason why it cannot be there.
-const STATICS: &[(&str, &str, &str)] = &[];
+/// Statics outside `global`: file, name, and the reason why it cannot be there.
+pub const STATICS: &[(&str, &str, &str)] = &[
+    ("src/sys/env.rs", "environ", "the C library's, only declared here"),
+    ("src/sys/page.rs", "BYTES", "what the kernel said once: the same for every heap"),
+    ("src/sys/release_many.rs", "SUPPORTED", "what the kernel said once: the same for every heap"),
+    ("src/sys/thread.rs", "SEVERAL", "what the kernel said once: the same for every heap"),
+    ("src/sys/held.rs", "HELD", "the lock ranks a thread holds, across all heaps; debug builds and models only"),
+];
 
 /// Modules that compute and nothing else.
 const PURE: &[&str] = &["units", "size_class", "config", "pages", "pacing", "stats"];
@@ -41,15 +48,15 @@ const CONTAINERS: &[&str] = &[
 /// Dependencies named outside their home.
 pub fn homes(source: &Source) -> Vec<Violation> {
     let mut violations = Vec::new();
-    for (name, home) in HOMES {
-        if in_folder(source, home) {
+    for (name, homes) in HOMES {
+        if homes.iter().any(|home| in_folder(source, home)) {
             continue;
         }
         for position in source.words(name) {
             // `crate::sync::loom::...` and the like are our own modules.
             let ours = source.code[..position].ends_with("::");
             if !ours && !within(&source.in_tests, position) {
-                violations.push(source.violation(position, format!("{name} outside {home}")));
+                violations.push(source.violation(position, format!("{name} outside {}", homes.join(", "))));
             }
         }
     }
@@ -58,21 +65,28 @@ pub fn homes(source: &Source) -> Vec<Violation> {
 
 /// Statics outside `global`, thread locals included.
 pub fn statics(source: &Source) -> Vec<Violation> {
-    let mut violations = Vec::new();
+    let unexcused = static_items(source)
+        .into_iter()
+        .filter(|(_, name)| !STATICS.iter().any(|(path, excused, _)| *path == source.path && excused == name));
+    unexcused.map(|(position, name)| source.violation(position, format!("static {name} outside src/global"))).collect()
+}
+
+/// The statics of a file outside `global`, with their names.
+pub fn static_items(source: &Source) -> Vec<(usize, String)> {
+    let mut found = Vec::new();
     if in_folder(source, "src/global") {
-        return violations;
+        return found;
     }
     for position in source.words("static") {
         let rest = source.code[position + "static".len()..].trim_start();
         let rest = rest.strip_prefix("mut ").unwrap_or(rest).trim_start();
         let name: String = rest.chars().take_while(|character| is_name(*character as u8)).collect();
         let is_item = !name.is_empty() && rest[name.len()..].trim_start().starts_with(':');
-        let excused = STATICS.iter().any(|(path, excused, _)| *path == source.path && *excused == name);
-        if is_item && !excused && !within(&source.in_tests, position) {
-            violations.push(source.violation(position, format!("static {name} outside src/global")));
+        if is_item && !within(&source.in_tests, position) {
+            found.push((position, name));
         }
     }
-    violations
+    found
 }
 
 /// Containers and printing outside tests and models.
