@@ -122,6 +122,11 @@ package() {
     cargo package --locked --offline -p neap "${dirty[@]}"
 }
 
+tests_in_release() {
+    # Every property test takes its number of steps from this variable.
+    NEAP_PROPTEST_STEPS=100000 cargo test --locked --release -p neap "${INTERNALS[@]}"
+}
+
 model_checks() {
     (cd loom-tests && cargo test --locked --release)
 }
@@ -136,7 +141,7 @@ if $quick; then
     exit 0
 fi
 step "other targets" other_targets
-step "tests, release" cargo test --locked --release -p neap "${INTERNALS[@]}"
+step "tests, release, with 100,000 steps of each property" tests_in_release
 step "package" package
 step "model checks (loom)" model_checks
 step "real programs" scripts/real_programs.sh
