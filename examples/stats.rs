@@ -15,28 +15,12 @@ fn main() {
     show(&format!("with {OBJECTS} objects of {OBJECT_BYTES} bytes"));
 
     drop(objects);
-    show("after the last free: most is still retained, ready for reuse");
+    show("after the last free: retained for the next burst, until the scavenger finds that none comes");
 
     let bytes = neap::scavenge();
-    show(&format!("after neap::scavenge(), which released {:.1} MiB at once", mib(bytes)));
+    show(&format!("after neap::scavenge(), which says that it released {:.1} MiB", bytes as f64 / (1 << 20) as f64));
 }
 
 fn show(moment: &str) {
-    let stats = neap::stats();
-    println!("== {moment}");
-    println!("{stats}");
-    println!(
-        "   mapped {:.1} MiB = in use {:.1} + retained {:.1} + released {:.1} + in flight {:.1} + cached {:.1}",
-        mib(stats.mapped),
-        mib(stats.in_use),
-        mib(stats.retained),
-        mib(stats.released),
-        mib(stats.in_flight),
-        mib(stats.cached),
-    );
-    println!();
-}
-
-fn mib(bytes: usize) -> f64 {
-    bytes as f64 / (1024.0 * 1024.0)
+    println!("== {moment}\n{}", neap::stats());
 }

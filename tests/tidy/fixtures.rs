@@ -43,6 +43,8 @@ fn imports() {
     breaks(rule, "src/pages/tree.rs", "use crate::units::Page;\nuse crate::heap::Heap;\n", &[2]);
     breaks(rule, "src/pages/tree.rs", "fn f() {\n    crate::sys::vm::release();\n}\n", &[2]);
     breaks(rule, "src/pages/tree.rs", "use super::super::pacing::Pacer;\n", &[1]);
+    keeps(rule, "src/pages/tree.rs", "mod inner {\n    use super::super::bitmap::Bits;\n}\n");
+    breaks(rule, "src/pages/tree.rs", "mod inner {\n    use super::super::super::pacing::Pacer;\n}\n", &[2]);
     breaks(rule, "src/pages/mod.rs", "use super::pacing::Pacer;\n", &[1]);
     breaks(rule, "src/lock/mod.rs", "use crate::{units, sync, heap::{self, Heap as H}};\n", &[1, 1]);
     breaks(rule, "src/heap/mod.rs", "use crate::Neap;\n", &[1]);

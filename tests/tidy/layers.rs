@@ -8,7 +8,7 @@ pub const LAYERS: &[&[&str]] = &[
     &["units", "sync"],
     &["size_class", "config", "pages", "pacing", "stats"],
     &["sys"],
-    &["sync::futex", "sync::Futex"],
+    &["sync::futex", "sync::Futex", "sync::barrier", "sync::light_barrier", "sync::heavy_barrier"],
     &["lock"],
     &["magazine", "span", "holes"],
     &["metadata", "depot", "span_map", "thread_cache"],
@@ -74,7 +74,7 @@ pub fn paths(source: &Source) -> Vec<(usize, Vec<String>)> {
             let mut rest = &source.code[position + start.len()..];
             let mut base = Vec::new();
             if start == "super" {
-                base = source.module.clone();
+                base = source.module_at(position);
                 base.pop();
                 while let Some(further) = rest.strip_prefix("::super") {
                     base.pop();

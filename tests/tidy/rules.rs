@@ -6,10 +6,11 @@ use crate::source::{Source, Violation, is_name, within};
 const HOMES: &[(&str, &[&str])] = &[
     ("libc::", &["src/sys"]),
     ("core::sync", &["src/sync"]),
-    ("std::sync", &["src/sync"]),
+    ("std::sync", &["src/sync", "src/sys/sim"]),
     // The model checker's mutex and thread locals have no counterpart that `sync` could switch to.
     ("loom::", &["src/sync", "src/lock/modelled", "src/sys/held", "src/sys/sim"]),
-    ("spin::", &["src/sync"]),
+    // What happens once a process is `global`'s business.
+    ("spin::", &["src/sync", "src/global"]),
 ];
 
 /// Statics outside `global`: file, name, and the reason why it cannot be there.

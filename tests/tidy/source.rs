@@ -65,6 +65,22 @@ impl Source {
         Violation { path: self.path.clone(), line, what: what.into() }
     }
 
+    /// The module that a place belongs to: the file's, and the inline modules around the place.
+    pub fn module_at(&self, position: usize) -> Vec<String> {
+        let mut module = self.module.clone();
+        for start in self.words("mod") {
+            let rest = self.code[start + "mod".len()..].trim_start();
+            let name: String = rest.chars().take_while(|character| is_name(*character as u8)).collect();
+            let open = self.code.len() - rest.len() + name.len();
+            let open = open + self.code[open..].len() - self.code[open..].trim_start().len();
+            let body = (self.code[open..].starts_with('{')).then(|| closing(&self.code, open)).flatten();
+            if body.is_some_and(|end| (open..end).contains(&position)) {
+                module.push(name);
+            }
+        }
+        module
+    }
+
     /// The positions at which `word` stands in the code by itself, not as a part of a longer name.
     pub fn words<'a>(&'a self, word: &'a str) -> impl Iterator<Item = usize> + 'a {
         words(&self.code, word)
