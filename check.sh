@@ -127,6 +127,10 @@ tests_in_release() {
     NEAP_PROPTEST_STEPS=100000 cargo test --locked --release -p neap "${INTERNALS[@]}"
 }
 
+stress() {
+    NEAP_TEST_ROUNDS=300000 cargo test --locked --release -p neap --test stress "${INTERNALS[@]}"
+}
+
 model_checks() {
     (cd loom-tests && cargo test --locked --release)
 }
@@ -144,4 +148,5 @@ step "other targets" other_targets
 step "tests, release, with 100,000 steps of each property" tests_in_release
 step "package" package
 step "model checks (loom)" model_checks
+step "stress" stress
 step "real programs" scripts/real_programs.sh

@@ -19,8 +19,23 @@ fn main() {
 
     let bytes = neap::scavenge();
     show(&format!("after neap::scavenge(), which says that it released {:.1} MiB", bytes as f64 / (1 << 20) as f64));
+
+    println!("All there is to know:\n{}", neap::stats());
 }
 
+/// The first line adds up; the kernel's view stands below it for comparison.
 fn show(moment: &str) {
-    println!("== {moment}\n{}", neap::stats());
+    let stats = neap::stats();
+    println!("== {moment}\n   {}", stats.to_string().lines().next().unwrap_or_default());
+    println!(
+        "   backed by neap's books {} KiB, resident as the kernel sees it {}\n",
+        stats.backed_bytes() >> 10,
+        resident()
+    );
+}
+
+fn resident() -> String {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    line.unwrap_or("unknown").trim().replace("kB", "KiB")
 }
