@@ -33,3 +33,8 @@ pub mod units;
 #[cfg(not(loom))]
 pub use global::{Neap, scavenge, stats};
 pub use stats::Stats;
+
+/// The README's examples, as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

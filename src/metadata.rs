@@ -8,7 +8,7 @@
 
 use core::ptr::NonNull;
 
-use crate::lock::{Lock, Rank};
+use crate::lock::{ForkLock, Lock, Rank};
 use crate::magazine::{MAGAZINE_BYTES, Magazine, MagazineRef};
 use crate::sync::const_unless_loom;
 use crate::sys;
@@ -85,7 +85,7 @@ impl MetadataStore {
     }
 
     /// The lock, for the fork handlers.
-    pub(crate) fn lock_for_fork(&self) -> &impl crate::heap::ForkLock {
+    pub(crate) fn lock_for_fork(&self) -> &impl ForkLock {
         &self.state
     }
 }

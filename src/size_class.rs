@@ -10,6 +10,7 @@
 //! 3. Beyond the steps of 8 bytes the waste inside a slot is below one ninth of the slot.
 //!
 //! Locks: none. This module never touches memory.
+#![forbid(unsafe_code)]
 
 /// How many size classes there are. Two are enough for a model.
 pub const CLASSES: usize = if cfg!(loom) { 2 } else { GENERATED.len() };

@@ -9,6 +9,7 @@
 //! 2. The writers neither allocate nor fail, except where the target does.
 //!
 //! Locks: none. This module reads no heap: the heap fills in the numbers.
+#![forbid(unsafe_code)]
 
 use core::fmt::{self, Write};
 

@@ -5,6 +5,7 @@
 //! model can build a fresh heap for each execution; the shape (five levels, 512-page chunks) stays.
 //!
 //! Locks: none. This module never touches memory.
+#![forbid(unsafe_code)]
 
 /// log2 of the heap page size in bytes.
 pub const PAGE_SHIFT: u32 = 13;

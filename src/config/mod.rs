@@ -9,6 +9,7 @@
 //! 2. [`Config::DEFAULT`] is a constant: an allocator is configured before `main`, or never.
 //!
 //! Locks: none. This module reads no environment and no file; the caller passes texts or a reader.
+#![forbid(unsafe_code)]
 
 pub mod cgroup;
 mod error;

@@ -6,43 +6,11 @@
 //!
 //! Locks: all of them.
 
-use crate::lock::Lock;
+pub use crate::lock::ForkLock;
 use crate::size_class::CLASSES;
 use crate::thread_cache::ThreadCache;
 
 use super::Heap;
-
-/// A lock as the fork handlers see it.
-pub trait ForkLock {
-    /// Takes the lock, before the fork.
-    fn take(&self);
-    /// Releases it in the parent.
-    ///
-    /// # Safety
-    /// This thread took it.
-    unsafe fn release_in_parent(&self);
-    /// Releases it in the child.
-    ///
-    /// # Safety
-    /// The forking thread, which is this one, took it.
-    unsafe fn release_in_child(&self);
-}
-
-impl<T> ForkLock for Lock<T> {
-    fn take(&self) {
-        core::mem::forget(self.lock_during_fork());
-    }
-
-    unsafe fn release_in_parent(&self) {
-        // SAFETY: the caller's contract.
-        unsafe { self.unlock_in_parent() };
-    }
-
-    unsafe fn release_in_child(&self) {
-        // SAFETY: the caller's contract.
-        unsafe { self.unlock_in_child() };
-    }
-}
 
 impl Heap {
     /// Calls `visit` with every lock, outermost first.

@@ -7,6 +7,7 @@
 //!
 //! Ranks are checked in debug builds, tests and models (see `sys::held`).
 
+mod fork;
 #[cfg(loom)]
 mod modelled;
 mod padded;
@@ -14,6 +15,7 @@ mod padded;
 mod ranked;
 mod raw;
 
+pub use fork::ForkLock;
 #[cfg(loom)]
 pub use modelled::{Guard, Lock};
 pub use padded::CachePadded;

@@ -18,6 +18,7 @@
 //! 3. No observation, however absurd, makes the policy panic, wrap or stop releasing for good.
 //!
 //! Locks: none. This module never allocates, reads no clock and calls nobody.
+#![forbid(unsafe_code)]
 
 mod activity;
 mod budget;

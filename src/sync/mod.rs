@@ -4,14 +4,17 @@
 //! package, against loom's. Two differences of loom's types shape this interface: their constructors are not `const`
 //! (hence `const_unless_loom!` and `repeat!`), and all-zero bytes are no valid value of them (hence [`plain`]).
 //!
-//! Layers: the root of this module stands below `sys`; [`Futex`] stands above it, for it makes a system call.
+//! Layers: the root of this module stands below `sys`; [`Futex`] and [`heavy_barrier`] stand above it, for
+//! they make system calls.
 //!
 //! Locks: none. Never: policy of any kind.
 
+mod barrier;
 mod cell;
 mod futex;
 pub mod plain;
 
+pub use barrier::{heavy_barrier, light_barrier};
 pub use cell::UnsafeCell;
 pub use futex::Futex;
 
@@ -34,28 +37,6 @@ pub fn spin_loop() {
     core::hint::spin_loop();
     #[cfg(loom)]
     loom::hint::spin_loop();
-}
-
-/// The cheap half of an asymmetric barrier: orders this thread's earlier stores before its later loads as far as a
-/// [`heavy_barrier`] on another thread is concerned.
-#[inline(always)]
-pub fn light_barrier() {
-    #[cfg(not(loom))]
-    core::sync::atomic::compiler_fence(atomic::Ordering::SeqCst);
-    #[cfg(loom)]
-    atomic::fence(atomic::Ordering::SeqCst);
-}
-
-/// The dear half: a full barrier on this thread and on every running thread of the process. `false` where the kernel does
-/// not offer it; then nothing was ordered.
-pub fn heavy_barrier() -> bool {
-    #[cfg(not(loom))]
-    return crate::sys::membarrier::barrier();
-    #[cfg(loom)]
-    {
-        atomic::fence(atomic::Ordering::SeqCst);
-        true
-    }
 }
 
 /// Declares functions that are `const` in normal builds and plain under loom, whose constructors run code.

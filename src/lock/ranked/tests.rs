@@ -1,3 +1,5 @@
+//! Locks as one thread and as several see them.
+
 use super::*;
 use std::sync::mpsc;
 use std::thread;

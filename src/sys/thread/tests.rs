@@ -1,3 +1,5 @@
+//! Threads: what they inherit, what they are called, when they end.
+
 use super::*;
 use crate::sys::fault::fail_nth;
 use std::sync::mpsc;

@@ -1,3 +1,5 @@
+//! Address space and memory, checked with the kernel's own view of them.
+
 use super::*;
 use crate::sys::fault::{Log, fail_nth, log, reset};
 use crate::sys::page::os_page_bytes;
