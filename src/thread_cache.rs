@@ -179,6 +179,11 @@ impl ThreadCache {
         true
     }
 
+    /// Whether somebody drains the cache.
+    pub fn is_marked(&self) -> bool {
+        self.drain.word().load(Ordering::Acquire) == DRAINED
+    }
+
     /// Whether the owner is in its slow path; asked by a drainer after the barrier.
     pub fn owner_is_in_slow_path(&self) -> bool {
         self.in_slow_path.load(Ordering::Acquire) != 0

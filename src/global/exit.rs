@@ -42,6 +42,6 @@ pub unsafe extern "C" fn after_fork_in_child() {
         let own = if own == gone() { core::ptr::null_mut() } else { own };
         // SAFETY: this is the child's only thread, and `before_fork` ran on it.
         unsafe { heap.after_fork_in_child(own) };
-        heap.alarm().set_absent();
+        statics::drop_inline_scavenger();
     }
 }

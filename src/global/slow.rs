@@ -149,9 +149,11 @@ fn start_scavenger(heap: &'static Heap) {
 /// Without the thread: a tick on the time of whoever frees memory.
 fn scavenge_inline(heap: &'static Heap) {
     heap.alarm().acknowledge();
-    let mut scavenger = statics::take_inline_scavenger();
+    let Some(mut scavenger) = statics::take_inline_scavenger() else { return };
     if scavenger.is_null() {
-        let Some(memory) = heap.inline_scavenger_memory(size_of::<Scavenger>()) else { return };
+        let Some(memory) = heap.inline_scavenger_memory(size_of::<Scavenger>()) else {
+            return statics::put_inline_scavenger(null_mut());
+        };
         scavenger = memory.as_ptr().cast();
         // SAFETY: memory of that size, aligned to more than the type needs, and nobody else's.
         unsafe { scavenger.write(Scavenger::new(statics::config())) };

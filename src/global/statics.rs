@@ -26,8 +26,10 @@ static CONFIG: Once<Config> = Once::new();
 static EXIT_KEY: Once<Option<ExitKey>> = Once::new();
 /// [`HOOKS_NONE`], [`HOOKS_CLAIMED`] or [`HOOKS_SET`].
 static HOOKS: AtomicU8 = AtomicU8::new(HOOKS_NONE);
-/// The scavenger of a process without its thread, when nobody uses it.
+/// The scavenger of a process without its thread: null before it is made, [`TAKEN`] while somebody uses it.
 static INLINE_SCAVENGER: AtomicPtr<Scavenger> = AtomicPtr::new(null_mut());
+
+const TAKEN: *mut Scavenger = core::ptr::without_provenance_mut(1);
 
 const HOOKS_NONE: u8 = 0;
 const HOOKS_CLAIMED: u8 = 1;
@@ -89,12 +91,24 @@ pub fn exit_key() -> Option<ExitKey> {
     EXIT_KEY.get().copied().flatten()
 }
 
-/// The scavenger of a process without its thread: taken, so nobody else has it. Null when somebody does.
-pub fn take_inline_scavenger() -> *mut Scavenger {
-    INLINE_SCAVENGER.swap(null_mut(), Ordering::Acquire)
+/// The scavenger of a process without its thread: taken, so nobody else has it; null inside where it is still to be made.
+/// `None` while somebody uses it.
+pub fn take_inline_scavenger() -> Option<*mut Scavenger> {
+    let scavenger = INLINE_SCAVENGER.swap(TAKEN, Ordering::Acquire);
+    (scavenger != TAKEN).then_some(scavenger)
 }
 
-/// Puts the scavenger back for the next caller.
+/// Puts the scavenger back for the next caller; null where it could not be made.
 pub fn put_inline_scavenger(scavenger: *mut Scavenger) {
     INLINE_SCAVENGER.store(scavenger, Ordering::Release);
+}
+
+/// In the child of a fork: one that somebody used does not come back, and one that nobody used knows the parent's past.
+pub fn drop_inline_scavenger() {
+    let scavenger = take_inline_scavenger().unwrap_or(null_mut());
+    if !scavenger.is_null() {
+        // SAFETY: taken, so nobody else's; a scavenger has nothing to drop.
+        unsafe { scavenger.write(Scavenger::new(config())) };
+    }
+    put_inline_scavenger(scavenger);
 }

@@ -112,10 +112,16 @@ impl Alarm {
         self.wants_thread.store(0, Ordering::Relaxed);
     }
 
-    /// The thread could not be started, or is gone in the child of a fork.
+    /// The thread could not be started.
     pub fn set_absent(&self) {
         self.wants_thread.store(0, Ordering::Relaxed);
         self.state.word().store(ABSENT, Ordering::Release);
+    }
+
+    /// The child of a fork has no scavenger: everything is as in a process that has just begun.
+    pub fn reset_in_child(&self) {
+        self.set_absent();
+        self.publish(Wake::INITIAL, Goal::INITIAL);
     }
 
     /// The scavenger waits until a free finds work for it. `levels` reads the current levels.

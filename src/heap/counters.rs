@@ -64,6 +64,12 @@ impl Counters {
         }
     }
 
+    /// In the child of a fork, where nobody else counts: replaces what other threads may have left half counted.
+    pub fn set_in_child(&self, in_use_pages: usize, free_slot_bytes: usize) {
+        self.in_use_pages.store(in_use_pages, Ordering::Relaxed);
+        self.free_slot_bytes.store(free_slot_bytes, Ordering::Relaxed);
+    }
+
     /// Bytes of pages in use.
     pub fn in_use_bytes(&self) -> usize {
         self.in_use_pages.load(Ordering::Relaxed) * PAGE_BYTES

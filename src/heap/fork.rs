@@ -2,12 +2,14 @@
 //!
 //! The handler before the fork takes every lock of the heap, outermost first; the parent and the child release them. In
 //! the child the other threads' caches have no owner any more: they are emptied back into the spans, so nothing is lost but
-//! what a thread held in its hands at that moment (at most two magazines).
+//! what a thread held in its hands at that moment (at most two magazines, or the runs and holes that it was releasing).
+//! What is lost counts as in use.
 //!
 //! Locks: all of them.
 
 pub use crate::lock::ForkLock;
-use crate::size_class::CLASSES;
+use crate::pages::PageCache;
+use crate::size_class::{CLASSES, TABLE};
 use crate::thread_cache::ThreadCache;
 
 use super::Heap;
@@ -51,7 +53,38 @@ impl Heap {
     pub unsafe fn after_fork_in_child(&self, own: *const ThreadCache) {
         // SAFETY: the caller's contract.
         self.each_lock(|lock| unsafe { lock.release_in_child() });
+        // There is no scavenger any more, and nobody to act on the levels that it published.
+        self.alarm.reset_in_child();
+        // A thread that drained this one's cache at that moment does not exist: nobody else would take its mark away.
+        // SAFETY: null or this thread's cache.
+        if let Some(own) = unsafe { own.as_ref() } {
+            if own.is_marked() {
+                // SAFETY: marked, and this is the only thread.
+                unsafe { own.end_drain() };
+            }
+        }
+        self.recount_in_child();
         self.adopt_orphans(own);
+    }
+
+    /// Other threads were between a lock and its counter, or held pages that nobody will bring back. This thread, the only
+    /// one, holds nothing: whatever is neither free nor cached counts as in use.
+    fn recount_in_child(&self) {
+        let mut cached = 0;
+        for cache in &self.page_caches {
+            cached += cache.lock().as_ref().map_or(0, PageCache::free_pages);
+        }
+        let in_use = {
+            let mut heap = self.pages.lock();
+            heap.in_flight_pages = 0;
+            self.publish_retained(&heap);
+            heap.allocator.mapped_pages() - heap.allocator.free_pages() - cached
+        };
+        let mut free_slot_bytes = 0;
+        for (central, class) in self.centrals.iter().zip(&TABLE) {
+            free_slot_bytes += central.lock().free_slots() * class.slot_bytes as usize;
+        }
+        self.counters.set_in_child(in_use, free_slot_bytes);
     }
 
     /// Empties the caches of threads that do not exist.

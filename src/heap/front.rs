@@ -5,6 +5,11 @@
 //! central. A free does the same the other way round. The spare keeps a thread that allocates and frees around a
 //! magazine's edge from trading each time.
 //!
+//! Invariant: at every moment a magazine, and a slot, can be reached in at most one place: cache, depot or span. The child
+//! of a fork finds other threads' caches stopped anywhere in here and empties them; what was in a thread's hands is
+//! lost to it, but nothing is there twice. So a magazine leaves its cell before it goes elsewhere, and stores to cells are
+//! Release, which keeps them in this order.
+//!
 //! Locks: depot, central, heap, metadata, one at a time. While a thread is in here, drainers leave its cache alone.
 
 use core::ptr::{NonNull, null_mut};
@@ -129,8 +134,9 @@ impl Heap {
         }
         // SAFETY: as above.
         if !spare.is_null() && unsafe { (*spare).load(Ordering::Relaxed) } != 0 {
+            cache.spares[class].store(null_mut(), Ordering::Release);
             cache.tops[class].store(spare, Ordering::Release);
-            cache.spares[class].store(self.reset_top(loaded, class), Ordering::Relaxed);
+            cache.spares[class].store(self.reset_top(loaded, class), Ordering::Release);
             return pop_loaded(cache, class);
         }
         let full = self.depots[class].lock().pop_full();
@@ -169,16 +175,18 @@ impl Heap {
             return push_loaded(cache, class, slot);
         }
         if !spare.is_null() && magazine::above(spare).is_some() {
+            cache.spares[class].store(null_mut(), Ordering::Release);
             cache.tops[class].store(spare, Ordering::Release);
             let kept = if self.own_magazine(loaded).is_some() { loaded } else { null_mut() };
-            cache.spares[class].store(kept, Ordering::Relaxed);
+            cache.spares[class].store(kept, Ordering::Release);
             return push_loaded(cache, class, slot);
         }
         let Some(full) = self.own_magazine(loaded) else {
             return self.load_empty(cache, class, slot, None);
         };
+        cache.tops[class].store(self.sentinel.load(Ordering::Relaxed), Ordering::Release);
         if spare.is_null() {
-            cache.spares[class].store(loaded, Ordering::Relaxed);
+            cache.spares[class].store(loaded, Ordering::Release);
             return self.load_empty(cache, class, slot, None);
         }
         // Both are full: one goes to the depot, or back to the spans where the depot has its share.
@@ -203,11 +211,8 @@ impl Heap {
                 cache.tops[class].store(magazine.reset(class).cast_mut(), Ordering::Release);
                 push_loaded(cache, class, slot);
             }
-            None => {
-                // No memory for a magazine: the loaded one may have moved to the spare or the depot.
-                cache.tops[class].store(self.sentinel.load(Ordering::Relaxed), Ordering::Release);
-                self.flush(class, &[slot]);
-            }
+            // No memory for a magazine: the cell holds the sentinel, since what was loaded has moved.
+            None => self.flush(class, &[slot]),
         }
     }
 
