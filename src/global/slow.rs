@@ -34,6 +34,10 @@ pub fn allocate(size: usize, align: usize) -> *mut u8 {
 #[cold]
 #[inline(never)]
 pub fn allocate_zeroed(size: usize, align: usize) -> *mut u8 {
+    if size == 0 {
+        // Nothing to zero, and the class must be the one that the free will find.
+        return allocate(size, align);
+    }
     let Some(heap) = statics::heap() else { return null_mut() };
     let Some(large) = heap.allocate_large(size, align) else { return null_mut() };
     if !large.zeroed {
@@ -68,7 +72,7 @@ pub unsafe fn deallocate(object: *mut u8, size: usize, align: usize) {
 pub unsafe fn reallocate(object: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
     let (Some(heap), Some(base)) = (statics::heap(), NonNull::new(object)) else { return null_mut() };
     let (size, align) = (layout.size(), layout.align());
-    let (was_large, is_large) = (class_of(size.max(1), align).is_none(), class_of(new_size, align).is_none());
+    let (was_large, is_large) = (class_of(size.max(1), align).is_none(), class_of(new_size.max(1), align).is_none());
     if was_large && is_large {
         let result = if heap.resize_large(base, new_size) {
             object
@@ -99,14 +103,13 @@ pub fn check_free(object: *mut u8, class: usize) {
     }
 }
 
-/// A cache was made for the calling thread: its exit must be noticed.
-fn on_new_cache() {
-    statics::set_hooks();
+/// A cache was made for the calling thread: its exit must be noticed. Whether it will be.
+fn on_new_cache() -> bool {
     let own = tls::slot().own.load(Ordering::Relaxed);
-    if let Some(key) = statics::exit_key() {
-        // SAFETY: any value but null will do; the destructor looks at the thread's words.
-        unsafe { sys::thread::exit_key_set(key, own.cast()) };
-    }
+    // SAFETY: any value but null will do; the destructor looks at the thread's words.
+    let noticed = statics::exit_key().is_some_and(|key| unsafe { sys::thread::exit_key_set(key, own.cast()) });
+    statics::set_fork_handlers();
+    noticed
 }
 
 /// At the end of a slow path, outside everything: starts the scavenger if it is asked for.

@@ -10,7 +10,7 @@ use crate::config::Config;
 use crate::heap::Heap;
 use crate::magazine::Magazine;
 use crate::scavenger::Scavenger;
-use crate::sync::plain::{AtomicPtr, AtomicU8, Ordering};
+use crate::sync::plain::{AtomicBool, AtomicPtr, Ordering};
 use crate::sys;
 use crate::sys::thread::ExitKey;
 use crate::thread_cache::ThreadCache;
@@ -24,15 +24,12 @@ static HEAP: Heap = Heap::new();
 static READY: Once<()> = Once::new();
 static CONFIG: Once<Config> = Once::new();
 static EXIT_KEY: Once<Option<ExitKey>> = Once::new();
-/// [`HOOKS_NONE`], [`HOOKS_CLAIMED`] or [`HOOKS_SET`].
-static HOOKS: AtomicU8 = AtomicU8::new(HOOKS_NONE);
+/// Whether a thread has taken it upon itself to set the fork handlers.
+static FORK_HANDLERS: AtomicBool = AtomicBool::new(false);
 /// The scavenger of a process without its thread: null before it is made, [`TAKEN`] while somebody uses it.
 static INLINE_SCAVENGER: AtomicPtr<Scavenger> = AtomicPtr::new(null_mut());
 
 const TAKEN: *mut Scavenger = core::ptr::without_provenance_mut(1);
-
-const HOOKS_NONE: u8 = 0;
-const HOOKS_CLAIMED: u8 = 1;
 
 /// The heap, initialised. `None` while the OS gives no memory for its tables.
 #[inline]
@@ -71,13 +68,10 @@ fn read_config() -> Config {
     config
 }
 
-/// Sets the process's hooks once: fork handlers, and the key that notices threads' exits. The C library may allocate for
-/// them, so this is called outside initialisation, and a call from within returns at once.
-pub fn set_hooks() {
-    if HOOKS.load(Ordering::Acquire) == HOOKS_NONE
-        && HOOKS.compare_exchange(HOOKS_NONE, HOOKS_CLAIMED, Ordering::AcqRel, Ordering::Relaxed).is_ok()
-    {
-        EXIT_KEY.call_once(|| sys::thread::exit_key_create(super::exit::at_thread_exit));
+/// Sets the fork handlers once. The C library may allocate for them, so this is called outside initialisation, and a call
+/// from within returns at once.
+pub fn set_fork_handlers() {
+    if !FORK_HANDLERS.load(Ordering::Relaxed) && !FORK_HANDLERS.swap(true, Ordering::Relaxed) {
         sys::fork::at_fork(
             super::exit::before_fork,
             super::exit::after_fork_in_parent,
@@ -86,9 +80,10 @@ pub fn set_hooks() {
     }
 }
 
-/// The key that notices threads' exits; `None` before [`set_hooks`], or where the C library has no key left.
+/// The key that notices threads' exits, made now if there is none yet (the C library does not allocate for that). `None`
+/// where it has no key left.
 pub fn exit_key() -> Option<ExitKey> {
-    EXIT_KEY.get().copied().flatten()
+    *EXIT_KEY.call_once(|| sys::thread::exit_key_create(super::exit::at_thread_exit))
 }
 
 /// The scavenger of a process without its thread: taken, so nobody else has it; null inside where it is still to be made.

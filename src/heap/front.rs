@@ -25,9 +25,9 @@ use super::{Heap, PAGE_CACHES};
 /// Allocates a slot of a class when the loaded magazine has none; null if there is no memory.
 ///
 /// # Safety
-/// `slot` is the calling thread's. `on_new` is told of a cache made for the thread, so that its exit can be noticed; it
-/// may allocate and free.
-pub unsafe fn allocate_slow(heap: &Heap, slot: &CacheSlot, class: usize, on_new: impl FnOnce()) -> *mut u8 {
+/// `slot` is the calling thread's. `on_new` is told of a cache made for the thread and answers whether the thread's exit
+/// will be noticed; it may allocate and free.
+pub unsafe fn allocate_slow(heap: &Heap, slot: &CacheSlot, class: usize, on_new: impl FnOnce() -> bool) -> *mut u8 {
     // SAFETY: the caller's contract.
     let Some(cache) = (unsafe { own_cache(heap, slot, on_new) }) else { return heap.allocate_directly(class) };
     cache.enter_slow_path();
@@ -40,7 +40,13 @@ pub unsafe fn allocate_slow(heap: &Heap, slot: &CacheSlot, class: usize, on_new:
 ///
 /// # Safety
 /// As for [`allocate_slow`]; the slot is the caller's, of that class.
-pub unsafe fn deallocate_slow(heap: &Heap, slot: &CacheSlot, class: usize, object: NonNull<u8>, on_new: impl FnOnce()) {
+pub unsafe fn deallocate_slow(
+    heap: &Heap,
+    slot: &CacheSlot,
+    class: usize,
+    object: NonNull<u8>,
+    on_new: impl FnOnce() -> bool,
+) {
     // SAFETY: the caller's contract.
     let Some(cache) = (unsafe { own_cache(heap, slot, on_new) }) else {
         return heap.deallocate_directly(class, object);
@@ -51,7 +57,7 @@ pub unsafe fn deallocate_slow(heap: &Heap, slot: &CacheSlot, class: usize, objec
 }
 
 /// The thread's cache, made now if it has none. `None` if it has given its cache back, or there is no memory for one.
-unsafe fn own_cache<'a>(heap: &'a Heap, slot: &CacheSlot, on_new: impl FnOnce()) -> Option<&'a ThreadCache> {
+unsafe fn own_cache<'a>(heap: &'a Heap, slot: &CacheSlot, on_new: impl FnOnce() -> bool) -> Option<&'a ThreadCache> {
     let own = slot.own.load(Ordering::Relaxed);
     if own == gone() {
         return None;
@@ -63,7 +69,12 @@ unsafe fn own_cache<'a>(heap: &'a Heap, slot: &CacheSlot, on_new: impl FnOnce())
     let cache = heap.make_cache(slot)?;
     slot.own.store(cache.as_ptr(), Ordering::Relaxed);
     slot.fast.store(cache.as_ptr(), Ordering::Release);
-    on_new();
+    if !on_new() {
+        // A cache that outlived its thread would have drainers write into that thread's words.
+        // SAFETY: the thread's own words.
+        unsafe { give_back_cache(heap, slot) };
+        return None;
+    }
     // SAFETY: made just now.
     Some(unsafe { cache.as_ref() })
 }

@@ -67,7 +67,7 @@ impl Heap {
     pub fn resize_large(&self, base: NonNull<u8>, size: usize) -> bool {
         let span = self.large_span(base);
         let run = span.run();
-        let pages = size.div_ceil(PAGE_BYTES);
+        let pages = size.max(1).div_ceil(PAGE_BYTES);
         if pages > u32::MAX as usize {
             return false;
         }
