@@ -72,6 +72,14 @@ impl Arena {
         Some(Growth { run: run(base, bytes), rest })
     }
 
+    /// Takes back what the last [`Arena::grow`] gave and the heap could not use. The rest of an earlier reservation does not
+    /// come back: address space is lost then, but no memory.
+    pub fn give_back(&mut self, run: Run) {
+        if run.end().address() == self.next {
+            self.next = run.first.address();
+        }
+    }
+
     /// Makes `bytes` from `base` accessible, and what follows up to the next step.
     fn back(&mut self, base: usize, bytes: usize) -> bool {
         let end = base + bytes;

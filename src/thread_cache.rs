@@ -232,6 +232,18 @@ impl ThreadCache {
         count
     }
 
+    /// Whether a slot lies in one of the class's magazines. Asked by the owner; what a drainer takes meanwhile is free too.
+    #[cfg(debug_assertions)]
+    pub fn holds(&self, class: usize, slot: usize) -> bool {
+        [&self.tops[class], &self.spares[class]].into_iter().any(|cell| {
+            let top = cell.load(Ordering::Acquire);
+            let mut slots = [0; MAX_SLOTS];
+            // SAFETY: null, or a top of the cache's own magazine or of the sentinel block.
+            let count = if top.is_null() { 0 } else { unsafe { magazine::slots_from(top, &mut slots) } };
+            slots[..count].contains(&slot)
+        })
+    }
+
     /// A number that changes when the cache is used, nearly always: for telling idle threads.
     pub fn fingerprint(&self) -> usize {
         let mut sum = 0usize;

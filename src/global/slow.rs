@@ -9,7 +9,7 @@ use crate::size_class::class_of;
 use crate::stats::Stats;
 use crate::sync::atomic::Ordering;
 use crate::sys;
-use crate::thread_cache::gone;
+use crate::thread_cache::{ThreadCache, gone};
 
 use super::{Neap, statics, tls};
 
@@ -99,8 +99,15 @@ pub unsafe fn reallocate(object: *mut u8, layout: Layout, new_size: usize) -> *m
 #[cfg(debug_assertions)]
 pub fn check_free(object: *mut u8, class: usize) {
     if let Some(heap) = statics::heap() {
-        heap.check_free(object.addr(), class);
+        // SAFETY: as in `scavenge`.
+        heap.check_free(unsafe { own_cache().as_ref() }, object.addr(), class);
     }
+}
+
+/// The calling thread's cache, or null.
+fn own_cache() -> *mut ThreadCache {
+    let own = tls::slot().own.load(Ordering::Relaxed);
+    if own == gone() { null_mut() } else { own }
 }
 
 /// A cache was made for the calling thread: its exit must be noticed. Whether it will be.
@@ -169,10 +176,8 @@ fn scavenge_inline(heap: &'static Heap) {
 /// See [`super::scavenge`].
 pub fn scavenge() -> usize {
     let Some(heap) = statics::heap() else { return 0 };
-    let slot = tls::slot();
-    let own = slot.own.load(Ordering::Relaxed);
-    let own = if own == gone() { null_mut() } else { own };
-    // SAFETY: null, or the calling thread's cache.
+    let own = own_cache();
+    // SAFETY: null, or the calling thread's cache, which stays until the thread gives it back.
     if let Some(cache) = unsafe { own.as_ref() } {
         heap.flush_own_cache(cache);
     }

@@ -48,9 +48,10 @@ impl Heap {
         self.metadata.allocate(bytes)
     }
 
-    /// Ends the process unless `address` is a slot of the class that is not free in its span.
+    /// Ends the process unless `address` is a slot of the class that is free neither in its span nor in the calling
+    /// thread's magazines. (Other threads' magazines and the depot are not searched: that is seen when they are flushed.)
     #[cfg(debug_assertions)]
-    pub fn check_free(&self, address: usize, class: usize) {
+    pub fn check_free(&self, own: Option<&ThreadCache>, address: usize, class: usize) {
         use crate::central::Misuse;
         let result = match self.map.lookup(address) {
             Some(span) if span.state() == crate::span::STATE_SMALL && span.class() == class => {
@@ -59,5 +60,8 @@ impl Heap {
             _ => Err(Misuse::Foreign(address)),
         };
         self.or_end(result);
+        if own.is_some_and(|cache| cache.holds(class, address)) {
+            self.or_end(Err(Misuse::DoubleFree(address)));
+        }
     }
 }

@@ -56,11 +56,13 @@ impl ScavengeIndex {
         }
     }
 
-    /// Maps the table of roots; without it nothing can be marked and nothing is scavenged.
-    pub fn initialize(&self) {
-        if let Some(table) = sys::vm::map_metadata(size_of::<Table>()) {
+    /// Maps the table of roots; without it the heap cannot grow. `false` if the OS gives no memory; may be tried again.
+    pub fn initialize(&self) -> bool {
+        if self.table.load(plain::Ordering::Relaxed).is_null() {
+            let Some(table) = sys::vm::map_metadata(size_of::<Table>()) else { return false };
             self.table.store(table.as_ptr().cast(), plain::Ordering::Release);
         }
+        true
     }
 
     fn root(&self, root: usize) -> Option<&plain::AtomicPtr<Marks>> {

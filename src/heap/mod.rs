@@ -104,6 +104,9 @@ impl Heap {
     /// Called until it succeeds and not again, by one thread at a time, before any other use. `no_cache` is a cache all
     /// of whose tops are `sentinel`, the last word of a null block; both stay valid and are never written.
     pub unsafe fn initialize(&self, no_cache: NonNull<ThreadCache>, sentinel: *const Word) -> bool {
+        if !self.index.initialize() {
+            return false;
+        }
         let Some(map_table) = sys::vm::map_metadata(span_map::TABLE_BYTES) else { return false };
         let Some(root_table) = sys::vm::map_metadata(size_of::<crate::pages::RootTable>()) else {
             // SAFETY: mapped above, used by nobody.
@@ -115,7 +118,6 @@ impl Heap {
             self.map.attach(map_table);
             self.pages.lock().attach(root_table.cast().as_mut());
         }
-        self.index.initialize();
         self.no_cache.store(no_cache.as_ptr(), plain::Ordering::Relaxed);
         self.sentinel.store(sentinel.cast_mut(), plain::Ordering::Relaxed);
         self.os_page_bytes.store(sys::page::os_page_bytes(), plain::Ordering::Release);

@@ -68,6 +68,8 @@ impl PageHeap {
         for (place, run) in grown.runs.iter_mut().zip([growth.rest, Some(growth.run)]) {
             let Some(run) = run.filter(|run| run.pages != 0) else { continue };
             if !self.describe(map, index, run) {
+                // No metadata for it now: it stays where growth takes it from.
+                self.arena.give_back(run);
                 continue;
             }
             or_end(self.allocator.grow(run));
