@@ -107,11 +107,11 @@ fn check_child(seed: u64) -> i32 {
     if !neap::stats().adds_up() {
         return BOOKS;
     }
-    work(seed, 500);
+    work(seed, 100);
     // Another thread, with a cache of its own.
-    std::thread::spawn(move || work(seed, 300)).join().unwrap();
+    std::thread::spawn(move || work(seed, 50)).join().unwrap();
     neap::scavenge();
-    work(seed + 1, 300);
+    work(seed + 1, 50);
     if neap::stats().adds_up() { 0 } else { BOOKS }
 }
 
@@ -121,7 +121,7 @@ fn children_of_a_busy_process_go_on_allocating() {
 }
 
 fn forks_while_threads_allocate(forks: u64) {
-    beside_busy_threads(3, || {
+    beside_busy_threads(2, || {
         for fork in 0..forks {
             assert_eq!(in_fork(|| check_child(fork + 1)), 0, "fork {fork}");
             work(fork + 1, 50);
@@ -200,7 +200,7 @@ fn without_a_thread_the_child_scavenges_inline_like_the_parent() {
 
 fn inline_scavenger_survives() {
     beside_busy_threads(2, || {
-        for fork in 0..50 {
+        for fork in 0..20 {
             burst(8 << 20);
             let code = in_fork(|| {
                 burst(16 << 20);
