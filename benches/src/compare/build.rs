@@ -129,7 +129,8 @@ fn optimisation(log: &str) -> Result<String, String> {
     for line in log.lines() {
         let words: Vec<_> = line.split_whitespace().map(|word| word.trim_matches('"')).collect();
         let probe = words.iter().any(|word| word.contains("flag_check"));
-        if !words.contains(&"-c") || probe {
+        let source = |word: &&str| [".c", ".cc", ".cpp", ".cxx"].iter().any(|ending| word.ends_with(ending));
+        if !words.contains(&"-c") || !words.iter().any(source) || probe {
             continue;
         }
         let level = words.iter().rev().find(|word| word.starts_with("-O")).copied().unwrap_or("no -O");
@@ -179,7 +180,8 @@ mod tests {
         let good = r#"running: "cc" "-O3" "-fPIC" "-o" "a.o" "-c" "a.c""#;
         let make = "cc -O3 -Wall -O2 -c -o b.o b.c";
         let bad = r#"running: "c++" "-O0" "-g" "-c" "rust.cc""#;
-        assert_eq!(optimisation(&format!("{probe}\n{good}\n{make}")).unwrap(), "-O3, -O2");
+        let install = "/usr/bin/install -c -d /x/lib";
+        assert_eq!(optimisation(&format!("{probe}\n{good}\n{make}\n{install}")).unwrap(), "-O3, -O2");
         assert!(optimisation(&format!("{good}\n{bad}")).unwrap_err().contains("without optimisation (-O3, -O0)"));
         assert!(optimisation("cc -c a.c").unwrap_err().contains("no -O"));
         assert!(optimisation(probe).unwrap_err().contains("no compilation"));

@@ -57,7 +57,7 @@ pub fn header(options: &Options, root: &Path, idle_seconds: f64) -> Header {
     for (name, value) in std::env::vars().filter(|(name, _)| name.starts_with("NEAP_")) {
         lines.push((name, value));
     }
-    Header { lines, cores: cores(), idle_seconds }
+    Header { lines, cores: cores(), idle_seconds, cpu_time: options.cpu_time }
 }
 
 #[cfg(test)]

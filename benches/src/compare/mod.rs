@@ -71,7 +71,10 @@ fn run(options: &Options) -> Result<(), String> {
     if !options.render {
         schedule::run(options, &places, &raw)?;
     }
-    let records = record::read(&raw)?;
+    let mut records = record::read(&raw)?;
+    if let Some(record::Record::Header(header)) = records.first_mut() {
+        header.cpu_time |= options.cpu_time;
+    }
     let summary = summary::Summary::new(&records);
     let text = table::render(&summary);
     let file = places.output.join("table.md");

@@ -71,6 +71,10 @@ pub struct Options {
     #[arg(long, value_name = "MINUTES", value_parser = clap::value_parser!(u16).range(1..=1440))]
     pub budget: Option<u16>,
 
+    /// Compare CPU time in place of wall time: for a machine that is busy with something else
+    #[arg(long)]
+    pub cpu_time: bool,
+
     /// Run nothing: make tables and plots of the raw rows that are there
     #[arg(long)]
     pub render: bool,

@@ -33,6 +33,9 @@ pub struct Header {
     pub cores: usize,
     /// Seconds a burst was watched.
     pub idle_seconds: f64,
+    /// Whether CPU time is compared in place of wall time.
+    #[serde(default)]
+    pub cpu_time: bool,
 }
 
 /// How a runner was built.

@@ -39,7 +39,8 @@ pub enum Metric {
 }
 
 impl Metric {
-    fn of(self, run: &Run, idle_seconds: f64) -> Option<f64> {
+    fn of(self, run: &Run, header: &Header) -> Option<f64> {
+        let idle_seconds = header.idle_seconds;
         let ops = run.figure("ops").filter(|ops| *ops > 0.0);
         let resident = || run.samples.iter().map(|sample| (sample.0, sample.1 as f64)).collect::<Vec<_>>();
         let physical = || run.samples.iter().map(|sample| (sample.0, sample.2 as f64)).collect::<Vec<_>>();
@@ -47,7 +48,9 @@ impl Metric {
         match self {
             Metric::Time => {
                 let paced = workloads::find(&run.workload).is_some_and(|workload| workload.kind == Kind::Paced);
-                let ns = if paced { run.figure("user_ns")? + run.figure("system_ns")? } else { run.figure("wall_ns")? };
+                let by_cpu = paced || header.cpu_time;
+                let ns =
+                    if by_cpu { run.figure("user_ns")? + run.figure("system_ns")? } else { run.figure("wall_ns")? };
                 Some(ns / ops?)
             }
             Metric::PeakRss => Some((run.figure("peak_rss_bytes")? - run.figure("bookkeeping_bytes")?).max(0.0) / MIB),
@@ -76,7 +79,7 @@ pub struct Cell {
     pub failure: Option<String>,
     /// Its runs, one a round.
     pub runs: Vec<Run>,
-    idle_seconds: f64,
+    header: Header,
 }
 
 impl Cell {
@@ -85,7 +88,7 @@ impl Cell {
         if self.failure.is_some() {
             return None;
         }
-        let values: Vec<_> = self.runs.iter().filter_map(|run| metric.of(run, self.idle_seconds)).collect();
+        let values: Vec<_> = self.runs.iter().filter_map(|run| metric.of(run, &self.header)).collect();
         Spread::of(&values)
     }
 
@@ -207,7 +210,7 @@ impl Summary {
                         allocator: allocator.name.into(),
                         failure: runs.iter().find_map(|run| run.failure.clone()),
                         runs,
-                        idle_seconds: self.header.idle_seconds,
+                        header: Header { lines: Vec::new(), ..self.header.clone() },
                     })
                 })
                 .collect();
@@ -280,11 +283,12 @@ pub(super) mod tests {
             samples: (0..=100).map(|tick| (f64::from(tick) / 10.0, 1 << 30, 2 << 30)).collect(),
             ..Run::default()
         };
+        let watched = |idle_seconds| Header { idle_seconds, ..Header::default() };
         burst.figures.insert("page_optimum_bytes".into(), 1 << 20);
-        assert_eq!(Metric::RssAt(2.0).of(&burst, 10.0), Some(1024.0));
-        assert!((Metric::RssIntegral.of(&burst, 10.0).unwrap() - 10.0).abs() < 1e-9);
-        assert!((Metric::PhysicalIntegral.of(&burst, 12.0).unwrap() - 24.0).abs() < 1e-9);
-        assert_eq!(Metric::Optimum.of(&burst, 10.0), Some(1.0));
-        assert_eq!(Metric::RssAt(2.0).of(&Run::default(), 10.0), None);
+        assert_eq!(Metric::RssAt(2.0).of(&burst, &watched(10.0)), Some(1024.0));
+        assert!((Metric::RssIntegral.of(&burst, &watched(10.0)).unwrap() - 10.0).abs() < 1e-9);
+        assert!((Metric::PhysicalIntegral.of(&burst, &watched(12.0)).unwrap() - 24.0).abs() < 1e-9);
+        assert_eq!(Metric::Optimum.of(&burst, &watched(10.0)), Some(1.0));
+        assert_eq!(Metric::RssAt(2.0).of(&Run::default(), &watched(10.0)), None);
     }
 }

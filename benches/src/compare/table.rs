@@ -92,10 +92,14 @@ pub fn render(summary: &Summary) -> String {
             continue;
         }
         let shape = shape(profile);
+        let counted = if summary.header.cpu_time {
+            "CPU time is compared, not wall time"
+        } else {
+            "`phases` counts CPU time, all else wall time"
+        };
         writeln!(
             out,
-            "## Speed, {shape}\n\nTime over the best peer's, medians; lower is better. `phases` counts CPU time, all else \
-             wall time. Bold: neap is behind.\n"
+            "## Speed, {shape}\n\nTime over the best peer's, medians; lower is better. {counted}. Bold: neap is behind.\n"
         )
         .expect("writing to a string cannot fail");
         let rows: Vec<_> = timed.iter().map(|row| ratios(row, &names, Metric::Time, time)).collect();
