@@ -8,7 +8,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
 use neap_workloads::scale::Scale;
-use neap_workloads::workloads::{Kind, MARKER, Workload};
+use neap_workloads::workloads::{END_MARKER, Kind, MARKER, Workload};
 
 use super::allocators::{Allocator, is_tuning};
 use super::build::Runner;
@@ -76,12 +76,12 @@ fn try_run(task: &Task, run: &mut Run, watching: &mut dyn FnMut(Duration)) -> Re
         let patience = if marked.is_some() { SAMPLE_EVERY } else { LIMIT.saturating_sub(start.elapsed()) };
         match lines.recv_timeout(patience) {
             Ok(line) if line == MARKER => marked = Some(Instant::now()),
+            Ok(line) if line == END_MARKER => marked = None,
             Ok(line) => last = Some(line),
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => break,
         }
         if let (Some(since), Some(resident), Some(physical)) = (marked, &resident, &physical)
-            && last.is_none()
             && let (Some(rss), Some(taken)) = (resident.bytes(), physical.bytes())
         {
             run.samples.push((since.elapsed().as_secs_f64(), rss, taken));

@@ -1,4 +1,4 @@
-//! Memory over time: a panel for each row, a line for each allocator, the page optimum dashed.
+//! Memory over time: a panel for each row, a line for each allocator (its first round), the page optimum dashed.
 
 use std::path::Path;
 
@@ -44,22 +44,30 @@ impl Memory {
     }
 }
 
-const PANEL: (u32, u32) = (640, 360);
+/// Size of a panel when there are several, and when there is one.
+const PANELS: (u32, u32) = (640, 350);
+const SINGLE: (u32, u32) = (1000, 420);
+/// An entry of the legend.
+const ENTRY: (i32, i32) = (235, 26);
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 
-/// Draws the rows side by side, with the legend in a panel of its own.
+/// Draws the rows, two side by side, over a legend.
 pub(super) fn draw(file: &Path, rows: &[&Row], names: &[&str], memory: Memory) -> Result<(), String> {
-    let panels = rows.len() + 1;
-    let columns = panels.min(2);
-    let lines = panels.div_ceil(columns);
-    let root = SVGBackend::new(file, (PANEL.0 * columns as u32, PANEL.1 * lines as u32)).into_drawing_area();
+    let size = if rows.len() == 1 { SINGLE } else { PANELS };
+    let columns = rows.len().min(2);
+    let lines = rows.len().div_ceil(columns);
+    let (width, panels) = (size.0 * columns as u32, size.1 * lines as u32);
+    let legend_columns = width as i32 / ENTRY.0;
+    let entries = names.len() as i32 + 1;
+    let strip = ENTRY.1 * (entries + legend_columns - 1) / legend_columns + 30;
+    let root = SVGBackend::new(file, (width, panels + strip as u32)).into_drawing_area();
     root.fill(&WHITE).map_err(failed)?;
-    let areas = root.split_evenly((lines, columns));
-    for (row, area) in rows.iter().zip(&areas) {
-        panel(area, row, memory)?;
+    let (above, below) = root.split_vertically(panels);
+    for (row, area) in rows.iter().zip(above.split_evenly((lines, columns))) {
+        panel(&area, row, memory)?;
     }
-    legend(&areas[rows.len()], rows, names)?;
+    legend(&below, rows, names, legend_columns)?;
     root.present().map_err(failed)
 }
 
@@ -93,8 +101,7 @@ fn panel(area: &Area, row: &Row, memory: Memory) -> Result<(), String> {
         .label_style(("sans-serif", 14))
         .draw()
         .map_err(failed)?;
-    let optimum = row.cells.iter().find_map(|cell| cell.median(Metric::Optimum)).filter(|optimum| *optimum > 0.0);
-    if let Some(optimum) = optimum {
+    if let Some(optimum) = optimum(row) {
         chart
             .draw_series(DashedLineSeries::new([(0.0, optimum), (end, optimum)], 6, 4, BLACK.stroke_width(1)))
             .map_err(failed)?;
@@ -107,22 +114,28 @@ fn panel(area: &Area, row: &Row, memory: Memory) -> Result<(), String> {
     Ok(())
 }
 
-fn legend(area: &Area, rows: &[&Row], names: &[&str]) -> Result<(), String> {
-    let text = ("sans-serif", 17).into_font();
-    let mut at = 46;
-    for name in names {
+fn legend(area: &Area, rows: &[&Row], names: &[&str], columns: i32) -> Result<(), String> {
+    let text = ("sans-serif", 16).into_font();
+    let place = |index: i32| (30 + ENTRY.0 * (index % columns), 16 + ENTRY.1 * (index / columns));
+    for (index, name) in (0..).zip(names) {
+        let (x, y) = place(index);
         let style = palette::colour(name).stroke_width(palette::width(name));
-        area.draw(&PathElement::new([(90, at), (140, at)], style)).map_err(failed)?;
-        let failure = rows.iter().find_map(|row| row.cell(name)?.failure.as_deref());
-        let label = failure.map_or((*name).to_owned(), |failure| format!("{name}: {failure:.40}"));
-        area.draw(&Text::new(label, (154, at - 9), text.clone())).map_err(failed)?;
-        at += 24;
+        area.draw(&PathElement::new([(x, y), (x + 34, y)], style)).map_err(failed)?;
+        let failed_here = rows.iter().any(|row| row.cell(name).is_some_and(|cell| cell.failure.is_some()));
+        let label = if failed_here { format!("{name} (failed)") } else { (*name).to_owned() };
+        area.draw(&Text::new(label, (x + 42, y - 9), text.clone())).map_err(failed)?;
     }
-    if rows.iter().any(|row| row.variant != "all-freed" && !row.variant.is_empty()) {
-        for start in (90..140).step_by(10) {
-            area.draw(&PathElement::new([(start, at), (start + 6, at)], BLACK)).map_err(failed)?;
+    if rows.iter().any(|row| optimum(row).is_some()) {
+        let (x, y) = place(names.len() as i32);
+        for start in [x, x + 13, x + 26] {
+            area.draw(&PathElement::new([(start, y), (start + 8, y)], BLACK)).map_err(failed)?;
         }
-        area.draw(&Text::new("page optimum: OS pages with a live object", (154, at - 9), text)).map_err(failed)?;
+        area.draw(&Text::new("page optimum", (x + 42, y - 9), text)).map_err(failed)?;
     }
     Ok(())
+}
+
+/// The page optimum of a row, if it has one.
+fn optimum(row: &Row) -> Option<f64> {
+    row.cells.iter().find_map(|cell| cell.median(Metric::Optimum)).filter(|optimum| *optimum > 0.0)
 }

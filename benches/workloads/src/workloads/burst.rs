@@ -15,7 +15,7 @@ use crate::outcome::Outcome;
 use crate::random::Random;
 use crate::sizes::{SMALL, Sizes};
 
-use super::{Counts, Job, Kind, MARKER, Workload};
+use super::{Counts, END_MARKER, Job, Kind, MARKER, Workload};
 
 pub(super) const WORKLOAD: Workload = Workload {
     name: "burst",
@@ -147,6 +147,7 @@ fn run(job: &Job) -> Outcome {
         let stretch = Stretch::start();
         wait(idle, job.variant.ends_with("-tick"));
         let usage = stretch.end().1;
+        process::write_line(END_MARKER);
         quiet.wait();
         (burst, usage)
     });

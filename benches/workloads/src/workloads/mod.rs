@@ -67,6 +67,9 @@ pub enum Kind {
 /// The line by which a process says that sampling should start.
 pub const MARKER: &str = "watch";
 
+/// The line by which a process says that sampling should end.
+pub const END_MARKER: &str = "enough";
+
 /// A workload.
 pub struct Workload {
     /// Name on the command line and in the tables.

@@ -13,7 +13,7 @@ use crate::random::Random;
 use crate::sizes::{Mix, Sizes};
 use crate::threads;
 
-use super::{Counts, Job, Kind, MARKER, PLAIN, Workload};
+use super::{Counts, END_MARKER, Job, Kind, MARKER, PLAIN, Workload};
 
 pub(super) const WORKLOAD: Workload = Workload {
     name: "phases",
@@ -100,6 +100,7 @@ fn run(job: &Job) -> Outcome {
             slot.release();
         }
     });
+    process::write_line(END_MARKER);
     let mut busy = Histogram::new();
     for state in &states {
         busy.add(&state.busy);
