@@ -5,6 +5,7 @@ use std::process::Command;
 
 use super::options::Options;
 use super::record::Header;
+use super::{schedule, warm};
 
 fn file(path: &str) -> String {
     std::fs::read_to_string(path).map(|text| text.trim().to_owned()).unwrap_or_default()
@@ -34,6 +35,14 @@ fn commit(root: &Path) -> String {
     if changed { format!("{commit} with local changes") } else { commit }
 }
 
+fn free_memory(options: &Options) -> &'static str {
+    match (warm::is_virtual(), schedule::is_warmed(options)) {
+        (false, _) => "left as it is: no virtual machine",
+        (true, true) => "touched before each process (not before bursts), since this is a virtual machine",
+        (true, false) => "left as it is, though this is a virtual machine",
+    }
+}
+
 /// The first line of the raw file.
 pub fn header(options: &Options, root: &Path, idle_seconds: f64) -> Header {
     let cpu = value(&file("/proc/cpuinfo"), "model name").unwrap_or_else(|| std::env::consts::ARCH.into());
@@ -50,6 +59,7 @@ pub fn header(options: &Options, root: &Path, idle_seconds: f64) -> Header {
         ("compiler".to_owned(), output("rustc", &["--version"], root).unwrap_or_else(|| "unknown".into())),
         ("C compiler".to_owned(), output("cc", &["--version"], root).unwrap_or_else(|| "none".into())),
         ("C library".to_owned(), output("ldd", &["--version"], root).unwrap_or_else(|| "unknown".into())),
+        ("free memory".to_owned(), free_memory(options).to_owned()),
         ("commit".to_owned(), commit(root)),
         ("load before the run".to_owned(), file("/proc/loadavg")),
         ("scale".to_owned(), format!("{}, {} rounds", options.scale().name(), options.rounds())),

@@ -21,6 +21,7 @@ pub mod schedule;
 pub mod statistics;
 pub mod summary;
 pub mod table;
+pub mod warm;
 
 use options::Options;
 

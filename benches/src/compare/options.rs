@@ -75,6 +75,10 @@ pub struct Options {
     #[arg(long)]
     pub cpu_time: bool,
 
+    /// In a virtual machine, do not touch free memory before each process: its host may have taken it away
+    #[arg(long)]
+    pub cold: bool,
+
     /// Run nothing: make tables and plots of the raw rows that are there
     #[arg(long)]
     pub render: bool,

@@ -4,6 +4,7 @@
 //! Bursts idle for seconds. Where each process' memory can be told from the others' they idle side by side, but only one
 //! at a time allocates, and the next one starts when the first seconds, in which memory is given back, are over.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -19,9 +20,12 @@ use super::options::{Options, Profile};
 use super::process::{self, Task};
 use super::record::{Record, Run, Writer};
 use super::sampling::{self, Physical};
+use super::warm;
 
 /// Memory that a burst takes at its peak, with room to spare.
 const BURST_BYTES: u64 = 2 << 30;
+/// What a process is taken to need before one has told.
+const FIRST_PEAK: u64 = 400 << 20;
 /// Most bursts that idle side by side.
 const SIDE_BY_SIDE: usize = 6;
 
@@ -152,6 +156,9 @@ struct Schedule<'a> {
     rows: Vec<Row>,
     contenders: Vec<Contender>,
     pace: Pace,
+    /// Whether free memory is touched before each process, and the most that a process of a row has needed.
+    warm: bool,
+    peaks: BTreeMap<String, u64>,
     start: Instant,
 }
 
@@ -213,10 +220,20 @@ impl Schedule<'_> {
             for (index, row) in busy.iter().enumerate() {
                 let begun = Instant::now();
                 let mut runs = Vec::new();
+                let mut needed = 0;
+                self.peaks.entry(row.label()).or_insert(FIRST_PEAK);
                 for contender in self.in_turn(profile, round + index) {
-                    runs.push(process::run(&self.task(round, contender, row), |_| {}));
+                    if self.warm {
+                        warm::up(self.peaks[&row.label()]);
+                    }
+                    let run = process::run(&self.task(round, contender, row), |_| {});
+                    if let Some(peak) = run.figures.get("peak_rss_bytes") {
+                        needed = needed.max(*peak);
+                    }
+                    runs.push(run);
                 }
                 let seconds = begun.elapsed().as_secs_f64() / runs.len().max(1) as f64;
+                self.peaks.insert(row.label(), needed);
                 self.pace.learn(row.workload.kind, seconds);
                 progress(round, rounds, profile, &row.label(), &runs);
                 for run in runs {
@@ -295,6 +312,11 @@ fn progress(round: usize, rounds: usize, profile: Profile, label: &str, runs: &[
     eprintln!("[{}/{rounds} {}] {label}: {} (ms)", round + 1, profile.name(), parts.join(", "));
 }
 
+/// Whether free memory is touched before each process.
+pub fn is_warmed(options: &Options) -> bool {
+    !options.cold && warm::is_virtual()
+}
+
 /// Builds and runs all that the options ask for; every result goes to `raw`.
 pub fn run(options: &Options, places: &Places, raw: &Path) -> Result<(), String> {
     let start = Instant::now();
@@ -304,7 +326,8 @@ pub fn run(options: &Options, places: &Places, raw: &Path) -> Result<(), String>
     writer.write(&Record::Header(machine::header(options, &places.root, idle_seconds)))?;
     let contenders = build_all(options, places, &mut writer)?;
     let pace = Pace::new(options);
-    let mut schedule = Schedule { options, rows, contenders, pace, start };
+    let mut schedule =
+        Schedule { options, rows, contenders, pace, warm: is_warmed(options), peaks: BTreeMap::new(), start };
     let rounds = options.rounds();
     let minutes = schedule.expected(0, rounds) / 60.0;
     eprintln!(

@@ -255,7 +255,6 @@ fn burst(out: &mut String, row: &Row, idle_seconds: f64) {
         ("physical GiB·s", Metric::PhysicalIntegral),
         ("page optimum", Metric::Optimum),
         ("idle CPU ms", Metric::IdleCpu),
-        ("burst ns/op", Metric::Time),
     ];
     by_allocator(out, row, &metrics);
 }

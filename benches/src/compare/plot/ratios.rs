@@ -71,12 +71,13 @@ pub(super) fn draw(file: &Path, rows: &[&Row], names: &[&str], metric: Metric, p
     root.present().map_err(failed)
 }
 
+/// Puts a text somewhere.
+type Put<'a> = dyn Fn(String, (i32, i32), TextStyle<'static>) -> Result<(), String> + 'a;
+/// Draws an allocator's mark somewhere.
+type Mark<'a> = dyn Fn((i32, i32), &str) -> Result<(), String> + 'a;
+
 /// Marks and names in two lines under the title.
-fn legend(
-    names: &[&str],
-    put: &dyn Fn(String, (i32, i32), TextStyle<'static>) -> Result<(), String>,
-    mark: &dyn Fn((i32, i32), &str) -> Result<(), String>,
-) -> Result<(), String> {
+fn legend(names: &[&str], put: &Put, mark: &Mark) -> Result<(), String> {
     let style = ("sans-serif", 15).into_font().color(&BLACK).pos(Pos::new(HPos::Left, VPos::Center));
     let columns = names.len().div_ceil(2).max(1);
     let step = (WIDTH - LEFT / 2 - RIGHT) / columns as i32;

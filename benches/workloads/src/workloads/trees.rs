@@ -28,7 +28,7 @@ struct Tree {
 }
 
 fn tree(depth: u32, value: u64) -> Box<Tree> {
-    let child = |side: u64| (depth > 0).then(|| tree(depth - 1, 2 * value + side));
+    let child = |side: u64| (depth > 0).then(|| tree(depth - 1, value.wrapping_mul(2) + side));
     Box::new(Tree { left: child(0), right: child(1), value })
 }
 
