@@ -1,1 +1,4 @@
-//! Shared parts of the comparison.
+//! The comparison's driver: builds one runner for each allocator and profile, runs them in turn, and writes tables and
+//! plots. A library so that its pure parts are under test.
+
+pub mod compare;

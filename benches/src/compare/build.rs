@@ -1,0 +1,207 @@
+//! Building the runners: one cargo call for each allocator and profile, so that a peer that does not build leaves the
+//! others alone.
+//!
+//! A peer's C code is only a fair opponent when it is optimised. The build scripts' own output tells: the compilation
+//! lines in it must carry an optimisation level.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+
+use super::Places;
+use super::allocators::Allocator;
+use super::options::Profile;
+use super::record;
+
+/// A runner that can be run.
+#[derive(Clone, Debug)]
+pub struct Runner {
+    /// The executable.
+    pub path: PathBuf,
+    /// A library to preload.
+    pub preload: Option<PathBuf>,
+}
+
+/// Builds the runner of an allocator. Without a runner, the record says why.
+pub fn build(allocator: &Allocator, profile: Profile, places: &Places) -> (Option<Runner>, record::Build) {
+    let mut record = record::Build {
+        allocator: allocator.name.into(),
+        profile: profile.name().into(),
+        versions: versions(allocator, &places.root.join("benches/runner/Cargo.lock")),
+        ..record::Build::default()
+    };
+    match try_build(allocator, profile, places) {
+        Ok((runner, flags)) => {
+            record.flags = flags;
+            (Some(runner), record)
+        }
+        Err(line) => {
+            record.failure = Some(line);
+            (None, record)
+        }
+    }
+}
+
+fn try_build(allocator: &Allocator, profile: Profile, places: &Places) -> Result<(Runner, String), String> {
+    let preload = match allocator.preload {
+        Some(name) => Some(shared_library(name).ok_or_else(|| format!("{name} is not installed here"))?),
+        None => None,
+    };
+    let messages = cargo(allocator, profile, places)?;
+    let built = executable(&messages).ok_or("cargo named no executable")?;
+    let path = places.binaries.join(format!("{}-{}", allocator.name, profile.name()));
+    std::fs::create_dir_all(&places.binaries)
+        .and_then(|()| std::fs::copy(&built, &path))
+        .map_err(|error| format!("cannot copy {} to {}: {error}", built.display(), path.display()))?;
+    let flags = match allocator.compiles {
+        None => String::new(),
+        Some(package) => {
+            let log = build_log(&messages, package).ok_or_else(|| format!("no build script of {package} ran"))?;
+            let text = std::fs::read(&log).map_err(|error| format!("cannot read {}: {error}", log.display()))?;
+            optimisation(&String::from_utf8_lossy(&text))?
+        }
+    };
+    Ok((Runner { path, preload }, flags))
+}
+
+/// Runs cargo and gives its messages.
+fn cargo(allocator: &Allocator, profile: Profile, places: &Places) -> Result<Vec<Value>, String> {
+    let mut command = if allocator.nightly {
+        let mut command = Command::new("rustup");
+        command.args(["run", "nightly", "cargo"]);
+        command.env_remove("RUSTC").env_remove("RUSTDOC").env_remove("RUSTUP_TOOLCHAIN");
+        command
+    } else {
+        Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+    };
+    let target = if allocator.nightly { places.build.join("nightly") } else { places.build.clone() };
+    command
+        .args(["build", "--message-format=json-render-diagnostics", "--profile", profile.cargo_name()])
+        .arg("--manifest-path")
+        .arg(places.root.join("benches/runner/Cargo.toml"))
+        .arg("--target-dir")
+        .arg(target)
+        // The build scripts then print each compiler call, which is what `optimisation` reads.
+        .env("CC_ENABLE_DEBUG_OUTPUT", "1")
+        .stdin(Stdio::null());
+    if let Some(feature) = allocator.feature {
+        command.args(["--features", feature]);
+    }
+    let output = command.output().map_err(|error| format!("cannot start cargo: {error}"))?;
+    if !output.status.success() {
+        return Err(failure(&String::from_utf8_lossy(&output.stderr), allocator.nightly));
+    }
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    Ok(text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect())
+}
+
+/// The line of cargo's complaint that says most.
+fn failure(text: &str, nightly: bool) -> String {
+    let line = text
+        .lines()
+        .filter(|line| line.contains("error"))
+        .find(|line| line.contains("could not compile") || line.contains("failed to run custom build"))
+        .or_else(|| text.lines().find(|line| line.contains("error")))
+        .or_else(|| text.lines().last())
+        .unwrap_or("cargo failed without a word");
+    let on = if nightly { " (on nightly)" } else { "" };
+    format!("does not build{on}: {}", line.trim().trim_start_matches("error: "))
+}
+
+fn executable(messages: &[Value]) -> Option<PathBuf> {
+    messages.iter().rev().find_map(|message| message["executable"].as_str()).map(PathBuf::from)
+}
+
+/// The saved output of a package's build script.
+fn build_log(messages: &[Value], package: &str) -> Option<PathBuf> {
+    let directory = messages
+        .iter()
+        .filter(|message| message["reason"] == "build-script-executed")
+        .filter(|message| message["package_id"].as_str().is_some_and(|id| id.contains(&format!("#{package}@"))))
+        .find_map(|message| message["out_dir"].as_str())?;
+    Some(Path::new(directory).parent()?.join("output"))
+}
+
+/// The optimisation levels of the compilations in a build script's output; an error when one has none.
+fn optimisation(log: &str) -> Result<String, String> {
+    let mut levels: Vec<String> = Vec::new();
+    for line in log.lines() {
+        let words: Vec<_> = line.split_whitespace().map(|word| word.trim_matches('"')).collect();
+        let probe = words.iter().any(|word| word.contains("flag_check"));
+        let source = |word: &&str| [".c", ".cc", ".cpp", ".cxx"].iter().any(|ending| word.ends_with(ending));
+        if !words.contains(&"-c") || !words.iter().any(source) || probe {
+            continue;
+        }
+        let level = words.iter().rev().find(|word| word.starts_with("-O")).copied().unwrap_or("no -O");
+        if !levels.iter().any(|known| known == level) {
+            levels.push(level.to_owned());
+        }
+    }
+    if levels.is_empty() {
+        return Err("its build script printed no compilation: cannot tell whether its C code is optimised".into());
+    }
+    if levels.iter().any(|level| level == "-O0" || level == "no -O") {
+        return Err(format!("its C code is compiled without optimisation ({})", levels.join(", ")));
+    }
+    Ok(levels.join(", "))
+}
+
+/// Versions of an allocator's packages, from the runner's lock file.
+fn versions(allocator: &Allocator, lock: &Path) -> String {
+    let text = std::fs::read_to_string(lock).unwrap_or_default();
+    let mut parts: Vec<String> =
+        allocator.packages.iter().filter_map(|name| Some(format!("{name} {}", locked(&text, name)?))).collect();
+    if !allocator.inside.is_empty() {
+        parts.push(allocator.inside.to_owned());
+    }
+    parts.join(", ")
+}
+
+fn locked<'a>(lock: &'a str, package: &str) -> Option<&'a str> {
+    let entry = lock.split("[[package]]").find(|entry| entry.contains(&format!("\nname = \"{package}\"\n")))?;
+    entry.lines().find_map(|line| line.strip_prefix("version = \"")?.strip_suffix('"'))
+}
+
+/// The path of a shared library the dynamic linker would find.
+fn shared_library(name: &str) -> Option<PathBuf> {
+    let libraries = Path::new("/usr/lib").read_dir().ok()?.filter_map(|entry| Some(entry.ok()?.path()));
+    let directories = libraries.filter(|path| path.is_dir()).chain(["/usr/lib", "/usr/local/lib"].map(PathBuf::from));
+    directories.map(|directory| directory.join(name)).find(|path| path.exists())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn optimised_code_is_told_from_other() {
+        let probe = r#"running: "cc" "-O0" "-o" "/x/flag_check" "-c" "/x/flag_check.c""#;
+        let good = r#"running: "cc" "-O3" "-fPIC" "-o" "a.o" "-c" "a.c""#;
+        let make = "cc -O3 -Wall -O2 -c -o b.o b.c";
+        let bad = r#"running: "c++" "-O0" "-g" "-c" "rust.cc""#;
+        let install = "/usr/bin/install -c -d /x/lib";
+        assert_eq!(optimisation(&format!("{probe}\n{good}\n{make}\n{install}")).unwrap(), "-O3, -O2");
+        assert!(optimisation(&format!("{good}\n{bad}")).unwrap_err().contains("without optimisation (-O3, -O0)"));
+        assert!(optimisation("cc -c a.c").unwrap_err().contains("no -O"));
+        assert!(optimisation(probe).unwrap_err().contains("no compilation"));
+    }
+
+    #[test]
+    fn versions_come_from_the_lock_file() {
+        let lock =
+            "[[package]]\nname = \"mimalloc\"\nversion = \"0.1.52\"\n\n[[package]]\nname = \"mima\"\nversion = \"1\"\n";
+        assert_eq!(locked(lock, "mimalloc"), Some("0.1.52"));
+        assert_eq!(locked(lock, "malloc"), None);
+    }
+
+    #[test]
+    fn complaints_are_one_line() {
+        let text = "error[E1]: bad\n --> x\nerror: could not compile `ferroc` (lib) due to 19 previous errors\n";
+        assert_eq!(
+            failure(text, true),
+            "does not build (on nightly): could not compile `ferroc` (lib) due to 19 previous errors"
+        );
+        assert_eq!(failure("", false), "does not build: cargo failed without a word");
+    }
+}

@@ -1,0 +1,168 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Parser, ValueEnum, builder::PossibleValuesParser};
+use neap_workloads::scale::Scale;
+use neap_workloads::workloads;
+
+use super::allocators;
+
+/// How the runners are built.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Profile {
+    /// Cargo's release profile: 16 codegen units, no LTO.
+    Default,
+    /// The same with thin LTO.
+    Lto,
+}
+
+impl Profile {
+    /// The name in tables and of the option.
+    pub fn name(self) -> &'static str {
+        match self {
+            Profile::Default => "default",
+            Profile::Lto => "lto",
+        }
+    }
+
+    /// Cargo's name of it in the runner's manifest.
+    pub fn cargo_name(self) -> &'static str {
+        match self {
+            Profile::Default => "compare-default",
+            Profile::Lto => "compare-lto",
+        }
+    }
+}
+
+/// Measures neap against every peer: one process for each allocator and workload, interleaved, in several rounds.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "compare", bin_name = "cargo bench -p neap-benches --bench compare --")]
+pub struct Options {
+    /// A quick look: a quarter of the work, 2 rounds, the default profile only
+    #[arg(long)]
+    pub quick: bool,
+
+    /// Only these workloads (repeat, or separate with commas)
+    #[arg(long = "workload", value_name = "NAME", value_delimiter = ',', value_parser = PossibleValuesParser::new(workloads::ALL.iter().map(|workload| workload.name)))]
+    pub workloads: Vec<String>,
+
+    /// Only these variants of a workload
+    #[arg(long = "variant", value_name = "NAME", value_delimiter = ',', value_parser = PossibleValuesParser::new(workloads::ALL.iter().flat_map(|workload| workload.variants).copied().filter(|name| !name.is_empty())))]
+    pub variants: Vec<String>,
+
+    /// Only these allocators (repeat, or separate with commas)
+    #[arg(long = "allocator", value_name = "NAME", value_delimiter = ',', value_parser = PossibleValuesParser::new(allocators::ALL.iter().map(|allocator| allocator.name)))]
+    pub allocators: Vec<String>,
+
+    /// Only these thread counts, in place of 1, one a core and four a core
+    #[arg(long, value_name = "COUNT", value_delimiter = ',', value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub threads: Vec<u16>,
+
+    /// Only these profiles [default: both; with --quick: default]
+    #[arg(long = "profile", value_name = "NAME", value_delimiter = ',')]
+    pub profiles: Vec<Profile>,
+
+    /// Rounds [default: 5; with --quick: 2]
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..=100))]
+    pub rounds: Option<u16>,
+
+    /// Start no further round once it would end later than this many minutes after the start [default: 38; with --quick: 4]
+    #[arg(long, value_name = "MINUTES", value_parser = clap::value_parser!(u16).range(1..=1440))]
+    pub budget: Option<u16>,
+
+    /// Compare CPU time in place of wall time: for a machine that is busy with something else
+    #[arg(long)]
+    pub cpu_time: bool,
+
+    /// In a virtual machine, do not touch free memory before each process: its host may have taken it away
+    #[arg(long)]
+    pub cold: bool,
+
+    /// Run nothing: make tables and plots of the raw rows that are there
+    #[arg(long)]
+    pub render: bool,
+
+    /// Directory for raw rows, tables and plots [default: target/compare]
+    #[arg(long, value_name = "DIRECTORY")]
+    pub output: Option<PathBuf>,
+
+    /// What cargo bench passes on its own
+    #[arg(long, hide = true)]
+    pub bench: bool,
+}
+
+impl Options {
+    /// The amount of work.
+    pub fn scale(&self) -> Scale {
+        if self.quick { Scale::Quick } else { Scale::Full }
+    }
+
+    /// How many rounds.
+    pub fn rounds(&self) -> usize {
+        self.rounds.map_or(if self.quick { 2 } else { 5 }, usize::from)
+    }
+
+    /// Rounds of the workloads that take seconds by design: their figures hardly vary.
+    pub fn slow_rounds(&self) -> usize {
+        self.rounds().min(if self.quick { 1 } else { 2 })
+    }
+
+    /// Minutes after which no round is started.
+    pub fn budget_minutes(&self) -> u16 {
+        self.budget.unwrap_or(if self.quick { 4 } else { 38 })
+    }
+
+    /// The profiles to build.
+    pub fn profiles(&self) -> Vec<Profile> {
+        match (self.profiles.is_empty(), self.quick) {
+            (false, _) => self.profiles.clone(),
+            (true, true) => vec![Profile::Default],
+            (true, false) => vec![Profile::Default, Profile::Lto],
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> Result<Options, clap::Error> {
+        Options::try_parse_from(std::iter::once("compare").chain(line.split_whitespace()))
+    }
+
+    #[test]
+    fn defaults() {
+        let full = parse("--bench").unwrap();
+        assert_eq!((full.rounds(), full.slow_rounds(), full.budget_minutes()), (5, 2, 38));
+        assert_eq!(full.profiles(), [Profile::Default, Profile::Lto]);
+        let quick = parse("--quick").unwrap();
+        assert_eq!((quick.rounds(), quick.slow_rounds(), quick.scale()), (2, 1, Scale::Quick));
+        assert_eq!(quick.profiles(), [Profile::Default]);
+    }
+
+    #[test]
+    fn lists() {
+        let options = parse("--workload replace,burst --workload pairs --allocator system --profile lto").unwrap();
+        assert_eq!(options.workloads, ["replace", "burst", "pairs"]);
+        assert_eq!(options.allocators, ["system"]);
+        assert_eq!(options.profiles(), [Profile::Lto]);
+    }
+
+    #[test]
+    fn bad_options_say_what_is_accepted() {
+        for (line, part) in [
+            ("--workload nonsense", "possible values: replace, pairs"),
+            ("--allocator nonsense", "mimalloc3"),
+            ("--profile fat", "possible values: default, lto"),
+            ("--rounds 0", "not in 1..=100"),
+            ("--rounds many", "invalid digit"),
+            ("--threads 0", "not in 1..=1024"),
+            ("--variant round", "possible values: scattered"),
+            ("--nonsense", "unexpected argument '--nonsense'"),
+        ] {
+            let text = parse(line).unwrap_err().to_string();
+            assert!(text.contains(part), "{line}: {text}");
+        }
+    }
+}

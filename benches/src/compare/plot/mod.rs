@@ -1,0 +1,44 @@
+//! The plots, as SVG: memory over time after bursts and in phases, and the ratios of each row.
+
+use std::path::{Path, PathBuf};
+
+use neap_workloads::workloads::Kind;
+
+use super::summary::{Metric, Summary};
+
+mod lines;
+mod palette;
+mod ratios;
+
+/// What the drawing library reports, as a line.
+fn failed<E: std::error::Error>(error: E) -> String {
+    format!("cannot draw: {error}")
+}
+
+/// Draws all plots for which there are figures, and says where they are.
+pub fn draw(summary: &Summary, directory: &Path) -> Result<Vec<PathBuf>, String> {
+    let mut files = Vec::new();
+    for profile in &summary.profiles {
+        for (name, metric) in [("ratios", Metric::Time), ("peak-rss", Metric::PeakRss)] {
+            let rows: Vec<_> =
+                summary.of_profile(profile).filter(|row| row.is_timed() && row.best_peer(metric).is_some()).collect();
+            if !rows.is_empty() {
+                let file = directory.join(format!("{name}-{profile}.svg"));
+                ratios::draw(&file, &rows, &summary.allocators(), metric, profile)?;
+                files.push(file);
+            }
+        }
+        for (name, kind) in [("burst", Kind::Idle), ("phases", Kind::Paced)] {
+            let rows: Vec<_> = summary.of_profile(profile).filter(|row| row.kind == kind).collect();
+            if rows.is_empty() {
+                continue;
+            }
+            for memory in [lines::Memory::Resident, lines::Memory::Physical] {
+                let file = directory.join(format!("{name}-{}-{profile}.svg", memory.name()));
+                lines::draw(&file, &rows, &summary.allocators(), memory)?;
+                files.push(file);
+            }
+        }
+    }
+    Ok(files)
+}

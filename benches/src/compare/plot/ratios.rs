@@ -1,0 +1,104 @@
+//! Ratios to the best peer: a line for each row, neap as a bar, every peer as a dot, on a logarithmic scale.
+
+use std::path::Path;
+
+use plotters::prelude::*;
+use plotters::style::text_anchor::{HPos, Pos, VPos};
+
+use super::super::allocators::OURS;
+use super::super::summary::{Metric, Row};
+use super::{failed, palette};
+
+const LINE: i32 = 26;
+const LEFT: i32 = 250;
+const TOP: i32 = 96;
+const BOTTOM: i32 = 54;
+const WIDTH: i32 = 1100;
+const RIGHT: i32 = 40;
+/// The ends of the scale; what lies outside is drawn at the end.
+const LOW: f64 = 0.25;
+const HIGH: f64 = 8.0;
+const TICKS: [f64; 10] = [0.25, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0, 3.0, 5.0, 8.0];
+
+fn x(ratio: f64) -> i32 {
+    let part = (ratio.clamp(LOW, HIGH) / LOW).ln() / (HIGH / LOW).ln();
+    LEFT + (part * f64::from(WIDTH - LEFT - RIGHT)) as i32
+}
+
+/// Draws the rows.
+pub(super) fn draw(file: &Path, rows: &[&Row], names: &[&str], metric: Metric, profile: &str) -> Result<(), String> {
+    let height = TOP + LINE * rows.len() as i32 + BOTTOM;
+    let root = SVGBackend::new(file, (WIDTH as u32, height as u32)).into_drawing_area();
+    root.fill(&WHITE).map_err(failed)?;
+    let text = |size: i32, horizontal: HPos| {
+        ("sans-serif", size).into_font().color(&BLACK).pos(Pos::new(horizontal, VPos::Center))
+    };
+    let put = |label: String, at: (i32, i32), style: TextStyle| root.draw(&Text::new(label, at, style)).map_err(failed);
+    let what = if metric == Metric::Time { "time" } else { "peak RSS" };
+    let shape = if profile == "lto" { "thin LTO" } else { "default release profile" };
+    put(format!("{what} over the best peer's, {shape} (left is better)"), (WIDTH / 2, 20), text(20, HPos::Center))?;
+    legend(names, &put, &|at, name| {
+        let colour = palette::colour(name);
+        if name == OURS {
+            root.draw(&Rectangle::new([(at.0 - 9, at.1 - 6), (at.0 + 5, at.1 + 6)], colour.filled())).map_err(failed)
+        } else {
+            root.draw(&Circle::new(at, 5, colour.filled())).map_err(failed)
+        }
+    })?;
+    let bottom = height - BOTTOM;
+    for tick in TICKS {
+        let shade = if tick == 1.0 { BLACK } else { RGBColor(215, 215, 215) };
+        root.draw(&PathElement::new([(x(tick), TOP - 8), (x(tick), bottom)], shade.stroke_width(1))).map_err(failed)?;
+        let label = if tick == HIGH { format!("≥ {tick}") } else { tick.to_string() };
+        put(label, (x(tick), bottom + 16), text(14, HPos::Center))?;
+    }
+    put("best peer".into(), (x(1.0), bottom + 36), text(14, HPos::Center))?;
+    for (index, row) in rows.iter().enumerate() {
+        let y = TOP + LINE * index as i32 + LINE / 2;
+        put(row.label(), (LEFT - 12, y), text(15, HPos::Right))?;
+        if let Some(ratio) = row.ratio(OURS, metric) {
+            let bar = [(LEFT, y - 8), (x(ratio), y + 8)];
+            root.draw(&Rectangle::new(bar, palette::colour(OURS).filled())).map_err(failed)?;
+        }
+        for name in names.iter().rev().filter(|name| **name != OURS) {
+            if let Some(ratio) = row.ratio(name, metric) {
+                let dot = (x(ratio), y);
+                root.draw(&Circle::new(dot, 6, WHITE.filled())).map_err(failed)?;
+                root.draw(&Circle::new(dot, 5, palette::colour(name).filled())).map_err(failed)?;
+            }
+        }
+    }
+    root.present().map_err(failed)
+}
+
+/// Puts a text somewhere.
+type Put<'a> = dyn Fn(String, (i32, i32), TextStyle<'static>) -> Result<(), String> + 'a;
+/// Draws an allocator's mark somewhere.
+type Mark<'a> = dyn Fn((i32, i32), &str) -> Result<(), String> + 'a;
+
+/// Marks and names in two lines under the title.
+fn legend(names: &[&str], put: &Put, mark: &Mark) -> Result<(), String> {
+    let style = ("sans-serif", 15).into_font().color(&BLACK).pos(Pos::new(HPos::Left, VPos::Center));
+    let columns = names.len().div_ceil(2).max(1);
+    let step = (WIDTH - LEFT / 2 - RIGHT) / columns as i32;
+    for (index, name) in names.iter().enumerate() {
+        let at = (LEFT / 2 + step * (index % columns) as i32, 48 + 22 * (index / columns) as i32);
+        mark(at, name)?;
+        put((*name).to_owned(), (at.0 + 12, at.1), style.clone())?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_scale_is_logarithmic_and_closed() {
+        assert_eq!(x(LOW), LEFT);
+        assert_eq!(x(0.01), LEFT);
+        assert_eq!(x(HIGH), WIDTH - RIGHT);
+        assert_eq!(x(100.0), WIDTH - RIGHT);
+        assert!((x(1.0) - x(0.5) - (x(2.0) - x(1.0))).abs() <= 1);
+    }
+}

@@ -1,0 +1,179 @@
+//! Running one runner process, with a time limit, and sampling its memory where the workload asks for it.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Read};
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::{Duration, Instant};
+
+use neap_workloads::scale::Scale;
+use neap_workloads::workloads::{END_MARKER, Kind, MARKER, Workload};
+
+use super::allocators::{Allocator, is_tuning};
+use super::build::Runner;
+use super::record::Run;
+use super::sampling::{Physical, Resident};
+
+/// Time between two samples of memory.
+const SAMPLE_EVERY: Duration = Duration::from_millis(50);
+/// A process that takes longer is stopped and reported: the slowest take seconds.
+const LIMIT: Duration = Duration::from_secs(90);
+
+/// One process to run.
+#[derive(Clone, Copy)]
+pub struct Task<'a> {
+    /// The round, from zero.
+    pub round: usize,
+    /// The allocator.
+    pub allocator: &'a Allocator,
+    /// Its runner.
+    pub runner: &'a Runner,
+    /// The profile's name.
+    pub profile: &'a str,
+    /// The workload.
+    pub workload: &'static Workload,
+    /// Its variant.
+    pub variant: &'static str,
+    /// Worker threads.
+    pub threads: usize,
+    /// Amount of work.
+    pub scale: Scale,
+}
+
+/// Runs it. `watching` is called with every sample, with the time since the marker line.
+pub fn run(task: &Task, mut watching: impl FnMut(Duration)) -> Run {
+    let mut run = Run {
+        round: task.round,
+        allocator: task.allocator.name.into(),
+        profile: task.profile.into(),
+        workload: task.workload.name.into(),
+        variant: task.variant.into(),
+        threads: task.threads,
+        ..Run::default()
+    };
+    if let Err(line) = try_run(task, &mut run, &mut watching) {
+        run.failure = Some(line);
+    }
+    run
+}
+
+fn try_run(task: &Task, run: &mut Run, watching: &mut dyn FnMut(Duration)) -> Result<(), String> {
+    let physical = (task.workload.kind != Kind::Speed)
+        .then(|| Physical::prepare(&format!("{}-{}-{}", task.allocator.name, task.workload.name, task.variant)));
+    let mut command = command(task);
+    if let Some(directory) = physical.as_ref().and_then(Physical::directory) {
+        command.arg("--cgroup").arg(directory);
+    }
+    let mut child = command.spawn().map_err(|error| format!("cannot start {}: {error}", task.runner.path.display()))?;
+    let lines = lines_of(&mut child);
+    let errors = text_of(&mut child);
+    let start = Instant::now();
+    let mut marked: Option<Instant> = None;
+    let mut last = None;
+    let resident = Resident::of(child.id());
+    loop {
+        let patience = if marked.is_some() { SAMPLE_EVERY } else { LIMIT.saturating_sub(start.elapsed()) };
+        match lines.recv_timeout(patience) {
+            Ok(line) if line == MARKER => marked = Some(Instant::now()),
+            Ok(line) if line == END_MARKER => marked = None,
+            Ok(line) => last = Some(line),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => break,
+        }
+        if let (Some(since), Some(resident), Some(physical)) = (marked, &resident, &physical)
+            && let (Some(rss), Some(taken)) = (resident.bytes(), physical.bytes())
+        {
+            run.samples.push((since.elapsed().as_secs_f64(), rss, taken));
+            run.physical = physical.method().into();
+            watching(since.elapsed());
+        }
+        if start.elapsed() >= LIMIT {
+            // The process is ours and still there: nobody has waited for it.
+            child.kill().and_then(|()| child.wait()).map_err(|error| format!("cannot stop it: {error}"))?;
+            return Err(format!("stopped after {} s", LIMIT.as_secs()));
+        }
+    }
+    let status = child.wait().map_err(|error| format!("cannot wait for it: {error}"))?;
+    let text = errors.join().unwrap_or_default();
+    if !status.success() {
+        return Err(end(status, &text));
+    }
+    let line = last.ok_or("it printed no result")?;
+    run.figures = serde_json::from_str::<BTreeMap<String, u64>>(&line)
+        .map_err(|error| format!("its result cannot be read: {error}"))?;
+    Ok(())
+}
+
+fn command(task: &Task) -> Command {
+    let mut command = Command::new(&task.runner.path);
+    command
+        .args(["--workload", task.workload.name, "--variant", task.variant])
+        .args(["--threads", &task.threads.to_string(), "--scale", task.scale.name()])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    for (name, _) in std::env::vars_os() {
+        if name.to_str().is_some_and(is_tuning) {
+            command.env_remove(name);
+        }
+    }
+    if let Some(library) = &task.runner.preload {
+        command.env("LD_PRELOAD", library);
+    }
+    command.envs(task.allocator.environment.iter().copied());
+    command
+}
+
+/// The child's lines of standard output, as they come; the channel closes with its output.
+fn lines_of(child: &mut Child) -> Receiver<String> {
+    let (sender, receiver) = channel();
+    if let Some(output) = child.stdout.take() {
+        std::thread::spawn(move || {
+            for line in BufReader::new(output).lines().map_while(Result::ok) {
+                if sender.send(line).is_err() {
+                    return;
+                }
+            }
+        });
+    }
+    receiver
+}
+
+/// All the child writes to standard error.
+fn text_of(child: &mut Child) -> std::thread::JoinHandle<String> {
+    let errors = child.stderr.take();
+    std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        if let Some(mut errors) = errors {
+            // What could be read is what can be told.
+            let _ = errors.read_to_end(&mut bytes);
+        }
+        String::from_utf8_lossy(&bytes).into_owned()
+    })
+}
+
+/// How a failed process ended, in one line.
+fn end(status: ExitStatus, errors: &str) -> String {
+    let how = match (status.signal(), status.code()) {
+        (Some(signal), _) => format!("crashed with signal {signal}"),
+        (None, Some(code)) => format!("exited with {code}"),
+        (None, None) => "ended".into(),
+    };
+    match errors.lines().rfind(|line| !line.trim().is_empty()) {
+        Some(line) => format!("{how}: {}", line.trim()),
+        None => how,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ends_are_told_in_one_line() {
+        assert_eq!(end(ExitStatus::from_raw(11), ""), "crashed with signal 11");
+        assert_eq!(end(ExitStatus::from_raw(6), "a\nneap: heap: lost\n\n"), "crashed with signal 6: neap: heap: lost");
+        assert_eq!(end(ExitStatus::from_raw(0x200), "x"), "exited with 2: x");
+    }
+}

@@ -1,0 +1,131 @@
+//! Raw rows: one line of JSON for the run, one for each allocator and profile, one for each process.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Write;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+/// A line of the raw file.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase", tag = "kind")]
+pub enum Record {
+    /// The machine and the settings; the first line.
+    Header(Header),
+    /// How a runner was built.
+    Build(Build),
+    /// One process.
+    Run(Run),
+    /// Something the tables should say.
+    Note {
+        /// The sentence.
+        text: String,
+    },
+}
+
+/// The machine, and how it was set.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Header {
+    /// Names and values, in the order of the table.
+    pub lines: Vec<(String, String)>,
+    /// Cores that may be used.
+    pub cores: usize,
+    /// Seconds a burst was watched.
+    pub idle_seconds: f64,
+    /// Whether CPU time is compared in place of wall time.
+    #[serde(default)]
+    pub cpu_time: bool,
+}
+
+/// How a runner was built.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Build {
+    /// The allocator's name.
+    pub allocator: String,
+    /// The profile's name.
+    pub profile: String,
+    /// Versions of its packages.
+    pub versions: String,
+    /// Optimisation flags its C code was compiled with, or why there are none.
+    pub flags: String,
+    /// Why there is no runner.
+    pub failure: Option<String>,
+}
+
+/// One process.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Run {
+    /// The round, from zero.
+    pub round: usize,
+    /// The allocator's name.
+    pub allocator: String,
+    /// The profile's name.
+    pub profile: String,
+    /// The workload's name.
+    pub workload: String,
+    /// Its variant, or empty.
+    pub variant: String,
+    /// Worker threads.
+    pub threads: usize,
+    /// Why there are no figures.
+    pub failure: Option<String>,
+    /// What the process measured.
+    pub figures: BTreeMap<String, u64>,
+    /// Seconds, resident bytes, and bytes of physical memory, sampled from outside.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub samples: Vec<(f64, u64, u64)>,
+    /// How physical memory was measured.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub physical: String,
+}
+
+impl Run {
+    /// A figure as a number.
+    pub fn figure(&self, name: &str) -> Option<f64> {
+        self.figures.get(name).map(|value| *value as f64)
+    }
+}
+
+/// The raw file while it grows: each line is on the disk before the next process starts.
+#[derive(Debug)]
+pub struct Writer(File);
+
+impl Writer {
+    /// Starts a new file.
+    pub fn create(path: &Path) -> Result<Writer, String> {
+        File::create(path).map(Writer).map_err(|error| format!("cannot write {}: {error}", path.display()))
+    }
+
+    /// Appends a line.
+    pub fn write(&mut self, record: &Record) -> Result<(), String> {
+        let mut line = serde_json::to_string(record).map_err(|error| error.to_string())?;
+        line.push('\n');
+        self.0.write_all(line.as_bytes()).map_err(|error| format!("cannot write the raw rows: {error}"))
+    }
+}
+
+/// Reads a raw file.
+pub fn read(path: &Path) -> Result<Vec<Record>, String> {
+    let text = std::fs::read_to_string(path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+    text.lines()
+        .enumerate()
+        .map(|(index, line)| {
+            serde_json::from_str(line).map_err(|error| format!("{}:{}: {error}", path.display(), index + 1))
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_survive_a_round_trip() {
+        let run = Run { workload: "replace".into(), samples: vec![(0.5, 1, 2)], ..Run::default() };
+        let line = serde_json::to_string(&Record::Run(run)).unwrap();
+        assert!(line.starts_with(r#"{"kind":"run""#), "{line}");
+        let Record::Run(back) = serde_json::from_str(&line).unwrap() else { panic!("a run") };
+        assert_eq!(back.samples, [(0.5, 1, 2)]);
+    }
+}

@@ -1,0 +1,374 @@
+//! What runs when: rounds outermost, then profiles, then rows, and in each row the allocators in an order that rotates,
+//! so that neither a warm machine nor a noisy minute favours one of them.
+//!
+//! Bursts idle for seconds. Where each process' memory can be told from the others' they idle side by side, but only one
+//! at a time allocates, and the next one starts when the first seconds, in which memory is given back, are over.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use neap_workloads::workloads::{self, Kind, Workload};
+
+use super::Places;
+use super::allocators::{self, Allocator};
+use super::build::{self, Runner};
+use super::machine;
+use super::options::{Options, Profile};
+use super::process::{self, Task};
+use super::record::{Record, Run, Writer};
+use super::sampling::{self, Physical};
+use super::warm;
+
+/// Memory that a burst takes at its peak, with room to spare.
+const BURST_BYTES: u64 = 2 << 30;
+/// What a process is taken to need before one has told.
+const FIRST_PEAK: u64 = 400 << 20;
+/// Most bursts that idle side by side.
+const SIDE_BY_SIDE: usize = 6;
+
+/// A row of the tables.
+#[derive(Clone, Copy)]
+struct Row {
+    workload: &'static Workload,
+    variant: &'static str,
+    threads: usize,
+}
+
+impl Row {
+    fn label(&self) -> String {
+        let variant = if self.variant.is_empty() { String::new() } else { format!(" {}", self.variant) };
+        format!("{}{variant} x{}", self.workload.name, self.threads)
+    }
+}
+
+/// The rows that the options ask for.
+fn rows(options: &Options, cores: usize) -> Result<Vec<Row>, String> {
+    let mut rows = Vec::new();
+    for workload in &workloads::ALL {
+        if !options.workloads.is_empty() && !options.workloads.iter().any(|name| name == workload.name) {
+            continue;
+        }
+        let mut counts = workload.counts.on(cores);
+        if !options.threads.is_empty() {
+            counts.retain(|count| options.threads.iter().any(|wanted| usize::from(*wanted) == *count));
+        }
+        for (index, &variant) in workload.variants.iter().enumerate() {
+            let wanted = match (options.variants.is_empty(), options.quick) {
+                (false, _) => options.variants.iter().any(|name| name == variant),
+                (true, true) => index < 2,
+                (true, false) => true,
+            };
+            if wanted {
+                rows.extend(counts.iter().map(|&threads| Row { workload, variant, threads }));
+            }
+        }
+    }
+    if rows.is_empty() {
+        return Err("no row is left: no chosen workload has such a variant or runs on so many threads \
+                    (thread counts are 1, one a core and four a core)"
+            .into());
+    }
+    Ok(rows)
+}
+
+/// The allocators that the options ask for.
+fn chosen(options: &Options) -> Vec<&'static Allocator> {
+    let wanted = |allocator: &&Allocator| {
+        options.allocators.is_empty() || options.allocators.iter().any(|name| name == allocator.name)
+    };
+    allocators::ALL.iter().filter(wanted).collect()
+}
+
+/// A runner that was built.
+struct Contender {
+    allocator: &'static Allocator,
+    profile: Profile,
+    runner: Runner,
+}
+
+fn build_all(options: &Options, places: &Places, writer: &mut Writer) -> Result<Vec<Contender>, String> {
+    eprintln!("building the runners (the first time takes some minutes)");
+    // The profiles have directories of their own, so cargo can build them side by side.
+    let built: Vec<_> = std::thread::scope(|scope| {
+        let handles: Vec<_> = options
+            .profiles()
+            .into_iter()
+            .map(|profile| {
+                scope.spawn(move || {
+                    let build = |allocator: &'static Allocator| {
+                        let start = Instant::now();
+                        let (runner, record) = build::build(allocator, profile, places);
+                        let how = record.failure.clone().unwrap_or_else(|| "built".into());
+                        let seconds = start.elapsed().as_secs();
+                        eprintln!("  {} {}: {how} ({seconds} s)", profile.name(), allocator.name);
+                        (allocator, profile, runner, record)
+                    };
+                    chosen(options).into_iter().map(build).collect::<Vec<_>>()
+                })
+            })
+            .collect();
+        handles.into_iter().flat_map(|handle| handle.join().expect("building does not panic")).collect()
+    });
+    let mut contenders = Vec::new();
+    for (allocator, profile, runner, record) in built {
+        writer.write(&Record::Build(record))?;
+        contenders.extend(runner.map(|runner| Contender { allocator, profile, runner }));
+    }
+    if contenders.is_empty() {
+        return Err("not one of the allocators could be built".into());
+    }
+    Ok(contenders)
+}
+
+/// Seconds that one process of a kind takes, learnt as they run.
+struct Pace {
+    speed: f64,
+    paced: f64,
+    idle: f64,
+}
+
+impl Pace {
+    fn new(options: &Options) -> Self {
+        let scale = options.scale();
+        Pace { speed: scale.pick(0.6, 0.2, 0.1), paced: scale.pick(6.5, 3.5, 0.5), idle: scale.pick(4.0, 1.6, 0.5) }
+    }
+
+    fn of(&mut self, kind: Kind) -> &mut f64 {
+        match kind {
+            Kind::Speed => &mut self.speed,
+            Kind::Paced => &mut self.paced,
+            Kind::Idle => &mut self.idle,
+        }
+    }
+
+    fn learn(&mut self, kind: Kind, seconds: f64) {
+        let pace = self.of(kind);
+        *pace += (seconds - *pace) / 10.0;
+    }
+}
+
+/// A run of the comparison.
+struct Schedule<'a> {
+    options: &'a Options,
+    rows: Vec<Row>,
+    contenders: Vec<Contender>,
+    pace: Pace,
+    /// Whether free memory is touched before each process, and the most that a process of a row has needed.
+    warm: bool,
+    peaks: BTreeMap<String, u64>,
+    start: Instant,
+}
+
+impl Schedule<'_> {
+    /// Whether a row is run in that round and profile.
+    fn is_due(&self, row: &Row, round: usize, profile: Profile) -> bool {
+        match row.workload.kind {
+            Kind::Speed => true,
+            Kind::Paced => round < self.options.slow_rounds(),
+            // What is given back does not depend on inlining.
+            Kind::Idle => round < self.options.slow_rounds() && profile == self.options.profiles()[0],
+        }
+    }
+
+    /// Seconds the rounds from `first` to `end` will take, about.
+    fn expected(&mut self, first: usize, end: usize) -> f64 {
+        let mut sum = 0.0;
+        for round in first..end {
+            for profile in self.options.profiles() {
+                let contenders = self.contenders.iter().filter(|contender| contender.profile == profile).count() as f64;
+                for row in self.rows.clone() {
+                    if self.is_due(&row, round, profile) {
+                        sum += contenders * *self.pace.of(row.workload.kind);
+                    }
+                }
+            }
+        }
+        sum
+    }
+
+    fn task<'b>(&'b self, round: usize, contender: &'b Contender, row: &Row) -> Task<'b> {
+        Task {
+            round,
+            allocator: contender.allocator,
+            runner: &contender.runner,
+            profile: contender.profile.name(),
+            workload: row.workload,
+            variant: row.variant,
+            threads: row.threads,
+            scale: self.options.scale(),
+        }
+    }
+
+    /// The contenders of a profile, rotated.
+    fn in_turn(&self, profile: Profile, turn: usize) -> Vec<&Contender> {
+        let mut list: Vec<_> = self.contenders.iter().filter(|contender| contender.profile == profile).collect();
+        if !list.is_empty() {
+            let by = turn % list.len();
+            list.rotate_left(by);
+        }
+        list
+    }
+
+    fn round(&mut self, round: usize, writer: &mut Writer) -> Result<(), String> {
+        let rounds = self.options.rounds();
+        for profile in self.options.profiles() {
+            let due: Vec<_> = self.rows.iter().copied().filter(|row| self.is_due(row, round, profile)).collect();
+            let (idle, busy): (Vec<_>, Vec<_>) = due.into_iter().partition(|row| row.workload.kind == Kind::Idle);
+            for (index, row) in busy.iter().enumerate() {
+                let begun = Instant::now();
+                let mut runs = Vec::new();
+                let mut needed = 0;
+                self.peaks.entry(row.label()).or_insert(FIRST_PEAK);
+                for contender in self.in_turn(profile, round + index) {
+                    if self.warm {
+                        warm::up(self.peaks[&row.label()]);
+                    }
+                    let run = process::run(&self.task(round, contender, row), |_| {});
+                    if let Some(peak) = run.figures.get("peak_rss_bytes") {
+                        needed = needed.max(*peak);
+                    }
+                    runs.push(run);
+                }
+                let seconds = begun.elapsed().as_secs_f64() / runs.len().max(1) as f64;
+                self.peaks.insert(row.label(), needed);
+                self.pace.learn(row.workload.kind, seconds);
+                progress(round, rounds, profile, &row.label(), &runs);
+                for run in runs {
+                    writer.write(&Record::Run(run))?;
+                }
+            }
+            if !idle.is_empty() {
+                self.bursts(round, profile, &idle, writer)?;
+            }
+            let left = self.expected(round + 1, rounds) / 60.0;
+            eprintln!(
+                "round {}/{rounds} {} done after {:.1} min; the other rounds take about {left:.1} min",
+                round + 1,
+                profile.name(),
+                self.start.elapsed().as_secs_f64() / 60.0,
+            );
+        }
+        Ok(())
+    }
+
+    /// Runs the rows that idle, side by side where that does not blur what is measured.
+    fn bursts(&mut self, round: usize, profile: Profile, rows: &[Row], writer: &mut Writer) -> Result<(), String> {
+        let separate = Physical::prepare("probe").is_separate();
+        let room = (sampling::available_bytes() / BURST_BYTES) as usize;
+        let width = if separate { room.clamp(1, SIDE_BY_SIDE) } else { 1 };
+        let tasks: Vec<_> = rows
+            .iter()
+            .enumerate()
+            .flat_map(|(index, row)| {
+                let contenders = self.in_turn(profile, round + index);
+                contenders.into_iter().map(|contender| self.task(round, contender, row)).collect::<Vec<_>>()
+            })
+            .collect();
+        // While a process gives memory back no other one allocates.
+        let quiet = self.options.scale().pick(Duration::from_millis(2_500), Duration::from_millis(300), Duration::ZERO);
+        let busy = Mutex::new(());
+        let next = AtomicUsize::new(0);
+        let finished = Mutex::new(Vec::new());
+        let begun = Instant::now();
+        std::thread::scope(|scope| {
+            for _ in 0..width {
+                scope.spawn(|| {
+                    while let Some(task) = tasks.get(next.fetch_add(1, Ordering::Relaxed)) {
+                        let mut turn = Some(busy.lock().expect("no run panics"));
+                        let run = process::run(task, |since| {
+                            if since >= quiet {
+                                turn = None;
+                            }
+                        });
+                        drop(turn);
+                        let label = format!("{} {}", task.workload.name, task.variant);
+                        progress(round, self.options.rounds(), profile, &label, std::slice::from_ref(&run));
+                        finished.lock().expect("no run panics").push(run);
+                    }
+                });
+            }
+        });
+        let seconds = begun.elapsed().as_secs_f64() / tasks.len().max(1) as f64;
+        self.pace.idle = seconds;
+        for run in finished.into_inner().expect("no run panics") {
+            writer.write(&Record::Run(run))?;
+        }
+        Ok(())
+    }
+}
+
+/// One line about the processes of a row.
+fn progress(round: usize, rounds: usize, profile: Profile, label: &str, runs: &[Run]) {
+    let parts: Vec<_> = runs
+        .iter()
+        .map(|run| match (&run.failure, run.figure("wall_ns")) {
+            (None, Some(ns)) => format!("{} {:.0}", run.allocator, ns / 1e6),
+            (failure, _) => format!("{}: {}", run.allocator, failure.as_deref().unwrap_or("no result")),
+        })
+        .collect();
+    eprintln!("[{}/{rounds} {}] {label}: {} (ms)", round + 1, profile.name(), parts.join(", "));
+}
+
+/// Whether free memory is touched before each process.
+pub fn is_warmed(options: &Options) -> bool {
+    !options.cold && warm::is_virtual()
+}
+
+/// Builds and runs all that the options ask for; every result goes to `raw`.
+pub fn run(options: &Options, places: &Places, raw: &Path) -> Result<(), String> {
+    let start = Instant::now();
+    let rows = rows(options, machine::cores())?;
+    let mut writer = Writer::create(raw)?;
+    let idle_seconds = options.scale().pick(12.0, 5.0, 0.05);
+    writer.write(&Record::Header(machine::header(options, &places.root, idle_seconds)))?;
+    let contenders = build_all(options, places, &mut writer)?;
+    let pace = Pace::new(options);
+    let mut schedule =
+        Schedule { options, rows, contenders, pace, warm: is_warmed(options), peaks: BTreeMap::new(), start };
+    let rounds = options.rounds();
+    let minutes = schedule.expected(0, rounds) / 60.0;
+    eprintln!(
+        "{} rows, {} runners, {rounds} rounds: about {minutes:.0} min",
+        schedule.rows.len(),
+        schedule.contenders.len()
+    );
+    for round in 0..rounds {
+        let end = schedule.start.elapsed().as_secs_f64() + schedule.expected(round, round + 1);
+        if round > 0 && end > 60.0 * f64::from(options.budget_minutes()) {
+            let text = format!(
+                "stopped after {round} of {rounds} rounds: another one would have ended after the budget of {} minutes",
+                options.budget_minutes()
+            );
+            eprintln!("{text}");
+            writer.write(&Record::Note { text })?;
+            break;
+        }
+        schedule.round(round, &mut writer)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    fn labels(line: &str) -> Result<Vec<String>, String> {
+        let options = Options::parse_from(std::iter::once("compare").chain(line.split_whitespace()));
+        Ok(rows(&options, 2)?.iter().map(Row::label).collect())
+    }
+
+    #[test]
+    fn rows_follow_the_options() {
+        assert_eq!(labels("--workload replace").unwrap(), ["replace x1", "replace x2", "replace x8"]);
+        assert_eq!(labels("--workload replace --threads 8").unwrap(), ["replace x8"]);
+        assert_eq!(labels("--workload burst --quick").unwrap(), ["burst scattered x2", "burst clustered x2"]);
+        assert_eq!(labels("--workload burst --variant all-freed").unwrap(), ["burst all-freed x2"]);
+        assert!(labels("--workload replace --threads 3").unwrap_err().contains("no row is left"));
+        assert!(labels("").unwrap().len() > 20);
+    }
+}

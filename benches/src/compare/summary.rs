@@ -1,0 +1,294 @@
+//! From raw rows to the figures of the tables.
+
+use neap_workloads::workloads::{self, Kind, Workload};
+
+use super::allocators::{self, OURS};
+use super::record::{Build, Header, Record, Run};
+use super::statistics::{Spread, integral, mean, value_at};
+
+/// MiB of bytes.
+const MIB: f64 = 1024.0 * 1024.0;
+
+/// A figure of a run.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Metric {
+    /// Nanoseconds an operation: of wall time, or of CPU time where the work is paced.
+    Time,
+    /// Peak RSS less the benchmark's own tables, MiB.
+    PeakRss,
+    /// Page faults for a thousand operations.
+    Faults,
+    /// A latency, microseconds; the figure's name.
+    Latency(&'static str),
+    /// Mean RSS over time, MiB.
+    MeanRss,
+    /// Mean physical memory over time, MiB.
+    MeanPhysical,
+    /// RSS at a time after the burst, MiB.
+    RssAt(f64),
+    /// Physical memory at a time after the burst, MiB.
+    PhysicalAt(f64),
+    /// RSS over the watched time, GiB*s.
+    RssIntegral,
+    /// Physical memory over the watched time, GiB*s.
+    PhysicalIntegral,
+    /// The page optimum, MiB.
+    Optimum,
+    /// CPU time while idle, ms.
+    IdleCpu,
+}
+
+impl Metric {
+    fn of(self, run: &Run, header: &Header) -> Option<f64> {
+        let idle_seconds = header.idle_seconds;
+        let ops = run.figure("ops").filter(|ops| *ops > 0.0);
+        let resident = || run.samples.iter().map(|sample| (sample.0, sample.1 as f64)).collect::<Vec<_>>();
+        let physical = || run.samples.iter().map(|sample| (sample.0, sample.2 as f64)).collect::<Vec<_>>();
+        let watched = |points: Vec<(f64, f64)>| (!points.is_empty()).then_some(points);
+        match self {
+            Metric::Time => {
+                let paced = workloads::find(&run.workload).is_some_and(|workload| workload.kind == Kind::Paced);
+                let by_cpu = paced || header.cpu_time;
+                let ns =
+                    if by_cpu { run.figure("user_ns")? + run.figure("system_ns")? } else { run.figure("wall_ns")? };
+                Some(ns / ops?)
+            }
+            Metric::PeakRss => Some((run.figure("peak_rss_bytes")? - run.figure("bookkeeping_bytes")?).max(0.0) / MIB),
+            Metric::Faults => Some(1000.0 * run.figure("minor_faults")? / ops?),
+            Metric::Latency(name) => Some(run.figure(name)? / 1000.0),
+            Metric::MeanRss => mean(&resident()).map(|bytes| bytes / MIB),
+            Metric::MeanPhysical => mean(&physical()).map(|bytes| bytes / MIB),
+            Metric::RssAt(time) => value_at(&resident(), time).map(|bytes| bytes / MIB),
+            Metric::PhysicalAt(time) => value_at(&physical(), time).map(|bytes| bytes / MIB),
+            Metric::RssIntegral => watched(resident()).map(|points| integral(&points, idle_seconds) / MIB / 1024.0),
+            Metric::PhysicalIntegral => {
+                watched(physical()).map(|points| integral(&points, idle_seconds) / MIB / 1024.0)
+            }
+            Metric::Optimum => Some(run.figure("page_optimum_bytes")? / MIB),
+            Metric::IdleCpu => Some(run.figure("idle_cpu_ns")? / 1e6),
+        }
+    }
+}
+
+/// All runs of one allocator in one row.
+#[derive(Clone, Debug)]
+pub struct Cell {
+    /// The allocator's name.
+    pub allocator: String,
+    /// Why there are no figures, if any of its processes failed.
+    pub failure: Option<String>,
+    /// Its runs, one a round.
+    pub runs: Vec<Run>,
+    header: Header,
+}
+
+impl Cell {
+    /// A figure over all rounds. None for a failed cell: half a result is not one.
+    pub fn spread(&self, metric: Metric) -> Option<Spread> {
+        if self.failure.is_some() {
+            return None;
+        }
+        let values: Vec<_> = self.runs.iter().filter_map(|run| metric.of(run, &self.header)).collect();
+        Spread::of(&values)
+    }
+
+    /// Its median.
+    pub fn median(&self, metric: Metric) -> Option<f64> {
+        self.spread(metric).map(|spread| spread.median)
+    }
+}
+
+/// One row: a workload with a variant on so many threads, in a profile.
+#[derive(Clone, Debug)]
+pub struct Row {
+    /// The profile's name.
+    pub profile: String,
+    /// The workload.
+    pub workload: &'static str,
+    /// The variant, or empty.
+    pub variant: String,
+    /// Worker threads.
+    pub threads: usize,
+    /// How it is watched.
+    pub kind: Kind,
+    /// One cell for each allocator that was built, in table order.
+    pub cells: Vec<Cell>,
+}
+
+impl Row {
+    /// The allocator's cell.
+    pub fn cell(&self, allocator: &str) -> Option<&Cell> {
+        self.cells.iter().find(|cell| cell.allocator == allocator)
+    }
+
+    /// The peer with the smallest median.
+    pub fn best_peer(&self, metric: Metric) -> Option<(&str, Spread)> {
+        self.cells
+            .iter()
+            .filter(|cell| cell.allocator != OURS)
+            .filter_map(|cell| Some((cell.allocator.as_str(), cell.spread(metric)?)))
+            .min_by(|a, b| a.1.median.total_cmp(&b.1.median))
+    }
+
+    /// An allocator's median over the best peer's.
+    pub fn ratio(&self, allocator: &str, metric: Metric) -> Option<f64> {
+        let best = self.best_peer(metric)?.1.median;
+        (best > 0.0).then_some(self.cell(allocator)?.median(metric)? / best)
+    }
+
+    /// Name, variant and threads.
+    pub fn label(&self) -> String {
+        let variant = if self.variant.is_empty() { String::new() } else { format!(" {}", self.variant) };
+        format!("{}{variant} ×{}", self.workload, self.threads)
+    }
+
+    /// Whether the row is compared by time.
+    pub fn is_timed(&self) -> bool {
+        self.kind != Kind::Idle
+    }
+}
+
+/// Everything the tables and plots show.
+#[derive(Clone, Debug, Default)]
+pub struct Summary {
+    /// The machine.
+    pub header: Header,
+    /// How the runners were built.
+    pub builds: Vec<Build>,
+    /// Sentences for the reader.
+    pub notes: Vec<String>,
+    /// Profiles in order of appearance.
+    pub profiles: Vec<String>,
+    /// Rows in the order of the workloads.
+    pub rows: Vec<Row>,
+}
+
+impl Summary {
+    /// Gathers raw rows.
+    pub fn new(records: &[Record]) -> Self {
+        let mut summary = Summary::default();
+        let mut runs: Vec<&Run> = Vec::new();
+        for record in records {
+            match record {
+                Record::Header(header) => summary.header = header.clone(),
+                Record::Build(build) => summary.builds.push(build.clone()),
+                Record::Note { text } => summary.notes.push(text.clone()),
+                Record::Run(run) => runs.push(run),
+            }
+        }
+        for run in &runs {
+            if !summary.profiles.contains(&run.profile) {
+                summary.profiles.push(run.profile.clone());
+            }
+        }
+        for profile in summary.profiles.clone() {
+            for workload in &workloads::ALL {
+                summary.gather(&profile, workload, &runs);
+            }
+        }
+        summary
+    }
+
+    fn gather(&mut self, profile: &str, workload: &'static Workload, runs: &[&Run]) {
+        let mine = |run: &&&Run| run.profile == profile && run.workload == workload.name;
+        let mut keys: Vec<_> = runs.iter().filter(mine).map(|run| (run.variant.clone(), run.threads)).collect();
+        let position = |variant: &str| workload.variants.iter().position(|known| *known == variant);
+        keys.sort_by_key(|(variant, threads)| (position(variant), *threads));
+        keys.dedup();
+        for (variant, threads) in keys {
+            let here = |run: &&&Run| mine(run) && run.variant == variant && run.threads == threads;
+            let cells = allocators::ALL
+                .iter()
+                .filter_map(|allocator| {
+                    let runs: Vec<Run> = runs
+                        .iter()
+                        .filter(here)
+                        .filter(|run| run.allocator == allocator.name)
+                        .map(|run| Run::clone(run))
+                        .collect();
+                    (!runs.is_empty()).then(|| Cell {
+                        allocator: allocator.name.into(),
+                        failure: runs.iter().find_map(|run| run.failure.clone()),
+                        runs,
+                        header: Header { lines: Vec::new(), ..self.header.clone() },
+                    })
+                })
+                .collect();
+            let kind = workload.kind;
+            self.rows.push(Row { profile: profile.into(), workload: workload.name, variant, threads, kind, cells });
+        }
+    }
+
+    /// Names of all allocators that ran, in table order.
+    pub fn allocators(&self) -> Vec<&'static str> {
+        let ran = |name: &str| self.rows.iter().any(|row| row.cell(name).is_some());
+        allocators::ALL.iter().map(|allocator| allocator.name).filter(|name| ran(name)).collect()
+    }
+
+    /// The rows of a profile.
+    pub fn of_profile<'a>(&'a self, profile: &'a str) -> impl Iterator<Item = &'a Row> {
+        self.rows.iter().filter(move |row| row.profile == profile)
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    pub(in super::super) fn run(allocator: &str, workload: &str, round: usize, wall_ns: u64) -> Record {
+        let figures = [("ops", 100), ("wall_ns", wall_ns), ("peak_rss_bytes", 9 << 20), ("bookkeeping_bytes", 1 << 20)];
+        Record::Run(Run {
+            round,
+            allocator: allocator.into(),
+            profile: "default".into(),
+            workload: workload.into(),
+            threads: 1,
+            figures: figures.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect(),
+            ..Run::default()
+        })
+    }
+
+    #[test]
+    fn medians_and_ratios() {
+        let mut records = Vec::new();
+        for (round, ns) in [1000, 3000, 2000].into_iter().enumerate() {
+            records.push(run("system", "replace", round, 2 * ns));
+            records.push(run("mimalloc3", "replace", round, ns));
+            records.push(run("neap", "replace", round, ns / 2));
+        }
+        let summary = Summary::new(&records);
+        assert_eq!(summary.allocators(), ["neap", "system", "mimalloc3"]);
+        let row = &summary.rows[0];
+        let (best, spread) = row.best_peer(Metric::Time).unwrap();
+        assert_eq!((best, spread.median, spread.percent()), ("mimalloc3", 20.0, 50.0));
+        assert_eq!(row.ratio("neap", Metric::Time), Some(0.5));
+        assert_eq!(row.ratio("system", Metric::Time), Some(2.0));
+        assert_eq!(row.cell("neap").unwrap().median(Metric::PeakRss), Some(8.0));
+    }
+
+    #[test]
+    fn one_failed_round_spoils_a_cell() {
+        let Record::Run(mut failed) = run("system", "replace", 1, 1) else { panic!("a run") };
+        failed.failure = Some("crashed with signal 11".into());
+        let records = [run("system", "replace", 0, 1000), Record::Run(failed), run("mimalloc3", "replace", 0, 4000)];
+        let summary = Summary::new(&records);
+        let row = &summary.rows[0];
+        assert_eq!(row.cell("system").unwrap().median(Metric::Time), None);
+        assert_eq!(row.best_peer(Metric::Time).unwrap().0, "mimalloc3");
+    }
+
+    #[test]
+    fn burst_figures() {
+        let mut burst = Run {
+            samples: (0..=100).map(|tick| (f64::from(tick) / 10.0, 1 << 30, 2 << 30)).collect(),
+            ..Run::default()
+        };
+        let watched = |idle_seconds| Header { idle_seconds, ..Header::default() };
+        burst.figures.insert("page_optimum_bytes".into(), 1 << 20);
+        assert_eq!(Metric::RssAt(2.0).of(&burst, &watched(10.0)), Some(1024.0));
+        assert!((Metric::RssIntegral.of(&burst, &watched(10.0)).unwrap() - 10.0).abs() < 1e-9);
+        assert!((Metric::PhysicalIntegral.of(&burst, &watched(12.0)).unwrap() - 24.0).abs() < 1e-9);
+        assert_eq!(Metric::Optimum.of(&burst, &watched(10.0)), Some(1.0));
+        assert_eq!(Metric::RssAt(2.0).of(&Run::default(), &watched(10.0)), None);
+    }
+}

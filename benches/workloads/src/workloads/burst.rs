@@ -1,0 +1,212 @@
+//! (9) Burst, then idle: two threads allocate 1 GiB of small objects and free all but 2 % (or all). Then the process does
+//! nothing, or next to nothing, while its memory is sampled from outside.
+//!
+//! The survivors are scattered (each object with the same chance) or clustered (runs of 1,000 neighbours). The *page
+//! optimum* is what they need at least: the bytes of all OS pages that hold a part of a live object.
+
+use std::sync::Barrier;
+use std::time::{Duration, Instant};
+
+use crate::block::Block;
+use crate::measure::process;
+use crate::measure::raw::Raw;
+use crate::measure::usage::Stretch;
+use crate::outcome::Outcome;
+use crate::random::Random;
+use crate::sizes::{SMALL, Sizes};
+
+use super::{Counts, END_MARKER, Job, Kind, MARKER, Workload};
+
+pub(super) const WORKLOAD: Workload = Workload {
+    name: "burst",
+    about: "1 GiB of small objects, 98 % freed (or all), then 12 s idle or with a light tick",
+    operation: "object",
+    variants: &["scattered", "clustered", "scattered-tick", "clustered-tick", "all-freed"],
+    counts: Counts::Cores,
+    kind: Kind::Idle,
+    run,
+};
+
+/// Bytes of the burst.
+const BURST_BYTES: usize = 1 << 30;
+/// The mean of the size mix is above this: enough slots for the burst.
+const LEAST_MEAN: usize = 330;
+/// Objects of a cluster.
+const CLUSTER: usize = 1_000;
+/// Every how-manieth object or cluster survives.
+const ONE_IN: usize = 50;
+
+/// Where an object survives.
+fn survives(variant: &str, index: usize, random: &mut Random) -> bool {
+    match variant {
+        "all-freed" => false,
+        _ if variant.starts_with("clustered") => (index / CLUSTER).is_multiple_of(ONE_IN),
+        _ => random.below(ONE_IN) == 0,
+    }
+}
+
+/// One thread's objects: those that will die and those that will live.
+struct Part {
+    mortal: Option<Raw<Block>>,
+    survivors: Raw<Block>,
+    survivors_len: usize,
+    ops: u64,
+}
+
+impl Part {
+    fn new(bytes: usize) -> Self {
+        let slots = bytes / LEAST_MEAN;
+        Part {
+            mortal: Some(Raw::zeroed(slots)),
+            survivors: Raw::zeroed(slots / ONE_IN * 5 / 4 + CLUSTER),
+            survivors_len: 0,
+            ops: 0,
+        }
+    }
+
+    /// Fills up to `bytes`, frees the mortal, and gives the table of the mortal back.
+    fn burst(&mut self, bytes: usize, variant: &str, sizes: &Sizes, seed: u64, meet: &Barrier) {
+        let mut mortal = self.mortal.take().expect("a part has one burst");
+        let mut random = Random::new(seed);
+        let (mut index, mut sum) = (0, 0);
+        while sum < bytes && index < mortal.len() {
+            let size = sizes.pick(random.bits());
+            let block = Block::new(size);
+            sum += size;
+            if survives(variant, index, &mut random) && self.survivors_len < self.survivors.len() {
+                self.survivors[self.survivors_len] = block;
+                self.survivors_len += 1;
+            } else {
+                mortal[index] = block;
+            }
+            index += 1;
+        }
+        self.ops = index as u64;
+        // Nobody frees before all have allocated: the burst is 1 GiB at once.
+        meet.wait();
+        for block in mortal.iter_mut() {
+            block.release();
+        }
+    }
+}
+
+/// The page numbers that live objects are on.
+struct Pages(Raw<u64>);
+
+impl Pages {
+    /// Bytes of OS pages that hold a live object, and bytes of the live objects.
+    fn optimum(&mut self, parts: &[Part]) -> (u64, u64) {
+        let page = os_page_bytes();
+        let (mut len, mut live) = (0, 0);
+        for block in parts.iter().flat_map(|part| &part.survivors[..part.survivors_len]) {
+            let (start, bytes) = block.range();
+            live += bytes as u64;
+            for number in start / page..=(start + bytes - 1) / page {
+                self.0[len] = number as u64;
+                len += 1;
+            }
+        }
+        self.0[..len].sort_unstable();
+        let distinct = self.0[..len].chunk_by(|a, b| a == b).count();
+        ((distinct * page) as u64, live)
+    }
+}
+
+fn os_page_bytes() -> usize {
+    // SAFETY: a query without side effects.
+    unsafe { libc::sysconf(libc::_SC_PAGESIZE) as usize }
+}
+
+fn run(job: &Job) -> Outcome {
+    let bytes = job.scale.pick(BURST_BYTES, BURST_BYTES, BURST_BYTES / 500) / job.threads;
+    let idle = job.scale.pick(Duration::from_secs(12), Duration::from_secs(5), Duration::from_millis(50));
+    let sizes = Sizes::new(SMALL, 9);
+    let mut parts: Vec<_> = (0..job.threads).map(|_| Part::new(bytes)).collect();
+    let survivors: usize = parts.iter().map(|part| part.survivors.len()).sum();
+    let mut pages = Pages(Raw::zeroed(2 * survivors));
+    let baseline = process::rss_bytes() - bookkeeping_of_the_burst(&parts);
+    let meet = Barrier::new(job.threads);
+    let done = Barrier::new(job.threads);
+    let quiet = Barrier::new(job.threads);
+    let stretch = Stretch::start();
+    let (first, others) = parts.split_first_mut().expect("at least one thread");
+    let (burst, idle_usage) = std::thread::scope(|scope| {
+        for (index, part) in others.iter_mut().enumerate() {
+            let (sizes, meet, done, quiet) = (&sizes, &meet, &done, &quiet);
+            scope.spawn(move || {
+                part.burst(bytes, job.variant, sizes, 1 + index as u64, meet);
+                done.wait();
+                // This thread stays, asleep, with whatever its cache holds.
+                quiet.wait();
+            });
+        }
+        first.burst(bytes, job.variant, &sizes, 0, &meet);
+        done.wait();
+        let burst = stretch.end();
+        process::write_line(MARKER);
+        let stretch = Stretch::start();
+        wait(idle, job.variant.ends_with("-tick"));
+        let usage = stretch.end().1;
+        process::write_line(END_MARKER);
+        quiet.wait();
+        (burst, usage)
+    });
+    let (optimum, live) = pages.optimum(&parts);
+    let mut outcome = Outcome::new(parts.iter().map(|part| part.ops).sum(), burst);
+    outcome.set("page_optimum_bytes", optimum);
+    outcome.set("live_bytes", live);
+    outcome.set("baseline_rss_bytes", baseline);
+    outcome.set("idle_cpu_ns", idle_usage.cpu_ns());
+    outcome.set("idle_faults", idle_usage.minor_faults);
+    outcome.set("idle_waits", idle_usage.waits);
+    outcome
+}
+
+/// The tables that are gone when the burst is over.
+fn bookkeeping_of_the_burst(parts: &[Part]) -> u64 {
+    parts.iter().filter_map(|part| part.mortal.as_ref()).map(|table| size_of_val(&table[..]) as u64).sum()
+}
+
+/// Sleeps, or sleeps in steps of 100 ms with a hundred small objects allocated and freed in each.
+fn wait(time: Duration, tick: bool) {
+    if !tick {
+        return std::thread::sleep(time);
+    }
+    let end = Instant::now() + time;
+    let mut random = Random::new(99);
+    while Instant::now() < end {
+        let mut objects: [Block; 100] = [const { Block::NONE }; 100];
+        for object in &mut objects {
+            *object = Block::new(random.between(16, 1024));
+        }
+        drop(objects);
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_percent_survive() {
+        for variant in ["scattered", "clustered", "clustered-tick"] {
+            let mut random = Random::new(5);
+            let count = (0..100_000).filter(|index| survives(variant, *index, &mut random)).count();
+            assert!((1_900..2_100).contains(&count), "{variant}: {count}");
+        }
+        assert!(!survives("all-freed", 0, &mut Random::new(5)));
+    }
+
+    #[test]
+    fn the_optimum_counts_each_page_once() {
+        let mut part = Part::new(4096 * LEAST_MEAN);
+        for slot in &mut part.survivors[..2] {
+            *slot = Block::new(64);
+        }
+        part.survivors_len = 2;
+        let (optimum, live) = Pages(Raw::zeroed(8)).optimum(&[part]);
+        assert_eq!(live, 128);
+        assert!(optimum >= os_page_bytes() as u64 && optimum <= 4 * os_page_bytes() as u64);
+    }
+}
