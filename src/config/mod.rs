@@ -54,9 +54,9 @@ pub enum Limit {
 /// Use of transparent huge pages.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum HugePages {
-    /// What the system does for all memory.
+    /// Ask for them once the heap is larger than a few MiB.
     Auto,
-    /// Ask for them.
+    /// Ask for them from the first object on.
     On,
     /// Refuse them.
     Off,

@@ -43,10 +43,13 @@ fn initialize() -> Option<&'static Heap> {
         .try_call_once(|| {
             // SAFETY: `Once` runs this on one thread at a time until it succeeds; both statics are never written.
             let done = unsafe { HEAP.initialize(NonNull::from(&NO_CACHE), SENTINEL.last()) };
-            if done { Ok(()) } else { Err(()) }
+            if !done {
+                return Err(());
+            }
+            HEAP.configure(CONFIG.call_once(read_config));
+            Ok(())
         })
         .ok()?;
-    CONFIG.call_once(read_config);
     Some(&HEAP)
 }
 
@@ -61,7 +64,7 @@ fn read_config() -> Config {
     unsafe {
         sys::env::each(|name, value| {
             if let Err(error) = config.apply(name, value) {
-                sys::message::write_line(format_args!("neap: config: {error}"));
+                sys::message::write_line(format_args!("{error}"));
             }
         });
     }

@@ -11,8 +11,9 @@
 
 use core::ptr::null_mut;
 
+use crate::config::HugePages;
 use crate::sync::const_unless_loom;
-use crate::sync::plain::{AtomicPtr, AtomicU64, AtomicUsize, Ordering};
+use crate::sync::plain::{AtomicPtr, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use crate::sys;
 use crate::units::{CHUNK_BYTES, Chunk, PAGE_BYTES, ROOT_CHUNKS, ROOTS, Run};
 
@@ -34,19 +35,66 @@ pub struct HugeMap {
     table: AtomicPtr<Table>,
     /// Bytes the heap has grown by; decides when it is no longer small.
     grown_bytes: AtomicUsize,
+    /// What the user wants: `HugePages` as a number.
+    wanted: AtomicU8,
+    /// What that means on this system; asked once, at the first growth. One of the `USE_` values.
+    usage: AtomicU8,
 }
+
+/// Not asked yet.
+const USE_UNKNOWN: u8 = 0;
+/// The kernel gives no huge pages, or not of the size this map is made for, or the user wants none.
+const USE_NONE: u8 = 1;
+/// Huge pages where the heap asks for them.
+const USE_ASKED: u8 = 2;
+/// Huge pages wherever they fit: the heap says where not.
+const USE_ALL: u8 = 3;
 
 impl HugeMap {
     const_unless_loom! {
         /// No huge pages anywhere.
         pub fn new() -> Self {
-            Self { table: AtomicPtr::new(null_mut()), grown_bytes: AtomicUsize::new(0) }
+            Self {
+                table: AtomicPtr::new(null_mut()),
+                grown_bytes: AtomicUsize::new(0),
+                wanted: AtomicU8::new(HugePages::Auto as u8),
+                usage: AtomicU8::new(USE_UNKNOWN),
+            }
         }
     }
 
-    /// Whether the kernel may use huge pages, and has those of 2 MiB this map is made for.
-    fn enabled() -> bool {
-        sys::thp::mode() != sys::thp::Mode::Never && sys::thp::huge_page_bytes() * HUGE_PAGES == CHUNK_BYTES
+    /// Takes in the user's setting; before the first growth.
+    pub fn configure(&self, wanted: HugePages) {
+        self.wanted.store(wanted as u8, Ordering::Relaxed);
+    }
+
+    fn usage(&self) -> u8 {
+        match self.usage.load(Ordering::Relaxed) {
+            USE_UNKNOWN => {
+                let usage = self.ask();
+                self.usage.store(usage, Ordering::Relaxed);
+                usage
+            }
+            usage => usage,
+        }
+    }
+
+    fn ask(&self) -> u8 {
+        if sys::thp::huge_page_bytes() * HUGE_PAGES != CHUNK_BYTES {
+            return USE_NONE;
+        }
+        let off = self.wanted.load(Ordering::Relaxed) == HugePages::Off as u8;
+        match (sys::thp::mode(), off) {
+            (sys::thp::Mode::Never, _) => USE_NONE,
+            (sys::thp::Mode::Madvise, true) => USE_NONE,
+            (sys::thp::Mode::Madvise, false) => USE_ASKED,
+            (sys::thp::Mode::Always, _) => USE_ALL,
+        }
+    }
+
+    /// Pages in a huge page, or 0 where the heap has none.
+    pub fn huge_page_pages(&self) -> usize {
+        if self.usage() == USE_NONE { 0 } else { CHUNK_BYTES / HUGE_PAGES / PAGE_BYTES }
     }
 
     fn bits(&self, root: usize, make: bool) -> Option<&Bits> {
@@ -117,12 +165,19 @@ impl Heap {
     /// Says to the kernel what pages the freshly grown chunks want.
     pub(super) fn advise_growth(&self, run: Run) {
         let before = self.huge.grown_bytes.fetch_add(run.bytes(), Ordering::Relaxed);
-        if !HugeMap::enabled() {
+        let usage = self.huge.usage();
+        if usage == USE_NONE {
             return;
         }
-        let small = SMALL_HEAP_BYTES.saturating_sub(before).min(run.bytes());
+        let wanted = self.huge.wanted.load(Ordering::Relaxed);
+        let small = match wanted {
+            _ if wanted == HugePages::Off as u8 => usize::MAX,
+            _ if wanted == HugePages::On as u8 => 0,
+            _ => SMALL_HEAP_BYTES.saturating_sub(before),
+        };
+        let small = small.min(run.bytes());
         let (base, bytes) = (run.first.address(), run.bytes());
-        if small != 0 && sys::thp::mode() == sys::thp::Mode::Always {
+        if small != 0 && usage == USE_ALL {
             // SAFETY: chunks of the heap; advice on which pages to use does not change their content.
             let _ = unsafe { sys::vm::huge_pages(false, address(base), small) };
         }

@@ -31,6 +31,7 @@ pub use scavenge::{Effort, Scavenged};
 use core::ptr::NonNull;
 
 use crate::central::Central;
+use crate::config::Config;
 use crate::depot::Depot;
 use crate::lock::{CachePadded, Lock, Rank};
 use crate::magazine::Word;
@@ -122,6 +123,14 @@ impl Heap {
         self.sentinel.store(sentinel.cast_mut(), plain::Ordering::Relaxed);
         self.os_page_bytes.store(sys::page::os_page_bytes(), plain::Ordering::Release);
         true
+    }
+
+    /// Takes in the user's settings; before the heap's first growth.
+    pub fn configure(&self, config: &Config) {
+        self.huge.configure(config.huge_pages);
+        if let Some(bytes) = config.hard_limit_bytes {
+            self.pages.lock().most_pages = usize::try_from(bytes).unwrap_or(usize::MAX) / PAGE_BYTES;
+        }
     }
 
     /// The kernel's page size in bytes.

@@ -16,6 +16,8 @@ pub struct PageHeap {
     pub(crate) arena: Arena,
     /// Pages that a scavenger holds while it releases them: neither free nor in use.
     pub(crate) in_flight_pages: usize,
+    /// The hard limit: mapped pages never pass it.
+    pub(crate) most_pages: usize,
 }
 
 /// The pages that growth added, for what is to be done about them after the lock has dropped.
@@ -34,7 +36,7 @@ impl Grown {
 impl PageHeap {
     /// No pages, no table.
     pub const fn new() -> Self {
-        Self { allocator: PageAllocator::new(), arena: Arena::new(), in_flight_pages: 0 }
+        Self { allocator: PageAllocator::new(), arena: Arena::new(), in_flight_pages: 0, most_pages: usize::MAX }
     }
 
     /// Gives the page allocator its table.
@@ -63,6 +65,10 @@ impl PageHeap {
 
     /// Maps whole chunks for `pages` more pages. They are free and count as scavenged.
     fn grow(&mut self, map: &SpanMap, index: &ScavengeIndex, pages: usize) -> Option<Grown> {
+        let whole = pages.checked_next_multiple_of(CHUNK_PAGES)?;
+        if self.allocator.mapped_pages().checked_add(whole)? > self.most_pages {
+            return None;
+        }
         let growth = self.arena.grow(pages.checked_mul(PAGE_BYTES)?)?;
         let mut grown = Grown::default();
         for (place, run) in grown.runs.iter_mut().zip([growth.rest, Some(growth.run)]) {

@@ -129,7 +129,7 @@ impl Heap {
     /// Releases up to about `want_bytes` in one chunk. Says how much it was, and whether there may be more.
     fn scavenge_chunk(&self, chunk: Chunk, want_bytes: usize, effort: Effort) -> (usize, bool) {
         let unit = self.release_unit_pages();
-        let huge_page_pages = sys::thp::huge_page_bytes() / PAGE_BYTES;
+        let huge_page_pages = self.huge.huge_page_pages();
         let mut released = 0;
         let mut from = CHUNK_PAGES - 1;
         loop {
