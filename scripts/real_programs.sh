@@ -98,13 +98,26 @@ copy() {
     fi
 }
 
-# Fails unless a binary holds code of the crate, told by its mangled names, exactly if it should.
+# The allocator of the binaries named on stdin, told by the crate's mangled names: neap if any of them holds it.
+allocator_of() {
+    local binary found=system
+    while read -r binary; do
+        if grep -aq '4neap' "$binary"; then
+            found=neap
+        fi
+    done
+    echo "$found"
+}
+
+# The binaries that cargo's messages in build.json name. A test that does not use its library does not hold neap either.
+binaries() {
+    sed -n 's/.*"executable":"\([^"]*\)".*/\1/p' "$WORK/build.json"
+}
+
 expect_allocator() {
-    local binary=$1 allocator=$2 found=system
-    if grep -aq '4neap' "$binary"; then
-        found=neap
-    fi
-    [[ $found == "$allocator" ]] || fail "$binary should be on $allocator, but is on $found"
+    local name=$1 expected=$2 found
+    found=$(binaries | allocator_of)
+    [[ $found == "$expected" ]] || fail "$name should be on $expected, but is on $found"
 }
 
 milliseconds() {
@@ -162,8 +175,8 @@ check_program() {
         folder=$WORK/source/$allocator/$name
         copy "$name" "$version" "$main" "$allocator" "$folder"
         (cd "$folder" && cargo build --quiet --release --bins --message-format json) >"$WORK/build.json"
-        binary=$(sed -n 's/.*"executable":"\([^"]*\)".*/\1/p' "$WORK/build.json" | tail -n 1)
-        expect_allocator "$binary" "$allocator"
+        expect_allocator "$name" "$allocator"
+        binary=$(binaries | tail -n 1)
 
         out=$WORK/out/$name-$allocator
         rm -rf "$out"
@@ -177,16 +190,14 @@ check_program() {
 }
 
 check_library() {
-    local name=$1 version=$2 main=$3 allocator folder out binary start what
+    local name=$1 version=$2 main=$3 allocator folder out start what
     local -A took
     for allocator in system neap; do
         printf '%s %s on %s\n' "$name" "$version" "$allocator"
         folder=$WORK/source/$allocator/$name
         copy "$name" "$version" "$main" "$allocator" "$folder"
         (cd "$folder" && cargo test --quiet --release --tests --no-run --message-format json) >"$WORK/build.json"
-        while read -r binary; do
-            expect_allocator "$binary" "$allocator"
-        done < <(sed -n 's/.*"executable":"\([^"]*\)".*/\1/p' "$WORK/build.json")
+        expect_allocator "$name" "$allocator"
 
         out=$WORK/out/$name-$allocator
         rm -rf "$out"
