@@ -222,26 +222,32 @@ run() {
     fi
 }
 
-case "${1:-}" in
-    -h | --help)
-        printf '%s\n' "$USAGE"
-        exit 0
-        ;;
-esac
-for name in "$@"; do
-    [[ " ${PROGRAMS[*]} ${LIBRARIES[*]} " == *" $name "* ]] || fail "unknown program \"$name\"; --help lists them"
-done
+main() {
+    local name entry
+    case "${1:-}" in
+        -h | --help)
+            printf '%s\n' "$USAGE"
+            exit 0
+            ;;
+    esac
+    for name in "$@"; do
+        [[ " ${PROGRAMS[*]} ${LIBRARIES[*]} " == *" $name "* ]] || fail "unknown program \"$name\"; --help lists them"
+    done
 
-fetch
-make_inputs
-for entry in "${PROGRAMS[@]}"; do
-    run program "$entry" "$@"
-done
-for entry in "${LIBRARIES[@]}"; do
-    run library "$entry" "$@"
-done
+    fetch
+    make_inputs
+    for entry in "${PROGRAMS[@]}"; do
+        run program "$entry" "$@"
+    done
+    for entry in "${LIBRARIES[@]}"; do
+        run library "$entry" "$@"
+    done
 
-printf '\n%-12s %-9s %-14s %-10s %10s %10s\n%s' "" version compared result "on system" "on neap" "$rows"
-if $failed; then
-    fail "outputs differ"
-fi
+    printf '\n%-12s %-9s %-14s %-10s %10s %10s\n%s' "" version compared result "on system" "on neap" "$rows"
+    if $failed; then
+        fail "outputs differ"
+    fi
+}
+
+# Last and in one piece, so that bash has read all of this file before anything runs: an edit disturbs no run.
+main "$@"
