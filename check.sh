@@ -135,18 +135,23 @@ model_checks() {
     (cd loom-tests && cargo test --locked --release)
 }
 
-step "tools" tools
-step "format" cargo fmt --all --check
-step "shell scripts" shell_scripts
-step "lints" lints
-step "tests, debug" cargo test --locked "${WORKSPACE[@]}" "${INTERNALS[@]}"
-step "documentation" documentation
-if $quick; then
-    exit 0
-fi
-step "other targets" other_targets
-step "tests, release, with 100,000 steps of each property" tests_in_release
-step "package" package
-step "model checks (loom)" model_checks
-step "stress" stress
-step "real programs" scripts/real_programs.sh
+main() {
+    step "tools" tools
+    step "format" cargo fmt --all --check
+    step "shell scripts" shell_scripts
+    step "lints" lints
+    step "tests, debug" cargo test --locked "${WORKSPACE[@]}" "${INTERNALS[@]}"
+    step "documentation" documentation
+    if $quick; then
+        return
+    fi
+    step "other targets" other_targets
+    step "tests, release, with 100,000 steps of each property" tests_in_release
+    step "package" package
+    step "model checks (loom)" model_checks
+    step "stress" stress
+    step "real programs" scripts/real_programs.sh
+}
+
+# Last and in one piece, so that bash has read all of this file before anything runs: an edit disturbs no run.
+main
