@@ -1,8 +1,8 @@
 //! The background scavenger: looks at the heap, asks the policy, does what it says, waits.
 //!
 //! The policy (`pacing`) is pure; this is its hands. The same tick serves the thread and, where the thread is switched
-//! off, whoever happens to free memory: then the work of a tick is bounded and done inline, at most every few
-//! milliseconds.
+//! off, whoever happens to come by on a slow path once the next tick is due: the work of a tick is then done inline, and
+//! is bounded more tightly.
 //!
 //! Locks: none is held here; the heap takes its own, one at a time, and never across a release.
 
@@ -20,6 +20,8 @@ const LIMITS_AGE_NS: u64 = 5_000_000_000;
 const IDLE_TICKS: u32 = 2;
 /// A span whose slots were freed this many ticks ago has settled: its holes are worth releasing.
 const SETTLED_TICKS: u32 = 1;
+/// What a tick on a program's own thread may take: it looks at the clock between two batches.
+const INLINE_CPU_NS: u64 = 2_000_000;
 
 /// The scavenger's state: one owner at a time.
 pub struct Scavenger {
@@ -29,53 +31,41 @@ pub struct Scavenger {
     limits_read_ns: Option<u64>,
     cpu_ns: u64,
     refaulted_seen: usize,
-    deadline_ns: u64,
 }
 
 impl Scavenger {
     /// A scavenger that has seen nothing yet.
     pub const fn new(config: Config) -> Self {
-        Self {
-            pacing: Pacing::new(),
-            config,
-            limits: Cgroup::NONE,
-            limits_read_ns: None,
-            cpu_ns: 0,
-            refaulted_seen: 0,
-            deadline_ns: 0,
-        }
+        Self { pacing: Pacing::new(), config, limits: Cgroup::NONE, limits_read_ns: None, cpu_ns: 0, refaulted_seen: 0 }
     }
 
     /// The thread: never returns.
     pub fn run(&mut self, heap: &Heap) -> ! {
         loop {
-            match self.tick(heap) {
+            match self.tick(heap, u64::MAX) {
                 Next::Sleep(ns) => heap.alarm().sleep(ns),
                 Next::Park => heap.alarm().park(|| heap.levels()),
             }
         }
     }
 
-    /// Without a thread: one tick on the caller's time, if one is due.
-    pub fn tick_inline(&mut self, heap: &Heap) {
-        let now_ns = sys::time::monotonic_ns();
-        if now_ns < self.deadline_ns {
-            return;
+    /// Without a thread: one tick on the caller's time. In how many nanoseconds the next is due; `None` if that is when
+    /// the alarm rings.
+    pub fn tick_inline(&mut self, heap: &Heap) -> Option<u64> {
+        match self.tick(heap, INLINE_CPU_NS) {
+            Next::Sleep(ns) => Some(ns),
+            Next::Park => None,
         }
-        self.deadline_ns = match self.tick(heap) {
-            Next::Sleep(ns) => now_ns.saturating_add(ns),
-            Next::Park => now_ns,
-        };
     }
 
-    /// Looks, decides, works.
-    fn tick(&mut self, heap: &Heap) -> Next {
+    /// Looks, decides, works; the work takes about `most_cpu_ns` at most.
+    fn tick(&mut self, heap: &Heap, most_cpu_ns: u64) -> Next {
         let begin_cpu_ns = sys::thread::thread_cpu_time_ns();
         heap.next_tick();
         let seen = self.observe(heap);
         let decision = self.pacing.tick(&seen);
         heap.alarm().publish(decision.wake, decision.goal);
-        let outcome = work(heap, &decision, begin_cpu_ns);
+        let outcome = work(heap, &decision, begin_cpu_ns, most_cpu_ns);
         self.pacing.report(&outcome);
         self.cpu_ns += sys::thread::thread_cpu_time_ns().saturating_sub(begin_cpu_ns);
         heap.note_scavenger_cpu(self.cpu_ns);
@@ -123,11 +113,11 @@ impl Scavenger {
 }
 
 /// Does what the policy decided.
-fn work(heap: &Heap, decision: &Decision, begin_cpu_ns: u64) -> Outcome {
+fn work(heap: &Heap, decision: &Decision, begin_cpu_ns: u64, most_cpu_ns: u64) -> Outcome {
     let effort = Effort {
         include_dense: decision.include_dense,
         split_huge_pages: decision.split_huge_pages,
-        until_cpu_ns: Some(begin_cpu_ns.saturating_add(decision.cpu_budget_ns)),
+        until_cpu_ns: Some(begin_cpu_ns.saturating_add(decision.cpu_budget_ns.min(most_cpu_ns))),
     };
     if decision.drain_idle_threads {
         heap.drain_idle_caches(null(), IDLE_TICKS);

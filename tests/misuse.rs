@@ -7,16 +7,18 @@
 mod common;
 
 use std::alloc::{GlobalAlloc, Layout};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::cell::Cell;
 
-/// neap, and a trap: once it is set, whoever allocates ends the process with [`ALLOCATED`].
+/// neap, and a trap: once it is set, the thread ends the process with [`ALLOCATED`] if it allocates.
 struct Trapped(neap::Neap);
 
-static TRAP: AtomicBool = AtomicBool::new(false);
+thread_local! {
+    static TRAP: Cell<bool> = const { Cell::new(false) };
+}
 const ALLOCATED: i32 = 77;
 
 fn check_trap() {
-    if TRAP.load(Ordering::Relaxed) {
+    if TRAP.get() {
         // SAFETY: _exit has no preconditions.
         unsafe { libc::_exit(ALLOCATED) };
     }
@@ -103,7 +105,7 @@ fn child() {
     let mut on_stack = [0u8; 256];
     let stack = on_stack.as_mut_ptr().map_addr(|at| at.next_multiple_of(64));
     let trapped = |free: &dyn Fn()| {
-        TRAP.store(true, Ordering::Relaxed);
+        TRAP.set(true);
         free();
     };
     match case.as_str() {

@@ -142,6 +142,10 @@ impl sys::thread::Body for ScavengerThread {
 
 #[cold]
 fn start_scavenger(heap: &'static Heap) {
+    if sys::time::monotonic_ns() < statics::inline_deadline_ns() {
+        // The work is done inline, and not due yet; the request stands.
+        return;
+    }
     if !statics::config().scavenger {
         return scavenge_inline(heap);
     }
@@ -156,7 +160,7 @@ fn start_scavenger(heap: &'static Heap) {
     }
 }
 
-/// Without the thread: a tick on the time of whoever frees memory.
+/// Without the thread: a tick on the time of whoever comes by.
 fn scavenge_inline(heap: &'static Heap) {
     heap.alarm().acknowledge();
     let Some(mut scavenger) = statics::take_inline_scavenger() else { return };
@@ -169,7 +173,11 @@ fn scavenge_inline(heap: &'static Heap) {
         unsafe { scavenger.write(Scavenger::new(statics::config())) };
     }
     // SAFETY: taken, so this thread's alone until it is put back.
-    unsafe { (*scavenger).tick_inline(heap) };
+    if let Some(ns) = unsafe { (*scavenger).tick_inline(heap) } {
+        // There is more to do later, whether or not anything more is freed until then.
+        statics::set_inline_deadline_ns(sys::time::monotonic_ns().saturating_add(ns));
+        heap.alarm().request();
+    }
     statics::put_inline_scavenger(scavenger);
 }
 

@@ -10,7 +10,7 @@ use crate::config::Config;
 use crate::heap::Heap;
 use crate::magazine::Magazine;
 use crate::scavenger::Scavenger;
-use crate::sync::plain::{AtomicBool, AtomicPtr, Ordering};
+use crate::sync::plain::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
 use crate::sys;
 use crate::sys::thread::ExitKey;
 use crate::thread_cache::ThreadCache;
@@ -28,6 +28,9 @@ static EXIT_KEY: Once<Option<ExitKey>> = Once::new();
 static FORK_HANDLERS: AtomicBool = AtomicBool::new(false);
 /// The scavenger of a process without its thread: null before it is made, [`TAKEN`] while somebody uses it.
 static INLINE_SCAVENGER: AtomicPtr<Scavenger> = AtomicPtr::new(null_mut());
+
+/// When its next tick is due.
+static INLINE_DEADLINE_NS: AtomicU64 = AtomicU64::new(0);
 
 const TAKEN: *mut Scavenger = core::ptr::without_provenance_mut(1);
 
@@ -101,6 +104,16 @@ pub fn put_inline_scavenger(scavenger: *mut Scavenger) {
     INLINE_SCAVENGER.store(scavenger, Ordering::Release);
 }
 
+/// Before this time nothing is to be done inline.
+pub fn inline_deadline_ns() -> u64 {
+    INLINE_DEADLINE_NS.load(Ordering::Relaxed)
+}
+
+/// See [`inline_deadline_ns`].
+pub fn set_inline_deadline_ns(ns: u64) {
+    INLINE_DEADLINE_NS.store(ns, Ordering::Relaxed);
+}
+
 /// In the child of a fork: one that somebody used does not come back, and one that nobody used knows the parent's past.
 pub fn drop_inline_scavenger() {
     let scavenger = take_inline_scavenger().unwrap_or(null_mut());
@@ -109,4 +122,5 @@ pub fn drop_inline_scavenger() {
         unsafe { scavenger.write(Scavenger::new(config())) };
     }
     put_inline_scavenger(scavenger);
+    set_inline_deadline_ns(0);
 }

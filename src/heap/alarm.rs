@@ -112,6 +112,11 @@ impl Alarm {
         self.wants_thread.store(0, Ordering::Relaxed);
     }
 
+    /// Asks for work without a free.
+    pub fn request(&self) {
+        self.wants_thread.store(1, Ordering::Relaxed);
+    }
+
     /// The thread could not be started.
     pub fn set_absent(&self) {
         self.wants_thread.store(0, Ordering::Relaxed);

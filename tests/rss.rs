@@ -1,0 +1,165 @@
+//! RSS after a burst, counted in pages and compared with the optimum: the OS pages that hold a live object. Not timed:
+//! a deadline only guards against waiting for ever. Each case has a process of its own.
+
+mod common;
+
+use std::alloc::{GlobalAlloc, Layout};
+use std::collections::HashSet;
+
+use common::{MIB, Random, rss_bytes};
+
+#[global_allocator]
+static GLOBAL: neap::Neap = neap::Neap::new();
+
+const BURST_BYTES: usize = 256 * MIB;
+/// One object in fifty survives.
+const SURVIVORS_PART: usize = 50;
+
+#[derive(Clone, Copy)]
+struct Object {
+    base: *mut u8,
+    bytes: u32,
+}
+
+impl Object {
+    fn new(bytes: usize) -> Self {
+        // SAFETY: the size is not zero.
+        let base = unsafe { GLOBAL.alloc(Self::layout(bytes)) };
+        // SAFETY: the object has that many bytes.
+        unsafe { base.write_bytes(bytes as u8, bytes) };
+        Self { base, bytes: bytes as u32 }
+    }
+
+    fn layout(bytes: usize) -> Layout {
+        Layout::from_size_align(bytes, 8).unwrap()
+    }
+
+    fn free(self) {
+        // SAFETY: each object is freed once.
+        unsafe { GLOBAL.dealloc(self.base, Self::layout(self.bytes as usize)) };
+    }
+
+    /// Whether every byte is as it was written.
+    fn is_whole(&self) -> bool {
+        // SAFETY: a live object.
+        let bytes = unsafe { std::slice::from_raw_parts(self.base, self.bytes as usize) };
+        bytes.iter().all(|byte| *byte == self.bytes as u8)
+    }
+}
+
+#[test]
+fn child() {
+    let Some(case) = common::case() else { return };
+    let (shape, how) = case.split_once(' ').unwrap();
+    let mut random = Random(0x5eed);
+    let survives: &mut dyn FnMut(usize, usize) -> bool = match shape {
+        "scattered" => &mut |_, _| random.below(SURVIVORS_PART) == 0,
+        // Ten clusters of neighbours.
+        "clustered" => &mut |index, count| index % (count / 10) < count / 10 / SURVIVORS_PART,
+        "freed" => &mut |_, _| false,
+        _ => panic!("no such shape: {shape}"),
+    };
+    burst(survives, how);
+}
+
+fn burst(survives: &mut dyn FnMut(usize, usize) -> bool, how: &str) {
+    let mut random = Random(42);
+    neap::scavenge();
+    let before = rss_bytes();
+    let mut objects = Vec::new();
+    let mut bytes = 0;
+    while bytes < BURST_BYTES {
+        let size = match random.below(10) {
+            0 => 1024 + random.below(3072),
+            1..4 => 128 + random.below(896),
+            _ => 16 + random.below(112),
+        };
+        objects.push(Object::new(size));
+        bytes += size;
+    }
+    let peak = rss_bytes();
+    assert!(peak - before >= BURST_BYTES, "{before} {peak}");
+    let count = objects.len();
+    let mut survivors = Vec::new();
+    for (index, object) in objects.iter().enumerate() {
+        if survives(index, count) { survivors.push(*object) } else { object.free() }
+    }
+    drop(objects);
+    survivors.shrink_to_fit();
+    // The optimum: OS pages with a byte of a live object on them.
+    // SAFETY: sysconf has no preconditions.
+    let os_page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) } as usize;
+    let touched =
+        |object: &Object| object.base.addr() / os_page..=(object.base.addr() + object.bytes as usize - 1) / os_page;
+    let pages: HashSet<usize> = survivors.iter().flat_map(touched).collect();
+    let optimum = pages.len() * os_page + survivors.len() * size_of::<Object>();
+    drop(pages);
+    // A page in sixteen above the optimum, and the allocator's own tables and what the process itself needs.
+    let bound = before + optimum + optimum / 16 + 6 * MIB;
+    match how {
+        "now" => {
+            neap::scavenge();
+            let after = rss_bytes();
+            assert!(after <= bound, "{after} above {bound}, optimum {optimum}, before {before}\n{}", neap::stats());
+        }
+        // The floor that the policy keeps, and the caches of this thread.
+        "thread" => wait_for_rss(bound + 3 * MIB),
+        "inline" => {
+            let noise = || {
+                // A program that goes on a little.
+                (0..100).map(|_| Object::new(20_000)).collect::<Vec<_>>().into_iter().for_each(Object::free);
+                neap::stats().retained_bytes < 4 << 20
+            };
+            common::wait_until("the release of the burst", noise);
+            wait_for_rss(bound + 8 * MIB);
+        }
+        _ => panic!("no such way: {how}"),
+    }
+    assert!(survivors.iter().all(Object::is_whole), "a live object was released");
+    survivors.into_iter().for_each(Object::free);
+    neap::scavenge();
+    let end = rss_bytes();
+    assert!(end <= before + 6 * MIB, "{end} {before}\n{}", neap::stats());
+    let stats = neap::stats();
+    assert!(stats.adds_up() && stats.retained_bytes == 0, "{stats}");
+}
+
+/// Looks seldom: to walk its page tables all the time is what a busy process would do.
+fn wait_for_rss(bound: usize) {
+    for _ in 0..100 {
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        if rss_bytes() <= bound {
+            return;
+        }
+    }
+    panic!("{} above {bound}\n{}", rss_bytes(), neap::stats());
+}
+
+#[test]
+fn scattered_survivors_keep_their_pages_only() {
+    common::run("scattered now").assert_ok();
+}
+
+#[test]
+fn scattered_survivors_keep_their_pages_only_in_the_background() {
+    common::run("scattered thread").assert_ok();
+}
+
+#[test]
+fn clustered_survivors_keep_their_pages_only() {
+    common::run("clustered now").assert_ok();
+    common::run("clustered thread").assert_ok();
+}
+
+#[test]
+fn a_burst_that_is_freed_is_gone() {
+    common::run("freed now").assert_ok();
+    common::run("freed thread").assert_ok();
+}
+
+#[test]
+fn a_burst_that_is_freed_is_gone_without_the_thread() {
+    let mut command = common::child("freed inline");
+    command.env("NEAP_SCAVENGER", "off");
+    common::end_of(command).assert_ok();
+}
