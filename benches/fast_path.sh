@@ -69,22 +69,20 @@ list() {
     done < <(nm "$program" | awk -v pattern="$pattern" '$3 ~ pattern { print $3 }')
 }
 
-# count PROGRAM PAIRS [FUNCTION]: instructions of a run, or of the calls of one function in it.
+# count PROGRAM FUNCTION PAIRS [calls]: instructions in all calls of a function, what it calls included.
 count() {
-    local program=$1 pairs=$2 only=()
-    if [[ $# -gt 2 ]]; then
-        only=(--toggle-collect="$3")
-    fi
-    valgrind --tool=callgrind --callgrind-out-file=/dev/null "${only[@]}" "$program" "$pairs" calls 2>&1 |
+    local program=$1 function=$2
+    shift 2
+    valgrind --tool=callgrind --callgrind-out-file=/dev/null --toggle-collect="$function" "$program" "$@" 2>&1 |
         sed -n 's/^==[0-9]*== Collected : //p'
 }
 
-# each PROGRAM [FUNCTION]: instructions for one pair.
+# each PROGRAM FUNCTION [calls]: instructions in a function for one pair.
 each() {
-    local program=$1 more less
-    shift
-    less=$(count "$program" "$PAIRS" "$@")
-    more=$(count "$program" $((2 * PAIRS)) "$@")
+    local program=$1 function=$2 more less
+    shift 2
+    less=$(count "$program" "$function" "$PAIRS" "$@")
+    more=$(count "$program" "$function" $((2 * PAIRS)) "$@")
     awk -v more="$more" -v less="$less" -v pairs="$PAIRS" 'BEGIN { printf "%.1f", (more - less) / pairs }'
 }
 
@@ -103,7 +101,7 @@ for profile in default lto; do
     printf '\ninstructions, everything included:\n'
     # With LTO the first two are inlined into their callers and may not be called at all.
     for function in __rust_alloc __rust_dealloc new_box drop_box; do
-        printf '  %-34s %5s\n' "$function" "$(each "$program" "*$function")"
+        printf '  %-34s %5s\n' "$function" "$(each "$program" "*$function" calls)"
     done
     printf '  %-34s %5s\n\n' "pair in a loop (the loop: about 4)" "$(each "$program" '*::pairs')"
 done
