@@ -77,7 +77,14 @@ fn cargo(allocator: &Allocator, profile: Profile, places: &Places) -> Result<Vec
     };
     let target = if allocator.nightly { places.build.join("nightly") } else { places.build.clone() };
     command
-        .args(["build", "--message-format=json-render-diagnostics", "--profile", profile.cargo_name()])
+        .args([
+            "build",
+            "--bin",
+            "neap-runner",
+            "--message-format=json-render-diagnostics",
+            "--profile",
+            profile.cargo_name(),
+        ])
         .arg("--manifest-path")
         .arg(places.root.join("benches/runner/Cargo.toml"))
         .arg("--target-dir")

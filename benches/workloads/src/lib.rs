@@ -8,6 +8,7 @@
 
 pub mod block;
 pub mod command_line;
+pub mod fast_path;
 pub mod measure;
 pub mod outcome;
 pub mod random;
