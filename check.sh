@@ -124,11 +124,11 @@ package() {
 
 tests_in_release() {
     # Every property test takes its number of steps from this variable.
-    NEAP_PROPTEST_STEPS=100000 cargo test --locked --release -p neap "${INTERNALS[@]}"
+    PROPTEST_STEPS=100000 cargo test --locked --release -p neap "${INTERNALS[@]}"
 }
 
 stress() {
-    NEAP_TEST_ROUNDS=300000 cargo test --locked --release -p neap --test stress "${INTERNALS[@]}"
+    STRESS_ROUNDS=300000 cargo test --locked --release -p neap --test stress "${INTERNALS[@]}"
 }
 
 model_checks() {

@@ -49,7 +49,8 @@ stats! {
     refaulted_bytes_total Counter "Released bytes that were taken again, fresh pages included."
     inline_released_bytes_total Counter "Bytes that allocating threads released when the heap grew."
     growths_total Counter "Times the heap grew."
-    scavenger_wakes_total Counter "Times the scavenger woke up."
+    scavenges_total Counter "Passes over the free memory, the scavenger's and those of other threads."
+    scavenged_down_to_address Gauge "Lowest address released in the last pass; 0 if it released nothing."
     scavenger_cpu_ns_total Counter "CPU time the scavenger has used, in nanoseconds."
 }
 

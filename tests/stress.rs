@@ -9,7 +9,7 @@ static GLOBAL: neap::Neap = neap::Neap::new();
 const THREADS: usize = 8;
 
 fn rounds() -> usize {
-    std::env::var("NEAP_TEST_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(20_000)
+    std::env::var("STRESS_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(20_000)
 }
 
 /// xorshift64*: deterministic for a seed.

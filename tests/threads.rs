@@ -86,6 +86,7 @@ fn destructors_of_thread_locals_may_allocate_and_free_later() {
 
 /// Allocates when it is dropped, frees what it holds, and starts another one the first time.
 struct AtEnd {
+    #[expect(clippy::vec_box, reason = "one allocation an element is the point")]
     held: Vec<Box<[u8; 160]>>,
     again: bool,
 }

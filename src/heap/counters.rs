@@ -22,6 +22,8 @@ pub struct Counters {
     retained_pages: CachePadded<AtomicUsize>,
     free_slot_bytes: CachePadded<AtomicUsize>,
     released_total: AtomicUsize,
+    inline_released: AtomicUsize,
+    growths: AtomicUsize,
     tick: AtomicU32,
     scavenger_cpu_ns: AtomicU64,
 }
@@ -39,6 +41,8 @@ impl Counters {
                 retained_pages: CachePadded::new(AtomicUsize::new(0)),
                 free_slot_bytes: CachePadded::new(AtomicUsize::new(0)),
                 released_total: AtomicUsize::new(0),
+                inline_released: AtomicUsize::new(0),
+                growths: AtomicUsize::new(0),
                 tick: AtomicU32::new(0),
                 scavenger_cpu_ns: AtomicU64::new(0),
             }
@@ -136,6 +140,22 @@ impl Counters {
     /// Memory went back to the OS.
     pub fn add_released(&self, bytes: usize) {
         self.released_total.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// The heap grew, and the thread that grew it released so many bytes instead.
+    pub fn add_growth(&self, released_bytes: usize) {
+        self.growths.fetch_add(1, Ordering::Relaxed);
+        self.inline_released.fetch_add(released_bytes, Ordering::Relaxed);
+    }
+
+    /// How often the heap grew.
+    pub fn growths(&self) -> usize {
+        self.growths.load(Ordering::Relaxed)
+    }
+
+    /// All bytes ever released by threads that grew the heap; wraps.
+    pub fn inline_released(&self) -> usize {
+        self.inline_released.load(Ordering::Relaxed)
     }
 
     /// All bytes ever given back to the OS; wraps.

@@ -57,11 +57,11 @@ impl Heap {
         self.alarm.reset_in_child();
         // A thread that drained this one's cache at that moment does not exist: nobody else would take its mark away.
         // SAFETY: null or this thread's cache.
-        if let Some(own) = unsafe { own.as_ref() } {
-            if own.is_marked() {
-                // SAFETY: marked, and this is the only thread.
-                unsafe { own.end_drain() };
-            }
+        if let Some(own) = unsafe { own.as_ref() }
+            && own.is_marked()
+        {
+            // SAFETY: marked, and this is the only thread.
+            unsafe { own.end_drain() };
         }
         self.recount_in_child();
         self.adopt_orphans(own);

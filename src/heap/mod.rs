@@ -162,6 +162,7 @@ impl Heap {
         for cache in &self.page_caches {
             cached += cache.lock().as_ref().map_or(0, PageCache::free_pages);
         }
+        let (generation, low_water) = self.scavenge.lock().progress();
         let bytes = |pages: usize| (pages * PAGE_BYTES) as u64;
         Stats {
             reserved_bytes: reserved as u64,
@@ -178,6 +179,10 @@ impl Heap {
             threads: self.registry.lock().live() as u64,
             released_bytes_total: self.counters.released_total() as u64,
             scavenger_cpu_ns_total: self.counters.scavenger_cpu_ns(),
+            inline_released_bytes_total: self.counters.inline_released() as u64,
+            growths_total: self.counters.growths() as u64,
+            scavenges_total: generation,
+            scavenged_down_to_address: low_water.map_or(0, |page| page.address() as u64),
             refaulted_bytes_total: self.counters.refaulted_total() as u64,
             ..Stats::default()
         }

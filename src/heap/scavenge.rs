@@ -211,7 +211,32 @@ impl Heap {
             self.publish_retained(&heap);
         }
         self.counters.add_released(bytes);
+        if let Some(run) = runs.first() {
+            self.release_records(run.first.chunk());
+        }
         bytes
+    }
+
+    /// Gives back the memory of a chunk's span records if the whole chunk is free and released. By the same protocol: the
+    /// chunk is taken while that happens, so that nobody can make a span in it.
+    fn release_records(&self, chunk: Chunk) {
+        let run = Run { first: chunk.first_page(), pages: CHUNK_PAGES };
+        let Some((base, bytes)) = self.map.chunk_records(chunk) else { return };
+        {
+            let mut heap = self.pages.lock();
+            if !heap.allocator.chunk_is_all_free_and_scavenged(chunk) || heap.allocator.alloc_exact(run).is_none() {
+                return;
+            }
+            heap.in_flight_pages += run.pages;
+        }
+        if bytes % self.os_page_bytes() == 0 {
+            // SAFETY: every page of the chunk is held, so no record of it is live or can become so; released records read
+            // as zero, which is dead. A refusal leaves them as they are, dead as well.
+            let _ = unsafe { sys::vm::release_metadata(address(base), bytes) };
+        }
+        let mut heap = self.pages.lock();
+        or_end(heap.allocator.free_scavenged(run));
+        heap.in_flight_pages -= run.pages;
     }
 
     /// Called after the heap lock has dropped: where growth put the heap above its goal, the thread that grew it releases
@@ -228,9 +253,13 @@ impl Heap {
         let goal = self.alarm.goal();
         let bytes =
             goal.growth_release_bytes(retained as u64, (retained + in_use) as u64, growth_bytes as u64) as usize;
-        if bytes != 0 {
-            self.scavenge(bytes, Effort { include_dense: false, split_huge_pages: false, until_cpu_ns: None });
-        }
+        let released = if bytes == 0 {
+            0
+        } else {
+            let effort = Effort { include_dense: false, split_huge_pages: false, until_cpu_ns: None };
+            self.scavenge(bytes, effort).bytes
+        };
+        self.counters.add_growth(released);
     }
 }
 

@@ -26,8 +26,9 @@ impl Heap {
                 let Some(full) = self.depots[class].lock().pop_full() else { break };
                 self.flush_magazine(class, full);
             }
-            while all {
-                let Some(empty) = self.depots[class].lock().pop_empty() else { break };
+            loop {
+                let empty = if all { self.depots[class].lock().pop_empty() } else { None };
+                let Some(empty) = empty else { break };
                 self.metadata.recycle(empty);
             }
             let spare = self.centrals[class].lock().take_spare();

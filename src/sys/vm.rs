@@ -100,6 +100,15 @@ pub unsafe fn release(base: NonNull<u8>, bytes: usize) -> Result<(), Errno> {
     unsafe { advise(base, bytes, libc::MADV_DONTNEED) }
 }
 
+/// [`release`] for the allocator's own tables, which read as zero afterwards.
+///
+/// # Safety
+/// As for [`release`].
+pub unsafe fn release_metadata(base: NonNull<u8>, bytes: usize) -> Result<(), Errno> {
+    // SAFETY: the caller's contract.
+    unsafe { release(base, bytes) }
+}
+
 /// Lets the kernel take a range back when it is short of memory (`MADV_FREE`). The resident size does not fall at once; a
 /// write cancels it page by page.
 ///

@@ -9,10 +9,10 @@ use crate::pages::model::{Model, OP_BYTES, Op};
 /// Operations in one program.
 const PROGRAM: usize = 250;
 
-/// How many programs make the wanted number of steps (`NEAP_PROPTEST_STEPS`, else a number that suits every day).
+/// How many programs make the wanted number of steps (`PROPTEST_STEPS`, else a number that suits every day).
 fn programs() -> u32 {
     let every_day = if cfg!(debug_assertions) { 2_000_u32 } else { 20_000 };
-    let steps = std::env::var("NEAP_PROPTEST_STEPS").ok().and_then(|steps| steps.parse().ok()).unwrap_or(every_day);
+    let steps = std::env::var("PROPTEST_STEPS").ok().and_then(|steps| steps.parse().ok()).unwrap_or(every_day);
     steps.div_ceil(PROGRAM as u32)
 }
 

@@ -85,6 +85,17 @@ pub unsafe fn release_many(ranges: &[(NonNull<u8>, usize)]) -> Result<(), Stoppe
     Ok(())
 }
 
+/// Metadata is real memory here: released, it reads as zero.
+///
+/// # Safety
+/// The range is metadata that nobody uses.
+pub unsafe fn release_metadata(base: NonNull<u8>, bytes: usize) -> Result<(), Errno> {
+    assert_none_held("madvise(DONTNEED)");
+    // SAFETY: the caller's contract.
+    unsafe { base.as_ptr().write_bytes(0, bytes) };
+    Ok(())
+}
+
 /// Declares advice that has no effect on a model.
 macro_rules! advice {
     ($(#[doc = $doc:literal] $name:ident ( $($arg:ident : $ty:ty),* );)*) => {$(
