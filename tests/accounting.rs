@@ -127,7 +127,7 @@ fn pages_that_scavenge_counts_are_gone() {
 fn pages_released_are_gone() {
     neap::scavenge();
     // From 200 KiB to 3 MiB, every second one freed: runs of every length.
-    let sizes: Vec<usize> = (1..=16).map(|i| i * 200 << 10).collect();
+    let sizes: Vec<usize> = (1..=16).map(|i| (i * 200) << 10).collect();
     let blocks: Vec<(*mut u8, usize)> = sizes.iter().map(|&bytes| (filled(bytes), bytes)).collect();
     let freed: Vec<_> = blocks.iter().copied().step_by(2).collect();
     let pages = |bytes: usize| bytes.next_multiple_of(common::PAGE_BYTES);
