@@ -170,6 +170,46 @@ fn end(status: ExitStatus, errors: &str) -> String {
 mod tests {
     use super::*;
 
+    /// Runs a shell script in a runner's place.
+    fn run_script(name: &str, script: &str) -> Run {
+        use std::os::unix::fs::PermissionsExt;
+        let path = std::env::temp_dir().join(format!("neap-compare-test-{}-{name}", std::process::id()));
+        std::fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let task = Task {
+            round: 0,
+            allocator: &crate::compare::allocators::ALL[1],
+            runner: &Runner { path: path.clone(), preload: None },
+            profile: "default",
+            workload: neap_workloads::workloads::find("phases").unwrap(),
+            variant: "",
+            threads: 2,
+            scale: Scale::Tiny,
+        };
+        let run = run(&task, |_| {});
+        std::fs::remove_file(path).unwrap();
+        run
+    }
+
+    #[test]
+    fn a_process_that_crashes_or_talks_nonsense_is_a_row() {
+        let crashed = run_script("crash", "echo neap: heap: lost >&2; kill -SEGV $$");
+        assert_eq!(crashed.failure.unwrap(), "crashed with signal 11: neap: heap: lost");
+        let silent = run_script("silent", "exit 0");
+        assert_eq!(silent.failure.unwrap(), "it printed no result");
+        let nonsense = run_script("nonsense", "echo so fast");
+        assert!(nonsense.failure.unwrap().starts_with("its result cannot be read"));
+    }
+
+    #[test]
+    fn memory_is_sampled_between_the_markers() {
+        let run = run_script("good", "echo watch; sleep 0.4; echo enough; sleep 0.4; echo '{\"ops\":1}'");
+        assert_eq!(run.failure, None);
+        assert_eq!(run.figures["ops"], 1);
+        assert!((3..=9).contains(&run.samples.len()), "{}", run.samples.len());
+        assert!(run.samples.iter().all(|sample| sample.0 < 0.6 && sample.1 > 0));
+    }
+
     #[test]
     fn ends_are_told_in_one_line() {
         assert_eq!(end(ExitStatus::from_raw(11), ""), "crashed with signal 11");
