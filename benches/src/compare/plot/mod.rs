@@ -19,12 +19,13 @@ fn failed<E: std::error::Error>(error: E) -> String {
 pub fn draw(summary: &Summary, directory: &Path) -> Result<Vec<PathBuf>, String> {
     let mut files = Vec::new();
     for profile in &summary.profiles {
-        for (name, metric) in [("ratios", Metric::Time), ("peak-rss", Metric::PeakRss)] {
+        let time = if summary.header.cpu_time { "CPU time" } else { "time" };
+        for (name, what, metric) in [("ratios", time, Metric::Time), ("peak-rss", "peak RSS", Metric::PeakRss)] {
             let rows: Vec<_> =
                 summary.of_profile(profile).filter(|row| row.is_timed() && row.best_peer(metric).is_some()).collect();
             if !rows.is_empty() {
                 let file = directory.join(format!("{name}-{profile}.svg"));
-                ratios::draw(&file, &rows, &summary.allocators(), metric, profile)?;
+                ratios::draw(&file, &rows, &summary.allocators(), (what, metric), profile)?;
                 files.push(file);
             }
         }

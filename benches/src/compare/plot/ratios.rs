@@ -26,7 +26,13 @@ fn x(ratio: f64) -> i32 {
 }
 
 /// Draws the rows.
-pub(super) fn draw(file: &Path, rows: &[&Row], names: &[&str], metric: Metric, profile: &str) -> Result<(), String> {
+pub(super) fn draw(
+    file: &Path,
+    rows: &[&Row],
+    names: &[&str],
+    (what, metric): (&str, Metric),
+    profile: &str,
+) -> Result<(), String> {
     let height = TOP + LINE * rows.len() as i32 + BOTTOM;
     let root = SVGBackend::new(file, (WIDTH as u32, height as u32)).into_drawing_area();
     root.fill(&WHITE).map_err(failed)?;
@@ -34,7 +40,6 @@ pub(super) fn draw(file: &Path, rows: &[&Row], names: &[&str], metric: Metric, p
         ("sans-serif", size).into_font().color(&BLACK).pos(Pos::new(horizontal, VPos::Center))
     };
     let put = |label: String, at: (i32, i32), style: TextStyle| root.draw(&Text::new(label, at, style)).map_err(failed);
-    let what = if metric == Metric::Time { "time" } else { "peak RSS" };
     let shape = if profile == "lto" { "thin LTO" } else { "default release profile" };
     put(format!("{what} over the best peer's, {shape} (left is better)"), (WIDTH / 2, 20), text(20, HPos::Center))?;
     legend(names, &put, &|at, name| {
