@@ -45,8 +45,16 @@ impl Heap {
                 Some(taken) => (taken, block, Grown::default()),
                 None => {
                     // The lowest block is too fragmented for this run: leave it to shorter ones.
-                    let (taken, grown) = heap.take(&self.map, &self.index, pages, pages.next_power_of_two())?;
-                    (taken, block, grown)
+                    match heap.take(&self.map, &self.index, pages, pages.next_power_of_two()) {
+                        Some((taken, grown)) => (taken, block, grown),
+                        None => {
+                            // No memory: what is too short for this run goes back, or it would be lost.
+                            if let Some(block) = block {
+                                or_end(heap.allocator.return_cache(block));
+                            }
+                            return None;
+                        }
+                    }
                 }
             };
             self.publish_retained(&heap);
