@@ -167,8 +167,23 @@ impl Central {
 
     /// Adds a fresh span, all of whose slots are free.
     pub fn add(&mut self, span: Span) {
+        self.fill(span);
+        self.link(span, BUCKETS as u8 - 1);
+    }
+
+    /// Keeps a fresh span as the spare; `false` if there is one already: then the span stays the caller's.
+    pub fn keep_spare(&mut self, span: Span) -> bool {
+        if self.spare.is_some() {
+            return false;
+        }
+        self.fill(span);
+        self.spare = Some(span);
+        true
+    }
+
+    fn fill(&mut self, span: Span) {
         let slots = span.class_figures().slots as usize;
-        // SAFETY: the span is the caller's and becomes this list's.
+        // SAFETY: the span is the caller's and becomes this class's.
         let (record, bitmap) = unsafe { (span.record(), span.bitmap()) };
         bitmap.fill(u64::MAX);
         if let (Some(last), tail @ 1..) = (bitmap.last_mut(), slots % 64) {
@@ -177,7 +192,6 @@ impl Central {
         record.free_slots = slots as u16;
         self.free_slots += slots;
         self.spans += 1;
-        self.link(span, BUCKETS as u8 - 1);
     }
 
     /// The fullest span, its list corrected.

@@ -14,7 +14,7 @@ use crate::sync::const_unless_loom;
 use crate::sys;
 
 /// Bytes mapped at a time; backed only as far as they are used.
-const BLOCK_BYTES: usize = 1 << 20;
+const BLOCK_BYTES: usize = if cfg!(loom) { 32 << 10 } else { 1 << 20 };
 
 struct State {
     /// The unused rest of the current block, as address and bytes.

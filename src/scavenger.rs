@@ -44,7 +44,7 @@ impl Scavenger {
         loop {
             match self.tick(heap, u64::MAX) {
                 Next::Sleep(ns) => heap.alarm().sleep(ns),
-                Next::Park => heap.alarm().park(|| heap.levels()),
+                Next::Park => heap.alarm().park(|| heap.settled_levels()),
             }
         }
     }

@@ -21,7 +21,7 @@ use crate::span::{RECORD_BYTES, Record, STATE_DEAD, STATE_LARGE, STATE_SMALL, Sp
 use crate::sync::plain::{AtomicPtr, AtomicU16, Ordering};
 use crate::units::{ADDRESS_BITS, CHUNK_PAGES, Chunk, PAGE_SHIFT, Page, Run};
 
-const REGION_SHIFT: u32 = if cfg!(loom) { 26 } else { 30 };
+const REGION_SHIFT: u32 = if cfg!(loom) { 22 } else { 30 };
 const REGION_PAGES: usize = 1 << (REGION_SHIFT - PAGE_SHIFT);
 const REGIONS: usize = 1 << (ADDRESS_BITS - REGION_SHIFT);
 const RECORDS_OFFSET: usize = REGION_PAGES * size_of::<u16>();

@@ -5,7 +5,8 @@
 //! outermost level, outside every lock, starts it.
 //!
 //! No wake-up is lost: the scavenger announces that it parks, then looks at the levels once more; a free raises the level,
-//! then looks for the announcement. A full fence on each side makes sure that one of them sees the other (Dekker).
+//! then looks for the announcement. A full fence on each side makes sure that one of them sees the other (Dekker). That
+//! a free compares with the levels published last is not the fences' doing: see `Heap::settled_levels`.
 //!
 //! Locks: none; wakes are made with none held.
 
@@ -129,7 +130,8 @@ impl Alarm {
         self.publish(Wake::INITIAL, Goal::INITIAL);
     }
 
-    /// The scavenger waits until a free finds work for it. `levels` reads the current levels.
+    /// The scavenger waits until a free finds work for it. `levels` reads the current levels, as
+    /// `Heap::settled_levels` does.
     pub fn park(&self, levels: impl FnOnce() -> (u64, u64)) {
         self.state.word().store(PARKED, Ordering::Release);
         // Pairs with the fence in `ring`: either that free sees PARKED, or this look sees its level.

@@ -67,8 +67,6 @@ unsafe fn own_cache<'a>(heap: &'a Heap, slot: &CacheSlot, on_new: impl FnOnce() 
         return Some(cache);
     }
     let cache = heap.make_cache(slot)?;
-    slot.own.store(cache.as_ptr(), Ordering::Relaxed);
-    slot.fast.store(cache.as_ptr(), Ordering::Release);
     if !on_new() {
         // A cache that outlived its thread would have drainers write into that thread's words.
         // SAFETY: the thread's own words.
@@ -127,6 +125,10 @@ impl Heap {
         unsafe {
             memory.write(ThreadCache::new(sentinel));
             memory.as_ref().slot.store(core::ptr::from_ref(slot).cast_mut(), Ordering::Relaxed);
+            slot.own.store(memory.as_ptr(), Ordering::Relaxed);
+            // Before the cache is registered: from then on a drainer may point the word elsewhere, which must not be
+            // overwritten.
+            slot.fast.store(memory.as_ptr(), Ordering::Release);
             let mut registry = self.registry.lock();
             memory.as_ref().shard.set(registry.created() % PAGE_CACHES);
             registry.add(memory);

@@ -20,9 +20,8 @@ use crate::units::{CHUNK_BYTES, Chunk, PAGE_BYTES, ROOT_CHUNKS, ROOTS, Run};
 use super::Heap;
 use super::scavenge::{Effort, address};
 
-/// The heap stays on small pages up to this size: a small process should not pay 2 MiB for its first object. Larger
-/// processes should not pay a fault for each 4 KiB: at 16 MiB here, faults were a third of a short server run.
-const SMALL_HEAP_BYTES: usize = CHUNK_BYTES;
+/// The heap stays on small pages up to this size: a small process should not pay 2 MiB for its first object.
+const SMALL_HEAP_BYTES: usize = 16 << 20;
 /// Bits per chunk: one for each huge page of 2 MiB.
 const HUGE_PAGES: usize = 2;
 const WORDS: usize = (ROOT_CHUNKS * HUGE_PAGES).div_ceil(64);

@@ -15,10 +15,8 @@ use crate::units::{PAGE_BYTES, Page, Run};
 use super::Heap;
 use super::scavenge::address;
 
-/// From here on moving page tables beats copying, if the new block is not backed yet. A move leaves the old block
-/// unbacked, so its next user pays the faults that the move saved: in a program that goes on growing vectors of a few
-/// MiB, moving them cost twice the time of copying.
-const MOVE_PAGES_BYTES: usize = 32 << 20;
+/// From here on moving page tables beats copying: measured, see ARCHITECTURE.md.
+const MOVE_PAGES_BYTES: usize = 1 << 20;
 
 /// A large block of memory.
 pub struct Large {
@@ -91,11 +89,11 @@ impl Heap {
     /// memory: the old block is as it was.
     pub fn move_large(&self, base: NonNull<u8>, used: usize, size: usize, align: usize) -> Option<NonNull<u8>> {
         let old = self.large_span(base).run();
-        let Large { base: new, zeroed: new_is_unbacked } = self.allocate_large(size, align)?;
+        let new = self.allocate_large(size, align)?.base;
         let whole = used / PAGE_BYTES.max(self.os_page_bytes()) * PAGE_BYTES.max(self.os_page_bytes());
         let mut moved = 0;
         // SAFETY: both blocks are the caller's, they do not overlap and are as long as that.
-        if whole >= MOVE_PAGES_BYTES && new_is_unbacked && unsafe { sys::vm::move_pages(base, whole, new) } {
+        if whole >= MOVE_PAGES_BYTES && unsafe { sys::vm::move_pages(base, whole, new) } {
             moved = whole;
         }
         // SAFETY: as above; `used` bytes of the old block are initialised as far as the caller wrote them.

@@ -14,6 +14,8 @@ mod front;
 mod huge;
 mod index;
 mod large;
+#[cfg(loom)]
+mod modelled;
 mod page_heap;
 mod release_holes;
 mod runs;
@@ -48,7 +50,10 @@ use crate::thread_cache::ThreadCache;
 use crate::units::PAGE_BYTES;
 
 use huge::HugeMap;
+#[cfg(not(loom))]
 use index::ScavengeIndex;
+#[cfg(loom)]
+pub use index::{ScavengeIndex, Start};
 use page_heap::PageHeap;
 use scavenge::ScavengeState;
 
@@ -204,6 +209,18 @@ impl Heap {
     /// The levels that the alarm compares: retained bytes, and bytes of free slots that are not released.
     pub fn levels(&self) -> (u64, u64) {
         (self.counters.retained_bytes() as u64, self.counters.unreleased_hole_bytes() as u64)
+    }
+
+    /// The levels for a scavenger that is about to park, read after it has passed through the locks that frees pass
+    /// through. A free that came before has raised the level that is read here; one that comes later finds the scavenger
+    /// parked, and the levels it published. Without this a free could still compare with an older, higher level, and
+    /// nobody would look again.
+    pub fn settled_levels(&self) -> (u64, u64) {
+        for central in &self.centrals {
+            drop(central.lock());
+        }
+        drop(self.pages.lock());
+        self.levels()
     }
 
     /// Moves the clock of ages on.

@@ -1,7 +1,7 @@
 //! Spans of size classes: refill and flush between magazines and central, and spans between central and the page heap.
 //!
 //! Locks: central, or heap, never both: a refill that finds no slot drops the class's lock, makes a span, and takes the
-//! lock again. Two threads may then both make one; the class has a use for both.
+//! lock again. Two threads may then both make one; the second is kept as the spare, or given back.
 
 use core::ptr::NonNull;
 
@@ -27,6 +27,18 @@ impl Heap {
         // Counted before the slots can be taken: the sum never goes below zero.
         self.counters.add_free_slots((figures.slots * figures.slot_bytes) as usize);
         let mut central = self.centrals[class].lock();
+        // Slots may have come back meanwhile. They are used first, and then the new span may not be needed: it must not
+        // stay behind among the spans with free slots, where nobody would see that it is wholly free.
+        let (taken, refaulted) = central.take(class, os_page_bytes, out);
+        if taken != 0 {
+            let kept = central.keep_spare(span);
+            drop(central);
+            self.count_taken(class, taken, refaulted);
+            if !kept {
+                self.retire(span);
+            }
+            return taken;
+        }
         central.add(span);
         let (taken, refaulted) = central.take(class, os_page_bytes, out);
         drop(central);

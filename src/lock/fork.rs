@@ -22,9 +22,9 @@ pub trait ForkLock {
     unsafe fn release_in_child(&self);
 }
 
-impl<T> ForkLock for Lock<T> {
+impl<T: 'static> ForkLock for Lock<T> {
     fn take(&self) {
-        core::mem::forget(self.lock_during_fork());
+        self.hold_over_fork();
     }
 
     unsafe fn release_in_parent(&self) {

@@ -48,31 +48,30 @@ impl<T> Lock<T> {
         self.raw.try_lock().then(|| self.guard())
     }
 
-    /// Like [`Self::lock`], but other locks of the same rank may be held: for the fork handler, which takes the locks of
-    /// each class in index order. It forgets the guard and undoes it with [`Self::unlock_in_parent`] or
-    /// [`Self::unlock_in_child`].
+    /// Takes the lock and keeps it over a fork; other locks of the same rank may be held: the fork handler takes the
+    /// locks of each class in index order. [`Self::unlock_in_parent`] or [`Self::unlock_in_child`] undoes it.
     #[track_caller]
-    pub fn lock_during_fork(&self) -> Guard<'_, T> {
+    pub fn hold_over_fork(&self) {
         self.place.check_allowing_same();
         self.raw.lock();
-        self.guard()
+        self.place.taken_for_fork();
     }
 
-    /// Releases a lock whose guard was forgotten before the fork, in the parent.
+    /// Releases a lock that was held over a fork, in the parent.
     ///
     /// # Safety
-    /// The calling thread took the lock and forgot the guard; no reference into the value is alive.
+    /// The calling thread took the lock with [`Self::hold_over_fork`]; no reference into the value is alive.
     pub unsafe fn unlock_in_parent(&self) {
         self.place.released();
         // SAFETY: the caller's contract.
         unsafe { self.raw.unlock() };
     }
 
-    /// Releases a lock whose guard was forgotten before the fork, in the child, where nobody can be waiting.
+    /// Releases a lock that was held over a fork, in the child, where nobody can be waiting.
     ///
     /// # Safety
-    /// Called in the child of a fork by its only thread, which took the lock before it forked and forgot the guard; no
-    /// reference into the value is alive.
+    /// Called in the child of a fork by its only thread, which took the lock with [`Self::hold_over_fork`]
+    /// before it forked; no reference into the value is alive.
     pub unsafe fn unlock_in_child(&self) {
         self.place.released();
         // SAFETY: the caller's contract.

@@ -121,6 +121,35 @@ impl core::fmt::Display for Order {
     }
 }
 
+/// Which lock was ever taken under which, for the models: they compare it with the written table of locks.
+#[cfg(loom)]
+pub mod observed {
+    use super::Rank;
+    use core::sync::atomic::{AtomicU32, Ordering};
+
+    // Core's atomics: what models note here outlives each execution and is no part of what they explore.
+    static NESTED: [AtomicU32; Rank::ALL.len()] = [const { AtomicU32::new(0) }; Rank::ALL.len()];
+    static NESTED_BY_FORK: [AtomicU32; Rank::ALL.len()] = [const { AtomicU32::new(0) }; Rank::ALL.len()];
+
+    pub(super) fn note(held: u32, taken: Rank) {
+        NESTED[taken as usize].fetch_or(held, Ordering::Relaxed);
+    }
+
+    pub(super) fn note_fork(held: u32, taken: Rank) {
+        NESTED_BY_FORK[taken as usize].fetch_or(held, Ordering::Relaxed);
+    }
+
+    /// Whether `taken` was ever taken while `held` was held.
+    pub fn was_nested(held: Rank, taken: Rank) -> bool {
+        NESTED[taken as usize].load(Ordering::Relaxed) & held.bit() != 0
+    }
+
+    /// Whether the fork handler ever took `taken` while it held `held`.
+    pub fn was_nested_by_fork(held: Rank, taken: Rank) -> bool {
+        NESTED_BY_FORK[taken as usize].load(Ordering::Relaxed) & held.bit() != 0
+    }
+}
+
 /// A lock's rank: the rank where ranks are checked, nothing in release builds.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Place {
@@ -167,6 +196,17 @@ impl Place {
     /// Notes that the lock is held.
     #[inline]
     pub(crate) fn taken(self) {
+        #[cfg(loom)]
+        observed::note(held(), self.rank);
+        #[cfg(any(debug_assertions, test, loom))]
+        set_held(held() | self.rank.bit());
+    }
+
+    /// Notes that the fork handler holds the lock: the only one who holds several of a rank.
+    #[inline]
+    pub(crate) fn taken_for_fork(self) {
+        #[cfg(loom)]
+        observed::note_fork(held(), self.rank);
         #[cfg(any(debug_assertions, test, loom))]
         set_held(held() | self.rank.bit());
     }

@@ -86,13 +86,13 @@ fn two_locks_of_one_rank_are_refused() {
 #[test]
 fn the_fork_handler_takes_all_locks_of_a_rank() {
     let locks = [const { Lock::new(Rank::Depot, ()) }; 3];
-    locks.iter().for_each(|lock| core::mem::forget(lock.lock_during_fork()));
+    locks.iter().for_each(Lock::hold_over_fork);
     for lock in &locks {
-        // SAFETY: this thread took the lock above and forgot the guard.
+        // SAFETY: this thread holds the lock, see above.
         unsafe { lock.unlock_in_parent() };
     }
     crate::lock::assert_none_held("test");
-    locks.iter().for_each(|lock| core::mem::forget(lock.lock_during_fork()));
+    locks.iter().for_each(Lock::hold_over_fork);
     for lock in &locks {
         // SAFETY: as above; that there was no fork only means that a sleeper could be missed, and there is none.
         unsafe { lock.unlock_in_child() };
@@ -105,5 +105,5 @@ fn the_fork_handler_takes_all_locks_of_a_rank() {
 fn the_fork_handler_keeps_the_order_of_ranks() {
     let (depot, heap) = (Lock::new(Rank::Depot, ()), Lock::new(Rank::Heap, ()));
     let _heap = heap.lock();
-    drop(depot.lock_during_fork());
+    depot.hold_over_fork();
 }

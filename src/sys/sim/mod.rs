@@ -12,6 +12,7 @@
 //! Locks: a std mutex that is never held across a point where loom may switch threads.
 
 pub mod platform;
+pub mod process;
 pub mod thread;
 pub mod vm;
 
@@ -51,6 +52,7 @@ struct Tables {
     metadata: Vec<(usize, Layout)>,
     clock_ns: u64,
     os_page_bytes: usize,
+    fork: process::Fork,
 }
 
 /// One execution's operating system.
@@ -75,6 +77,7 @@ impl Sim {
             metadata: Vec::new(),
             clock_ns: 1,
             os_page_bytes: 4096,
+            fork: process::Fork::default(),
         };
         Self { tables: Mutex::new(tables), order: AtomicUsize::new(0) }
     }

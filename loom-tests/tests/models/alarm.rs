@@ -1,0 +1,131 @@
+//! The alarm: parking, waking, starting the scavenger.
+
+use crate::check::{ALL, model};
+use crate::world::{World, free_pages, use_pages};
+use loom::sync::atomic::{AtomicUsize, Ordering};
+use loom::thread;
+use neap::heap::{Alarm, Effort};
+use neap::pacing::{Goal, Wake};
+use neap::units::PAGE_BYTES;
+use std::sync::Arc;
+
+const LOW: Wake = Wake { retained_bytes: PAGE_BYTES as u64, hole_bytes: u64::MAX };
+
+/// A scavenger that has started.
+fn awake(world: &World) {
+    assert!(world.heap.alarm().claim_start());
+}
+
+fn park(world: &World) {
+    world.heap.alarm().park(|| world.heap.settled_levels());
+}
+
+model!(a_free_above_the_level_wakes_a_parking_scavenger, ALL, || {
+    let world = World::new();
+    awake(&world);
+    world.heap.alarm().publish(LOW, Goal::INITIAL);
+    let run = use_pages(&world, 1);
+    let scavenger = {
+        let world = Arc::clone(&world);
+        thread::spawn(move || {
+            park(&world);
+            world.heap.scavenge(usize::MAX, Effort::FULL).bytes
+        })
+    };
+    free_pages(&world, run);
+    assert_eq!(scavenger.join().unwrap(), PAGE_BYTES);
+    world.check_pages();
+});
+
+model!(a_level_published_just_before_parking_is_not_missed, ALL, || {
+    let world = World::new();
+    awake(&world);
+    let run = use_pages(&world, 1);
+    let scavenger = {
+        let world = Arc::clone(&world);
+        thread::spawn(move || {
+            world.heap.alarm().publish(LOW, Goal::INITIAL);
+            park(&world);
+        })
+    };
+    free_pages(&world, run);
+    scavenger.join().unwrap();
+});
+
+model!(two_frees_and_a_forced_release_never_leave_the_scavenger_asleep_above_its_level, 2, || {
+    let world = World::new();
+    awake(&world);
+    world.heap.alarm().publish(LOW, Goal::INITIAL);
+    let run = use_pages(&world, 1);
+    let scavenger = {
+        let world = Arc::clone(&world);
+        thread::spawn(move || {
+            park(&world);
+            world.heap.scavenge(usize::MAX, Effort::FULL);
+        })
+    };
+    let forced = {
+        let world = Arc::clone(&world);
+        thread::spawn(move || world.heap.scavenge(usize::MAX, Effort::FULL))
+    };
+    free_pages(&world, run);
+    forced.join().unwrap();
+    // Whoever was first: the scavenger has been woken, or is woken by the next free.
+    let run = use_pages(&world, 1);
+    free_pages(&world, run);
+    scavenger.join().unwrap();
+    world.check_pages();
+});
+
+model!(a_wake_at_shutdown_ends_every_wait, ALL, || {
+    // Shutdown is a wake like any other: the flag first, then the wake; the scavenger looks at the flag as a level.
+    let alarm = Arc::new(Alarm::new());
+    assert!(alarm.claim_start());
+    let stop = Arc::new(AtomicUsize::new(0));
+    let scavenger = {
+        let (alarm, stop) = (Arc::clone(&alarm), Arc::clone(&stop));
+        thread::spawn(move || {
+            while stop.load(Ordering::Acquire) == 0 {
+                alarm.park(|| (stop.load(Ordering::Acquire) as u64 * u64::MAX, 0));
+            }
+        })
+    };
+    stop.store(1, Ordering::Release);
+    alarm.after_free(u64::MAX, 0);
+    scavenger.join().unwrap();
+});
+
+model!(exactly_one_free_starts_the_scavenger, ALL, || {
+    let alarm = Arc::new(Alarm::new());
+    let started = Arc::new(AtomicUsize::new(0));
+    let free = |alarm: &Alarm, started: &AtomicUsize| {
+        alarm.after_free(u64::MAX, 0);
+        if alarm.wants_thread() && alarm.claim_start() {
+            started.fetch_add(1, Ordering::Relaxed);
+        }
+    };
+    let other = {
+        let (alarm, started) = (Arc::clone(&alarm), Arc::clone(&started));
+        thread::spawn(move || free(&alarm, &started))
+    };
+    free(&alarm, &started);
+    other.join().unwrap();
+    assert_eq!(started.load(Ordering::Relaxed), 1);
+});
+
+model!(a_failed_start_is_tried_again_at_the_next_free, ALL, || {
+    let alarm = Arc::new(Alarm::new());
+    let other = {
+        let alarm = Arc::clone(&alarm);
+        thread::spawn(move || {
+            alarm.after_free(u64::MAX, 0);
+            if alarm.claim_start() {
+                alarm.set_absent();
+            }
+        })
+    };
+    alarm.after_free(u64::MAX, 0);
+    other.join().unwrap();
+    alarm.after_free(u64::MAX, 0);
+    assert!(alarm.wants_thread() && alarm.claim_start());
+});

@@ -1,0 +1,13 @@
+//! Models of the allocator's protocols: the shipping source under loom. Each test's name is the property it checks.
+//!
+//! README.md beside this package says what loom can see; `mutants/` proves that the models can fail.
+
+mod alarm;
+mod check;
+mod drain;
+mod fork;
+mod index;
+mod pages;
+mod slots;
+mod table;
+mod world;

@@ -1,0 +1,155 @@
+//! Pages: scavenging, growth and page caches.
+
+use crate::check::{ALL, model};
+use crate::world::{World, free_pages, use_pages};
+use loom::thread;
+use neap::heap::Effort;
+use neap::pacing::{Goal, Wake};
+use neap::sys::fault::{self, Op};
+use neap::sys::sim;
+use neap::units::CHUNK_PAGES;
+use std::sync::Arc;
+
+/// A heap with `pages` retained pages at the bottom of its first chunk.
+fn with_retained(pages: usize) -> Arc<World> {
+    let world = World::new();
+    let run = use_pages(&world, pages);
+    free_pages(&world, run);
+    world
+}
+
+fn scavenge(world: &World) -> usize {
+    world.heap.scavenge(usize::MAX, Effort::FULL).bytes
+}
+
+model!(a_page_is_never_released_while_it_is_in_use_and_the_accounts_stay_exact, ALL, || {
+    let world = with_retained(2);
+    let scavenger = {
+        let world = Arc::clone(&world);
+        thread::spawn(move || scavenge(&world))
+    };
+    let run = use_pages(&world, 1);
+    free_pages(&world, run);
+    scavenger.join().unwrap();
+    world.check_pages();
+});
+
+model!(two_scavengers_release_each_page_once, ALL, || {
+    let world = with_retained(2);
+    let other = {
+        let world = Arc::clone(&world);
+        thread::spawn(move || scavenge(&world))
+    };
+    let mine = scavenge(&world);
+    let theirs = other.join().unwrap();
+    assert_eq!(mine + theirs, 2 * neap::units::PAGE_BYTES);
+    world.check_pages();
+});
+
+model!(two_scavengers_and_a_user_agree_on_every_page, 2, || {
+    let world = with_retained(2);
+    let scavengers = [(); 2].map(|()| {
+        let world = Arc::clone(&world);
+        thread::spawn(move || scavenge(&world))
+    });
+    let run = use_pages(&world, 1);
+    free_pages(&world, run);
+    for scavenger in scavengers {
+        scavenger.join().unwrap();
+    }
+    world.check_pages();
+    // Nothing that was freed is forgotten: what is retained is marked.
+    assert_ne!(world.heap.is_retained_chunk_marked(), Some(false));
+});
+
+model!(a_refused_release_leaves_its_pages_retained, ALL, || {
+    let world = with_retained(1);
+    fault::fail_nth(Op::Release, 0);
+    let scavenger = {
+        let world = Arc::clone(&world);
+        thread::spawn(move || scavenge(&world))
+    };
+    let run = use_pages(&world, 1);
+    free_pages(&world, run);
+    scavenger.join().unwrap();
+    world.check_pages();
+});
+
+model!(a_thread_that_grows_the_heap_always_gets_its_span, 3, || {
+    // Eight retained pages, and none else free: whoever wants 300 must grow. Two growths are allowed.
+    let world = World::new();
+    let whole = use_pages(&world, CHUNK_PAGES);
+    free_pages(&world, neap::units::Run { first: whole.first, pages: 8 });
+    let any = Wake { retained_bytes: u64::MAX, hole_bytes: u64::MAX };
+    world.heap.alarm().publish(any, Goal { retained_bytes: 0, backed_bytes: u64::MAX });
+    fault::fail_from(Op::Back, 2);
+    let other = {
+        let world = Arc::clone(&world);
+        thread::spawn(move || world.heap.take_pages(300).map(|taken| sim::mark_owned(taken.run)))
+    };
+    let mine = world.heap.take_pages(300).map(|taken| sim::mark_owned(taken.run));
+    let theirs = other.join().unwrap();
+    assert!(mine.is_some() && theirs.is_some(), "a thread grew the heap and went away empty-handed");
+    world.check_pages();
+});
+
+model!(growth_scavenges_while_another_allocator_takes_every_free_page, 3, || {
+    let world = World::new();
+    let whole = use_pages(&world, CHUNK_PAGES);
+    free_pages(&world, neap::units::Run { first: whole.first, pages: 8 });
+    let any = Wake { retained_bytes: u64::MAX, hole_bytes: u64::MAX };
+    world.heap.alarm().publish(any, Goal { retained_bytes: 0, backed_bytes: u64::MAX });
+    let other = {
+        let world = Arc::clone(&world);
+        thread::spawn(move || {
+            let run = use_pages(&world, 8);
+            free_pages(&world, run);
+        })
+    };
+    let run = use_pages(&world, 300);
+    free_pages(&world, run);
+    other.join().unwrap();
+    let (in_use, ..) = world.heap.check_accounts();
+    assert_eq!(in_use, CHUNK_PAGES - 8);
+});
+
+model!(page_caches_lose_no_page_to_refills_and_ticks, 3, || {
+    let world = with_retained(3);
+    let user = |world: &World| {
+        let run = world.heap.take_span_pages(2).unwrap().run;
+        sim::mark_owned(run);
+        free_pages(world, run);
+    };
+    let other = {
+        let world = Arc::clone(&world);
+        thread::spawn(move || user(&world))
+    };
+    let tick = {
+        let world = Arc::clone(&world);
+        thread::spawn(move || world.heap.trim_caches(false))
+    };
+    user(&world);
+    other.join().unwrap();
+    tick.join().unwrap();
+    world.check_pages();
+    world.heap.trim_caches(true);
+    scavenge(&world);
+    assert_eq!(world.heap.check_accounts().1, 0, "a page that went through a page cache is not scavenged");
+    assert_eq!(sim::all_resident_pages(), 0);
+});
+
+model!(a_page_in_a_page_cache_is_not_released, ALL, || {
+    let world = with_retained(3);
+    let scavenger = {
+        let world = Arc::clone(&world);
+        thread::spawn(move || {
+            world.heap.trim_caches(false);
+            scavenge(&world)
+        })
+    };
+    let run = world.heap.take_span_pages(2).unwrap().run;
+    sim::mark_owned(run);
+    free_pages(&world, run);
+    scavenger.join().unwrap();
+    world.check_pages();
+});

@@ -1,0 +1,204 @@
+//! Slots: refill, flush, depots, trimming, spans that run empty, holes.
+
+use crate::check::{ALL, model};
+use crate::world::{User, World, pages_of};
+use loom::sync::atomic::Ordering;
+use loom::thread;
+use neap::heap::Effort;
+use neap::sys::sim;
+use neap::thread_cache::gone;
+use neap::units::PAGE_BYTES;
+use std::sync::Arc;
+
+/// A thread whose cache is gone: it trades single slots with the spans.
+fn without_cache(world: &Arc<World>) -> User {
+    let user = User::new(world);
+    user.slot.own.store(gone(), Ordering::Relaxed);
+    user
+}
+
+/// At the end of a model whose users have all exited: every slot went back, and so can every page.
+fn all_given_back(world: &World) {
+    assert_eq!(world.held(), 0);
+    world.heap.trim_caches(true);
+    world.heap.scavenge_everything(core::ptr::null());
+    let (in_use, retained, _) = world.heap.check_accounts();
+    assert_eq!((in_use, retained), (0, 0), "a span did not go back to the heap, or was forgotten by the scavenger");
+    assert_eq!((world.heap.stats().hole_bytes, world.heap.stats().hole_released_bytes), (0, 0));
+    assert_eq!(sim::all_resident_pages(), 0);
+}
+
+model!(a_slot_has_one_owner_through_refill_and_flush, 3, || {
+    let world = World::new();
+    let work = |user: &User| {
+        let slots = [user.allocate(0), user.allocate(0)];
+        user.free(0, slots[0]);
+        user.free(0, slots[1]);
+        user.exit();
+    };
+    let user = User::new(&world);
+    let other = thread::spawn(move || work(&user));
+    work(&User::new(&world));
+    other.join().unwrap();
+    all_given_back(&world);
+});
+
+model!(a_slot_freed_by_another_thread_has_one_owner_through_the_depot, ALL, || {
+    let world = World::new();
+    let maker = User::new(&world);
+    let slots = [(); 6].map(|()| maker.allocate(1));
+    // A freed-only thread: its full magazines go by way of the depot.
+    let freer = {
+        let user = User::new(&world);
+        thread::spawn(move || {
+            for slot in slots {
+                user.free(1, slot);
+            }
+            user.exit();
+        })
+    };
+    let mine = [maker.allocate(1), maker.allocate(1)];
+    for slot in mine {
+        maker.free(1, slot);
+    }
+    freer.join().unwrap();
+    maker.exit();
+    all_given_back(&world);
+});
+
+model!(trimming_a_depot_takes_no_slot_from_a_user, ALL, || {
+    let world = World::new();
+    let maker = User::new(&world);
+    let slots = [(); 6].map(|()| maker.allocate(1));
+    for slot in slots {
+        maker.free(1, slot);
+    }
+    // A full magazine is in the depot; unused since the first of these calls.
+    world.heap.trim_caches(false);
+    let trimmer = {
+        let world = Arc::clone(&world);
+        thread::spawn(move || world.heap.trim_caches(false))
+    };
+    let user = User::new(&world);
+    let slot = user.allocate(1);
+    user.free(1, slot);
+    trimmer.join().unwrap();
+    user.exit();
+    maker.exit();
+    all_given_back(&world);
+});
+
+model!(a_span_that_runs_empty_is_retired_once_and_reused_whole, 4, || {
+    let world = World::new();
+    let users = [without_cache(&world), without_cache(&world)];
+    let slots = [users[0].allocate(1), users[0].allocate(1), users[0].allocate(1), users[0].allocate(1)];
+    let [first, second] = users;
+    let other = thread::spawn(move || {
+        first.free(1, slots[0]);
+        first.free(1, slots[2]);
+    });
+    second.free(1, slots[1]);
+    second.free(1, slots[3]);
+    let again = second.allocate(1);
+    second.free(1, again);
+    other.join().unwrap();
+    all_given_back(&world);
+});
+
+model!(a_double_free_ends_the_process_whoever_comes_first, ALL, || {
+    let world = World::new();
+    let users = [without_cache(&world), without_cache(&world)];
+    let slot = users[0].allocate(1);
+    let _neighbour = users[0].allocate(1);
+    let threads = users.map(|user| {
+        thread::spawn(move || std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| user.free_raw(1, slot))))
+    });
+    let results = threads.map(|thread| thread.join().unwrap());
+    let message = |result: &Result<(), Box<dyn std::any::Any + Send>>| {
+        result.as_ref().err().map(|panic| panic.downcast_ref::<String>().cloned().unwrap_or_default())
+    };
+    let messages: Vec<String> = results.iter().filter_map(message).collect();
+    assert!(messages.len() == 1 && messages[0].contains("double free"), "{messages:?}");
+});
+
+/// A span of class 1 with one slot in use and one free.
+fn half_used(world: &Arc<World>) -> (User, usize) {
+    let user = without_cache(world);
+    let slots = [user.allocate(1), user.allocate(1)];
+    sim::mark_owned(pages_of(1, slots[0]));
+    sim::mark_owned(pages_of(1, slots[1]));
+    sim::clear_owned(pages_of(1, slots[1]));
+    user.free(1, slots[1]);
+    (user, slots[0])
+}
+
+model!(a_hole_is_not_released_under_a_slot_that_was_taken, ALL, || {
+    let world = World::new();
+    let (user, neighbour) = half_used(&world);
+    let scavenger = {
+        let world = Arc::clone(&world);
+        thread::spawn(move || world.heap.release_holes(usize::MAX, 0, Effort::FULL).bytes)
+    };
+    let slot = user.allocate(1);
+    sim::mark_owned(pages_of(1, slot));
+    sim::clear_owned(pages_of(1, slot));
+    user.free(1, slot);
+    scavenger.join().unwrap();
+    // What is counted as released is what is released.
+    let holes = world.heap.stats().hole_released_bytes as usize / PAGE_BYTES;
+    assert_eq!(sim::resident_pages(pages_of(1, neighbour)), 1);
+    assert!(holes <= 1);
+    sim::clear_owned(pages_of(1, neighbour));
+    user.free(1, neighbour);
+    all_given_back(&world);
+});
+
+model!(a_span_that_runs_empty_while_its_hole_is_released_goes_back_whole, ALL, || {
+    let world = World::new();
+    let (user, neighbour) = half_used(&world);
+    let scavenger = {
+        let world = Arc::clone(&world);
+        thread::spawn(move || world.heap.release_holes(usize::MAX, 0, Effort::FULL).bytes)
+    };
+    sim::clear_owned(pages_of(1, neighbour));
+    user.free(1, neighbour);
+    scavenger.join().unwrap();
+    all_given_back(&world);
+});
+
+model!(two_scavengers_release_a_hole_once, ALL, || {
+    let world = World::new();
+    let (user, neighbour) = half_used(&world);
+    let scavenger = {
+        let world = Arc::clone(&world);
+        thread::spawn(move || world.heap.release_holes(usize::MAX, 0, Effort::FULL).bytes)
+    };
+    let mine = world.heap.release_holes(usize::MAX, 0, Effort::FULL).bytes;
+    assert_eq!(mine + scavenger.join().unwrap(), PAGE_BYTES);
+    assert_eq!(world.heap.stats().hole_released_bytes as usize, PAGE_BYTES);
+    sim::clear_owned(pages_of(1, neighbour));
+    user.free(1, neighbour);
+    all_given_back(&world);
+});
+
+model!(the_levels_never_show_more_than_there_is, 3, || {
+    let world = World::new();
+    let (user, _neighbour) = half_used(&world);
+    let most = world.heap.stats().mapped_bytes as usize;
+    let scavenger = {
+        let world = Arc::clone(&world);
+        thread::spawn(move || world.heap.release_holes(usize::MAX, 0, Effort::FULL).bytes)
+    };
+    let observer = {
+        let world = Arc::clone(&world);
+        thread::spawn(move || {
+            let holes = world.heap.counters().hole_bytes();
+            let (_, unreleased) = world.heap.levels();
+            assert!(holes <= most && unreleased as usize <= most, "a level wrapped: {holes:#x} {unreleased:#x}");
+        })
+    };
+    user.allocate(1);
+    user.allocate(1);
+    scavenger.join().unwrap();
+    observer.join().unwrap();
+});

@@ -1,0 +1,92 @@
+//! The table of locks in README.md against what is really nested: every path of the heap is walked, and every pair of
+//! locks held and taken is noted by `neap::sys::held`. The order of ranks, and that no system call is made under a lock, is
+//! checked at each lock and each call of every model.
+
+use crate::check::model;
+use crate::world::{User, World, free_pages, use_pages};
+use loom::thread;
+use neap::heap::Effort;
+use neap::lock::Rank;
+use neap::pacing::{Goal, Wake};
+use neap::sys::held::observed;
+use neap::sys::sim::process;
+use neap::units::CHUNK_PAGES;
+use std::fmt::Write as _;
+use std::ptr::null;
+use std::sync::Arc;
+
+/// The ranks that have a lock.
+const LOCKS: [Rank; 7] =
+    [Rank::Registry, Rank::Depot, Rank::Central, Rank::PageCache, Rank::Heap, Rank::Scavenge, Rank::Metadata];
+
+/// The table as the models saw it.
+fn table() -> String {
+    let mut text = String::from("| held \\ taken |");
+    for taken in LOCKS {
+        write!(text, " {} |", taken.name()).unwrap();
+    }
+    text.push_str("\n|---|");
+    text.push_str(&"---|".repeat(LOCKS.len()));
+    for held in LOCKS {
+        write!(text, "\n| {} |", held.name()).unwrap();
+        for taken in LOCKS {
+            let cell = match (observed::was_nested(held, taken), observed::was_nested_by_fork(held, taken)) {
+                (true, _) => " yes |",
+                (false, true) => " fork |",
+                (false, false) => " |",
+            };
+            text.push_str(cell);
+        }
+    }
+    text
+}
+
+/// Every path that takes a lock.
+fn everything(world: &Arc<World>) {
+    let heap = &world.heap;
+    let any = Wake { retained_bytes: u64::MAX, hole_bytes: u64::MAX };
+    heap.alarm().publish(any, Goal { retained_bytes: 0, backed_bytes: u64::MAX });
+    let user = User::new(world);
+    let slots = [(); 9].map(|()| user.allocate(1));
+    let other = User::new(world);
+    for slot in slots {
+        other.free(1, slot);
+    }
+    heap.drain_idle_caches(null(), 0);
+    heap.trim_caches(false);
+    let slot = user.allocate(0);
+    user.free(0, slot);
+    heap.release_holes(usize::MAX, 0, Effort::FULL);
+    // Growth that scavenges inline, large objects, resizing.
+    let run = use_pages(world, CHUNK_PAGES - 64);
+    free_pages(world, run);
+    let run = use_pages(world, CHUNK_PAGES);
+    free_pages(world, run);
+    let large = heap.allocate_large(100_000, 1).unwrap().base;
+    heap.resize_large(large, 200_000);
+    heap.resize_large(large, 50_000);
+    heap.deallocate_large(large);
+    heap.stats();
+    heap.settled_levels();
+    user.exit();
+    other.exit();
+    heap.scavenge_everything(null());
+    heap.prepare_fork();
+    process::fork_here(0);
+    // SAFETY: called above.
+    unsafe { heap.after_fork_in_parent() };
+}
+
+model!(every_pair_of_locks_that_nests_is_in_the_table, 1, || {
+    let world = World::new();
+    process::plan_fork();
+    everything(&world);
+    let another = {
+        let user = User::new(&world);
+        thread::spawn(move || process::run_thread(|| user.free(0, user.allocate(0))))
+    };
+    another.join().unwrap();
+    let table = table();
+    let written = include_str!("../../README.md");
+    assert!(written.contains(&table), "README.md has another table of locks than this one:\n{table}");
+});

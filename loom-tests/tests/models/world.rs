@@ -1,0 +1,183 @@
+//! A fresh heap for one execution, and users who check that what they get is theirs alone.
+
+use core::ptr::NonNull;
+use loom::cell::UnsafeCell;
+use loom::sync::atomic::Ordering;
+use neap::heap::{self, Heap};
+use neap::magazine::{MAGAZINE_BYTES, Magazine};
+use neap::size_class::figures;
+use neap::sys::{sim, vm};
+use neap::thread_cache::{CacheSlot, ThreadCache};
+use neap::units::{Page, Run};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::Mutex;
+
+/// A heap, and who holds which of its slots.
+pub struct World {
+    pub heap: Heap,
+    no_cache: *mut ThreadCache,
+    /// A cell for each slot that was ever handed out: its holder writes to it, so loom sees two holders at once, or two in
+    /// turn whose uses are not ordered, as a race. The map itself is no part of the model.
+    slots: Mutex<BTreeMap<usize, Arc<Holder>>>,
+}
+
+struct Holder(UnsafeCell<bool>);
+
+// SAFETY: this is what the models check: loom reports accesses that are not ordered.
+unsafe impl Sync for Holder {}
+// SAFETY: a flag may be moved.
+unsafe impl Send for Holder {}
+
+// SAFETY: the heap is made to be shared; in production it is a static.
+unsafe impl Sync for World {}
+// SAFETY: as above; nothing of it belongs to a thread.
+unsafe impl Send for World {}
+
+impl World {
+    /// An initialised heap without pages. Its sentinel and the cache of threads without one are freed with the execution.
+    pub fn new() -> Arc<World> {
+        let sentinel = vm::map_metadata(MAGAZINE_BYTES).unwrap();
+        let no_cache = vm::map_metadata(size_of::<ThreadCache>()).unwrap().cast::<ThreadCache>();
+        let heap = Heap::new();
+        // SAFETY: fresh metadata, aligned to more than both need, that lives as long as the execution; the heap is fresh.
+        unsafe {
+            let sentinel = Magazine::create(sentinel).full_top();
+            no_cache.write(ThreadCache::new(sentinel));
+            assert!(heap.initialize(no_cache, sentinel));
+        }
+        Arc::new(World { heap, no_cache: no_cache.as_ptr(), slots: Mutex::default() })
+    }
+
+    fn cell(&self, slot: usize) -> Arc<Holder> {
+        let mut slots = self.slots.lock().unwrap();
+        slots.entry(slot).or_insert_with(|| Arc::new(Holder(UnsafeCell::new(false)))).clone()
+    }
+
+    /// Notes that the caller holds a slot that nobody held.
+    pub fn hold(&self, slot: usize) {
+        // SAFETY: the allocator says that the slot is the caller's; loom checks it.
+        self.cell(slot).0.with_mut(|held| unsafe {
+            assert!(!*held, "slot {slot:#x} was handed out twice");
+            *held = true;
+        });
+    }
+
+    /// Notes that the caller gives a slot up.
+    pub fn let_go(&self, slot: usize) {
+        // SAFETY: the caller holds the slot.
+        self.cell(slot).0.with_mut(|held| unsafe {
+            assert!(*held, "slot {slot:#x} was not held");
+            *held = false;
+        });
+    }
+
+    /// How many slots are held.
+    pub fn held(&self) -> usize {
+        let slots = self.slots.lock().unwrap();
+        // SAFETY: asked when all users are done.
+        slots.values().filter(|cell| cell.0.with(|held| unsafe { *held })).count()
+    }
+
+    /// At the end: the accounts are exact, every retained page is resident and no released one is.
+    pub fn check_pages(&self) {
+        let (in_use, retained, _) = self.heap.check_accounts();
+        let resident = sim::all_resident_pages();
+        assert_eq!(resident, retained + in_use, "resident pages are not those in use and those retained");
+    }
+}
+
+/// A thread's allocations and frees: what `GlobalAlloc` does, on words that are not in thread-local storage.
+pub struct User {
+    pub world: Arc<World>,
+    pub slot: &'static CacheSlot,
+}
+
+// SAFETY: the words are the user's, who may move before it begins.
+unsafe impl Send for User {}
+
+impl User {
+    /// A thread with its words as they are when it begins.
+    pub fn new(world: &Arc<World>) -> User {
+        let slot = vm::map_metadata(size_of::<CacheSlot>()).unwrap().cast::<CacheSlot>();
+        let words = CacheSlot {
+            fast: neap::sync::atomic::AtomicPtr::new(world.no_cache),
+            own: neap::sync::atomic::AtomicPtr::new(core::ptr::null_mut()),
+        };
+        // SAFETY: fresh metadata, aligned to more than needed; it lives as long as the execution, so longer than any thread.
+        unsafe {
+            slot.write(words);
+            User { world: Arc::clone(world), slot: &*slot.as_ptr() }
+        }
+    }
+
+    /// The cache that this operation follows.
+    ///
+    /// The fence and the Acquire stand in for what the processor does and loom cannot express: membarrier stops the owner
+    /// between two instructions, so an operation that begins after it reads the new word (README.md has the argument), and
+    /// what it reads through that word depends on it.
+    fn fast(&self) -> &ThreadCache {
+        neap::sync::light_barrier();
+        // SAFETY: the word points at the thread's cache or the static one.
+        unsafe { &*self.slot.fast.load(Ordering::Acquire) }
+    }
+
+    /// Allocates a slot; 0 if there is no memory.
+    pub fn allocate_raw(&self, class: usize) -> usize {
+        // SAFETY: read just now.
+        let slot = unsafe { self.fast().pop(class) };
+        if slot != 0 {
+            return slot;
+        }
+        // SAFETY: the thread's own words.
+        unsafe { heap::allocate_slow(&self.world.heap, self.slot, class, || true) }.addr()
+    }
+
+    /// Frees a slot, whoever holds it.
+    pub fn free_raw(&self, class: usize, slot: usize) {
+        // SAFETY: read just now; the slot is the caller's.
+        if !unsafe { self.fast().push(class, slot) } {
+            let object = NonNull::new(core::ptr::without_provenance_mut(slot)).unwrap();
+            // SAFETY: the thread's own words; the slot is the caller's.
+            unsafe { heap::deallocate_slow(&self.world.heap, self.slot, class, object, || true) };
+        }
+    }
+
+    /// Allocates a slot and holds it.
+    pub fn allocate(&self, class: usize) -> usize {
+        let slot = self.allocate_raw(class);
+        assert_ne!(slot, 0, "there was memory for a slot");
+        self.world.hold(slot);
+        slot
+    }
+
+    /// Frees a slot that the caller holds.
+    pub fn free(&self, class: usize, slot: usize) {
+        self.world.let_go(slot);
+        self.free_raw(class, slot);
+    }
+
+    /// The thread's exit.
+    pub fn exit(&self) {
+        // SAFETY: the thread's own words.
+        unsafe { heap::give_back_cache(&self.world.heap, self.slot) };
+    }
+}
+
+/// The pages under a slot of a class whose slots are whole pages.
+pub fn pages_of(class: usize, slot: usize) -> Run {
+    Run { first: Page::containing(slot), pages: figures(class).slot_bytes as usize / neap::units::PAGE_BYTES }
+}
+
+/// Takes pages, is seen to own them, and gives them back.
+pub fn use_pages(world: &World, pages: usize) -> Run {
+    let run = world.heap.take_pages(pages).expect("there was memory").run;
+    sim::mark_owned(run);
+    run
+}
+
+/// Gives pages back that [`use_pages`] took.
+pub fn free_pages(world: &World, run: Run) {
+    sim::clear_owned(run);
+    world.heap.free_pages(run);
+}

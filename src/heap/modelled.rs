@@ -1,0 +1,63 @@
+//! What the models need of the heap beyond its public functions: doors, no behaviour.
+//!
+//! Locks: those of the functions behind the doors; heap and page cache for the check.
+
+use crate::pages::Taken;
+use crate::units::{PAGE_BYTES, Run};
+
+use super::Heap;
+
+impl Heap {
+    /// Takes a run for a small span, by way of the page cache.
+    pub fn take_span_pages(&self, pages: usize) -> Option<Taken> {
+        self.take_span_run(0, pages, 1)
+    }
+
+    /// Takes a run from the heap.
+    pub fn take_pages(&self, pages: usize) -> Option<Taken> {
+        self.take_run(pages, 1)
+    }
+
+    /// Takes exactly this run.
+    pub fn take_exact_pages(&self, run: Run) -> Option<Taken> {
+        self.take_exact_run(run)
+    }
+
+    /// Gives a run back.
+    pub fn free_pages(&self, run: Run) {
+        self.free_run(run);
+    }
+
+    /// The number of the highest chunk that has retained pages, if any, and whether its mark would be found.
+    pub fn is_retained_chunk_marked(&self) -> Option<bool> {
+        let chunk = {
+            let heap = self.pages.lock();
+            let high = heap.allocator.high_chunk()?;
+            (0..=high.0).rev().map(crate::units::Chunk).find(|chunk| heap.allocator.chunk_retained(*chunk) != 0)?
+        };
+        Some(self.index.find(self.index.start(), Some(crate::units::Chunk(chunk.0 + 1))) == Some(chunk))
+    }
+
+    /// Checks the accounts of a heap that nobody uses: the bitmaps against their summaries and counters, and that
+    /// mapped = in use + free + in flight + cached, with nothing in flight. Returns the pages in use, retained and
+    /// released; those in page caches count as what they are.
+    pub fn check_accounts(&self) -> (usize, usize, usize) {
+        let mut cached = (0, 0);
+        for cache in &self.page_caches {
+            if let Some(cache) = &*cache.lock() {
+                cached.0 += cache.free_pages();
+                cached.1 += cache.scavenged_pages();
+            }
+        }
+        let heap = self.pages.lock();
+        heap.allocator.validate().expect("bitmaps, summaries and counters agree");
+        let (mapped, free, scavenged) =
+            (heap.allocator.mapped_pages(), heap.allocator.free_pages(), heap.allocator.scavenged_pages());
+        let in_use = self.counters.in_use_bytes() / PAGE_BYTES;
+        assert_eq!(heap.in_flight_pages, 0, "pages stayed in flight");
+        assert_eq!(mapped, in_use + free + cached.0, "mapped pages are not in use + free + cached");
+        let retained = free - scavenged;
+        assert_eq!(self.counters.retained_bytes() / PAGE_BYTES, retained, "the published level is not the truth");
+        (in_use, retained + cached.0 - cached.1, scavenged + cached.1)
+    }
+}

@@ -1,0 +1,110 @@
+//! A fork, simulated: the process is not copied; the execution goes on as the parent or as the child.
+//!
+//! In the child the other threads must vanish. A thread that waits for a lock when the fork handlers hold all of them does
+//! nothing more until it gets it, so that is where it ends: [`vanish`] unwinds it. A thread that was elsewhere at the
+//! moment of the fork is let run to its next lock or its end first; that is the same as a later fork, since the forking
+//! thread only waits. What this does not show are threads stopped between two steps that take no lock.
+//!
+//! While the handlers hold the locks, [`before_lock`]'s counterpart sees to it that nobody else takes one.
+//!
+//! Locks: none. All of it is idle unless a model has called [`plan_fork`].
+
+use super::SIM;
+use loom::sync::atomic::{AtomicUsize, Ordering};
+use std::boxed::Box;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+
+/// What is known of the fork.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Fork {
+    planned: bool,
+    stage: Stage,
+    /// Other threads that wait for a lock, and that are done.
+    waiting: usize,
+    done: usize,
+}
+
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Stage {
+    #[default]
+    Before,
+    /// The handlers hold every lock.
+    Held,
+    /// In the child.
+    Child,
+}
+
+/// What a thread unwinds with that the child does not have.
+struct Vanished;
+
+loom::lazy_static! {
+    /// The kernel's copy of the process orders everything before it.
+    static ref COPY: AtomicUsize = AtomicUsize::new(0);
+}
+
+loom::thread_local! {
+    static FORKS: core::cell::Cell<bool> = core::cell::Cell::new(false);
+}
+
+fn forks() -> bool {
+    FORKS.try_with(core::cell::Cell::get).unwrap_or(true)
+}
+
+fn fork() -> Fork {
+    SIM.tables().fork
+}
+
+/// The calling thread is going to fork: called before others are started.
+pub fn plan_fork() {
+    SIM.tables().fork.planned = true;
+    FORKS.with(|forks| forks.set(true));
+}
+
+/// Runs what one of the other threads does, as far as it gets.
+pub fn run_thread(body: impl FnOnce()) {
+    if let Err(panic) = catch_unwind(AssertUnwindSafe(body))
+        && !panic.is::<Vanished>()
+    {
+        resume_unwind(panic);
+    }
+    COPY.fetch_add(1, Ordering::AcqRel);
+    SIM.tables().fork.done += 1;
+}
+
+/// Between the handlers: the process is copied here. In the parent (`others` is 0) time passes; in the child the execution
+/// goes on when each of the other threads has ended or waits for a lock.
+pub fn fork_here(others: usize) {
+    SIM.tables().fork.stage = Stage::Held;
+    loom::thread::yield_now();
+    while others != 0 {
+        let fork = fork();
+        if fork.waiting + fork.done >= others {
+            break;
+        }
+        loom::thread::yield_now();
+    }
+    COPY.fetch_add(1, Ordering::AcqRel);
+    SIM.tables().fork.stage = if others == 0 { Stage::Before } else { Stage::Child };
+}
+
+pub(crate) fn before_lock() {
+    if fork().planned && !forks() {
+        COPY.fetch_add(1, Ordering::AcqRel);
+        SIM.tables().fork.waiting += 1;
+    }
+}
+
+/// Asked by whoever just got a lock: whether its thread does not exist in the child.
+pub(crate) fn has_vanished() -> bool {
+    let fork = fork();
+    if !fork.planned || forks() {
+        return false;
+    }
+    SIM.tables().fork.waiting -= 1;
+    assert!(fork.stage != Stage::Held, "sim: a lock was taken while the fork handlers should hold all of them");
+    fork.stage == Stage::Child
+}
+
+pub(crate) fn vanish() -> ! {
+    resume_unwind(Box::new(Vanished))
+}
