@@ -11,6 +11,10 @@ use crate::size_class::figures;
 
 /// The most bytes of slots a class's depot holds: a burst's worth.
 const MAX_BYTES: usize = 1 << 20;
+/// What all depots may hold however small the heap is, and which part of the pages in use. Without this bound random
+/// replacement over all classes kept a sixth of its live memory in depots.
+const MAX_TOTAL_BYTES: usize = 2 << 20;
+const MAX_TOTAL_PART: usize = 16;
 /// Empty magazines kept for the next exchange; more go back to the store.
 const MAX_EMPTY: u32 = 16;
 
@@ -29,9 +33,18 @@ unsafe impl Send for Depot {}
 
 /// The most full magazines in a class's depot.
 pub fn capacity(class: usize) -> u32 {
+    (MAX_BYTES / magazine_bytes(class)).max(4) as u32
+}
+
+/// Bytes of slots in a full magazine.
+pub fn magazine_bytes(class: usize) -> usize {
     let figures = figures(class);
-    let magazine_bytes = (figures.magazine_slots * figures.slot_bytes) as usize;
-    (MAX_BYTES / magazine_bytes).max(4) as u32
+    (figures.magazine_slots * figures.slot_bytes) as usize
+}
+
+/// The most bytes in all depots together.
+pub fn total_capacity(in_use_bytes: usize) -> usize {
+    MAX_TOTAL_BYTES.max(in_use_bytes / MAX_TOTAL_PART)
 }
 
 impl Depot {

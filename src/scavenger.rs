@@ -100,7 +100,7 @@ impl Scavenger {
             retained_bytes,
             hole_bytes,
             hole_released_bytes,
-            cached_bytes: heap.depot_bytes(),
+            cached_bytes: counters.depot_bytes() as u64,
             refaulted_bytes: refaulted_bytes as u64,
             scavenger_cpu_ns: self.cpu_ns,
             process_cpu_ns: sys::thread::process_cpu_time_ns(),

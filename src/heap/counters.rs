@@ -21,6 +21,7 @@ pub struct Counters {
     refaulted_bytes: AtomicUsize,
     retained_pages: CachePadded<AtomicUsize>,
     free_slot_bytes: CachePadded<AtomicUsize>,
+    depot_bytes: CachePadded<AtomicUsize>,
     released_total: AtomicUsize,
     inline_released: AtomicUsize,
     growths: AtomicUsize,
@@ -40,6 +41,7 @@ impl Counters {
                 refaulted_bytes: AtomicUsize::new(0),
                 retained_pages: CachePadded::new(AtomicUsize::new(0)),
                 free_slot_bytes: CachePadded::new(AtomicUsize::new(0)),
+                depot_bytes: CachePadded::new(AtomicUsize::new(0)),
                 released_total: AtomicUsize::new(0),
                 inline_released: AtomicUsize::new(0),
                 growths: AtomicUsize::new(0),
@@ -69,7 +71,8 @@ impl Counters {
     }
 
     /// In the child of a fork, where nobody else counts: replaces what other threads may have left half counted.
-    pub fn set_in_child(&self, in_use_pages: usize, free_slot_bytes: usize) {
+    pub fn set_in_child(&self, in_use_pages: usize, free_slot_bytes: usize, depot_bytes: usize) {
+        self.depot_bytes.store(depot_bytes, Ordering::Relaxed);
         self.in_use_pages.store(in_use_pages, Ordering::Relaxed);
         self.free_slot_bytes.store(free_slot_bytes, Ordering::Relaxed);
     }
@@ -130,6 +133,21 @@ impl Counters {
     /// Slots were taken from spans, or a span of free slots went away.
     pub fn subtract_free_slots(&self, bytes: usize) {
         self.free_slot_bytes.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    /// A full magazine goes into a depot.
+    pub fn add_depot(&self, bytes: usize) {
+        self.depot_bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// A full magazine left a depot.
+    pub fn subtract_depot(&self, bytes: usize) {
+        self.depot_bytes.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    /// Bytes of slots in the depots.
+    pub fn depot_bytes(&self) -> usize {
+        self.depot_bytes.load(Ordering::Relaxed)
     }
 
     /// Bytes of free slots in spans that are not released: an upper estimate of the holes to come.

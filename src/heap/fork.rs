@@ -84,7 +84,11 @@ impl Heap {
         for (central, class) in self.centrals.iter().zip(&TABLE) {
             free_slot_bytes += central.lock().free_slots() * class.slot_bytes as usize;
         }
-        self.counters.set_in_child(in_use, free_slot_bytes);
+        let mut depot_bytes = 0;
+        for (class, depot) in self.depots.iter().enumerate() {
+            depot_bytes += depot.lock().full_count() as usize * crate::depot::magazine_bytes(class);
+        }
+        self.counters.set_in_child(in_use, free_slot_bytes, depot_bytes);
     }
 
     /// Empties the caches of threads that do not exist.

@@ -152,7 +152,7 @@ impl Heap {
             cache.spares[class].store(self.reset_top(loaded, class), Ordering::Release);
             return pop_loaded(cache, class);
         }
-        let full = self.depots[class].lock().pop_full();
+        let full = self.take_full(class);
         if let Some(full) = full {
             cache.tops[class].store(full.full_top().cast_mut(), Ordering::Release);
             self.keep_as_spare(cache, class, loaded, spare);
@@ -203,12 +203,7 @@ impl Heap {
             return self.load_empty(cache, class, slot, None);
         }
         // Both are full: one goes to the depot, or back to the spans where the depot has its share.
-        let (accepted, empty) = {
-            let mut depot = self.depots[class].lock();
-            let accepted = depot.push_full(full, depot::capacity(class));
-            (accepted, if accepted { depot.pop_empty() } else { None })
-        };
-        if accepted {
+        if let Some(empty) = self.trade_full(class, full) {
             return self.load_empty(cache, class, slot, empty);
         }
         let mut slots = [0usize; MAX_SLOTS];
@@ -253,6 +248,36 @@ impl Heap {
         }
     }
 
+    /// Gives a full magazine to the depot for an empty one, if it has one. `None` where the depots have their share.
+    fn trade_full(&self, class: usize, full: MagazineRef) -> Option<Option<MagazineRef>> {
+        let bytes = depot::magazine_bytes(class);
+        if self.counters.depot_bytes() + bytes > depot::total_capacity(self.counters.in_use_bytes()) {
+            return None;
+        }
+        // Counted before anybody can take it: the sum never goes below zero.
+        self.counters.add_depot(bytes);
+        let mut depot = self.depots[class].lock();
+        if !depot.push_full(full, depot::capacity(class)) {
+            drop(depot);
+            self.counters.subtract_depot(bytes);
+            return None;
+        }
+        Some(depot.pop_empty())
+    }
+
+    /// Takes a full magazine from the depot.
+    pub(super) fn take_full(&self, class: usize) -> Option<MagazineRef> {
+        let full = self.depots[class].lock().pop_full()?;
+        self.counters.subtract_depot(depot::magazine_bytes(class));
+        Some(full)
+    }
+
+    fn keep_empty(&self, class: usize, empty: Option<MagazineRef>) {
+        if let Some(empty) = empty {
+            self.give_empty(class, empty);
+        }
+    }
+
     /// Gives an empty magazine to the depot, or to the store where the depot has enough.
     pub(crate) fn give_empty(&self, class: usize, empty: MagazineRef) {
         if !self.depots[class].lock().push_empty(empty) {
@@ -270,7 +295,7 @@ impl Heap {
                 }
                 let Some(magazine) = self.own_magazine(top) else { continue };
                 let is_full = magazine::above(top).is_none();
-                if is_full && self.depots[class].lock().push_full(magazine, depot::capacity(class)) {
+                if is_full && self.trade_full(class, magazine).map(|empty| self.keep_empty(class, empty)).is_some() {
                     continue;
                 }
                 let mut slots = [0; MAX_SLOTS];

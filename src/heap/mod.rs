@@ -179,7 +179,7 @@ impl Heap {
             cached_bytes: bytes(cached),
             hole_released_bytes: self.counters.hole_bytes() as u64,
             hole_bytes: self.counters.unreleased_hole_bytes() as u64,
-            depot_bytes: self.depot_bytes(),
+            depot_bytes: self.counters.depot_bytes() as u64,
             metadata_bytes: self.metadata.mapped_bytes() as u64,
             threads: self.registry.lock().live() as u64,
             released_bytes_total: self.counters.released_total() as u64,
@@ -231,14 +231,5 @@ impl Heap {
     /// Notes the CPU time that the scavenger has used, for the statistics.
     pub fn note_scavenger_cpu(&self, ns: u64) {
         self.counters.set_scavenger_cpu_ns(ns);
-    }
-
-    /// Bytes of slots in the depots.
-    pub fn depot_bytes(&self) -> u64 {
-        let mut bytes = 0;
-        for (depot, class) in self.depots.iter().zip(crate::size_class::TABLE) {
-            bytes += (depot.lock().full_count() * class.magazine_slots * class.slot_bytes) as u64;
-        }
-        bytes
     }
 }

@@ -23,7 +23,7 @@ impl Heap {
                 if all { u32::MAX } else { depot.unused() }
             };
             for _ in 0..unused {
-                let Some(full) = self.depots[class].lock().pop_full() else { break };
+                let Some(full) = self.take_full(class) else { break };
                 self.flush_magazine(class, full);
             }
             loop {
