@@ -27,10 +27,10 @@ fn size() -> impl Strategy<Value = usize> {
         12 => 1usize..1200,
         8 => 1usize..40_000,
         // Around the edge between slots and spans, and around pages.
-        4 => (30_000usize..36_000),
+        4 => 30_000usize..36_000,
         4 => (1usize..9, 0usize..3).prop_map(|(pages, off)| pages * 8192 + off - 1),
         4 => 40_000usize..(3 * MIB),
-        1 => (1 * MIB)..(64 * MIB),
+        1 => MIB..64 * MIB,
     ]
 }
 

@@ -125,7 +125,7 @@ impl core::fmt::Display for Order {
 #[cfg(loom)]
 pub mod observed {
     use super::Rank;
-    use core::sync::atomic::{AtomicU32, Ordering};
+    use crate::sync::plain::{AtomicU32, Ordering};
 
     // Core's atomics: what models note here outlives each execution and is no part of what they explore.
     static NESTED: [AtomicU32; Rank::ALL.len()] = [const { AtomicU32::new(0) }; Rank::ALL.len()];

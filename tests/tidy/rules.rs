@@ -20,6 +20,9 @@ pub const STATICS: &[(&str, &str, &str)] = &[
     ("src/sys/release_many.rs", "SUPPORTED", "what the kernel said once: the same for every heap"),
     ("src/sys/thread.rs", "SEVERAL", "what the kernel said once: the same for every heap"),
     ("src/sys/held.rs", "HELD", "the lock ranks a thread holds, across all heaps; debug builds and models only"),
+    ("src/sys/held.rs", "NESTED", "what models have seen nest, across their executions; models only"),
+    ("src/sys/held.rs", "NESTED_BY_FORK", "what models have seen nest, across their executions; models only"),
+    ("src/sys/sim/process.rs", "FORKS", "the simulated process table; models only"),
 ];
 
 /// Modules that compute and nothing else.
