@@ -19,7 +19,7 @@ use core::ptr::{NonNull, null_mut};
 
 use crate::span::{RECORD_BYTES, Record, STATE_DEAD, STATE_LARGE, STATE_SMALL, Span};
 use crate::sync::plain::{AtomicPtr, AtomicU16, Ordering};
-use crate::units::{ADDRESS_BITS, CHUNK_PAGES, Chunk, PAGE_SHIFT, Page, Run};
+use crate::units::{ADDRESS_BITS, PAGE_SHIFT, Page, Run};
 
 const REGION_SHIFT: u32 = if cfg!(loom) { 22 } else { 30 };
 const REGION_PAGES: usize = 1 << (REGION_SHIFT - PAGE_SHIFT);
@@ -151,10 +151,10 @@ impl SpanMap {
         }
     }
 
-    /// The records of a chunk, as an address range to release while every page of the chunk is free and nobody can take
-    /// one. They read as zero afterwards: dead.
-    pub fn chunk_records(&self, chunk: Chunk) -> Option<(usize, usize)> {
-        let (_, record) = self.parts(chunk.first_page())?;
-        Some((record.as_ptr() as usize, CHUNK_PAGES * RECORD_BYTES))
+    /// The address of a page's record; the following pages' records follow. Records are released while every page they
+    /// belong to is free and nobody can take one. They read as zero afterwards: dead.
+    pub fn record_address(&self, page: Page) -> Option<usize> {
+        let (_, record) = self.parts(page)?;
+        Some(record.as_ptr() as usize)
     }
 }

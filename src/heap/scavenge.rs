@@ -16,6 +16,7 @@
 use core::ptr::NonNull;
 
 use crate::pages::Fault;
+use crate::span::RECORD_BYTES;
 use crate::sys;
 use crate::units::{CHUNK_PAGES, Chunk, PAGE_BYTES, Page, Run};
 
@@ -211,32 +212,54 @@ impl Heap {
             self.publish_retained(&heap);
         }
         self.counters.add_released(bytes);
-        if let Some(run) = runs.first() {
-            self.release_records(run.first.chunk());
-        }
+        self.release_records(runs);
         bytes
     }
 
-    /// Gives back the memory of a chunk's span records if the whole chunk is free and released. By the same protocol: the
-    /// chunk is taken while that happens, so that nobody can make a span in it.
-    fn release_records(&self, chunk: Chunk) {
-        let run = Run { first: chunk.first_page(), pages: CHUNK_PAGES };
-        let Some((base, bytes)) = self.map.chunk_records(chunk) else { return };
+    /// Gives back the memory of span records: those of aligned blocks of 64 pages that these runs (of one chunk) touched
+    /// and that are wholly free and released. By the same protocol: a block is taken while that happens, so that nobody
+    /// can make a span in it.
+    fn release_records(&self, runs: &[Run]) {
+        let Some(chunk) = runs.first().map(|run| run.first.chunk()) else { return };
+        let record_bytes = RECORD_PAGES * RECORD_BYTES;
+        if !record_bytes.is_multiple_of(self.os_page_bytes()) {
+            return;
+        }
+        let touched = runs.iter().fold(0u64, |blocks, run| {
+            let (first, last) = (run.first.index_in_chunk(), run.end().0 - 1 - chunk.first_page().0);
+            blocks | ((u64::MAX >> (63 - last / RECORD_PAGES)) & (u64::MAX << (first / RECORD_PAGES)))
+        });
+        let mut taken = 0;
         {
             let mut heap = self.pages.lock();
-            if !heap.allocator.chunk_is_all_free_and_scavenged(chunk) || heap.allocator.alloc_exact(run).is_none() {
-                return;
+            let mut blocks = heap.allocator.released_blocks(chunk) & touched;
+            while blocks != 0 {
+                let block = blocks.trailing_zeros() as usize;
+                blocks &= blocks - 1;
+                if heap.allocator.alloc_exact(record_block(chunk, block)).is_some() {
+                    heap.in_flight_pages += RECORD_PAGES;
+                    taken |= 1u64 << block;
+                }
             }
-            heap.in_flight_pages += run.pages;
         }
-        if bytes % self.os_page_bytes() == 0 {
-            // SAFETY: every page of the chunk is held, so no record of it is live or can become so; released records read
-            // as zero, which is dead. A refusal leaves them as they are, dead as well.
-            let _ = unsafe { sys::vm::release_metadata(address(base), bytes) };
+        let mut rest = taken;
+        while rest != 0 {
+            let first = rest.trailing_zeros() as usize;
+            let count = (rest >> first).trailing_ones() as usize;
+            rest &= !((u64::MAX >> (64 - count)) << first);
+            if let Some(base) = self.map.record_address(record_block(chunk, first).first) {
+                // SAFETY: every page of the blocks is held, so no record of them is live or can become so; released
+                // records read as zero, which is dead. A refusal leaves them as they are, dead as well.
+                let _ = unsafe { sys::vm::release_metadata(address(base), count * record_bytes) };
+            }
         }
-        let mut heap = self.pages.lock();
-        or_end(heap.allocator.free_scavenged(run));
-        heap.in_flight_pages -= run.pages;
+        if taken != 0 {
+            let mut heap = self.pages.lock();
+            for block in (0..CHUNK_PAGES / RECORD_PAGES).filter(|block| taken >> block & 1 == 1) {
+                or_end(heap.allocator.free_scavenged(record_block(chunk, block)));
+                heap.in_flight_pages -= RECORD_PAGES;
+            }
+        }
     }
 
     /// Called after the heap lock has dropped: where growth put the heap above its goal, the thread that grew it releases
@@ -261,6 +284,13 @@ impl Heap {
         };
         self.counters.add_growth(released);
     }
+}
+
+/// Pages whose records are released together: a page of 4 KiB of records.
+const RECORD_PAGES: usize = 64;
+
+fn record_block(chunk: Chunk, block: usize) -> Run {
+    Run { first: chunk.first_page().plus(block * RECORD_PAGES), pages: RECORD_PAGES }
 }
 
 /// A heap address as a pointer.

@@ -248,6 +248,13 @@ impl PageAllocator {
         self.bits(chunk).is_some_and(|bits| bits.is_fresh())
     }
 
+    /// The aligned 64-page blocks of a chunk that are wholly free and released, one bit each from the lowest.
+    pub fn released_blocks(&self, chunk: Chunk) -> u64 {
+        self.bits(chunk).map_or(0, |bits| {
+            bits.scavenged.iter().enumerate().fold(0, |blocks, (i, word)| blocks | (((*word == u64::MAX) as u64) << i))
+        })
+    }
+
     fn bits(&self, chunk: Chunk) -> Option<&super::bits::ChunkBits> {
         self.table.as_deref()?.bits(chunk)
     }
