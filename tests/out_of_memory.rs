@@ -16,6 +16,7 @@ fn child() {
         Some("small") => small_objects_until_null(),
         Some("large") => large_objects_until_null(),
         Some("many_threads") => threads_until_null(),
+        Some("in_flight") => blocks_taken_while_threads_scavenge(),
         Some("realloc") => realloc_that_fails(),
         Some("huge") => huge_layouts(),
         Some("nothing") => {}
@@ -181,6 +182,44 @@ fn threads_until_null() {
     });
     neap::scavenge();
     books();
+}
+
+#[test]
+fn memory_that_is_being_released_counts_as_memory() {
+    limited("in_flight");
+}
+
+/// The program has room for its block as long as what it freed is found, be it retained, cached, released or in flight.
+fn blocks_taken_while_threads_scavenge() {
+    let (stop, start) = (std::sync::atomic::AtomicBool::new(false), std::sync::Barrier::new(3));
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                start.wait();
+                while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                    neap::scavenge();
+                }
+            });
+        }
+        // All that can be had, and of it the largest block there is room for: it lies nowhere else.
+        let mut filled = Filled::new(MIB);
+        filled.free_from(0);
+        // SAFETY: the size is not zero; what is not null is freed once.
+        let fits = |bytes: usize| unsafe {
+            let base = GLOBAL.alloc(layout(bytes));
+            if !base.is_null() {
+                (0..bytes).step_by(4096).for_each(|at| base.add(at).write(1));
+                GLOBAL.dealloc(base, layout(bytes));
+            }
+            !base.is_null()
+        };
+        let bytes = (1..256).rev().map(|mib| mib * MIB).find(|bytes| fits(*bytes)).unwrap();
+        assert!(bytes > 32 * MIB, "{bytes}");
+        start.wait();
+        let failed = (0..100).filter(|_| !fits(bytes)).count();
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        assert_eq!(failed, 0, "of {bytes}\n{}", neap::stats());
+    });
 }
 
 #[test]

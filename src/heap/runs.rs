@@ -7,14 +7,53 @@
 //! Locks: page cache and heap, one after the other, never both.
 
 use crate::pages::{CACHE_RUN_LIMIT, PageCache, Taken};
+use crate::sync::Futex;
 use crate::units::Run;
 
 use super::page_heap::{Grown, PageHeap, or_end};
 use super::{Heap, PAGE_CACHES};
 
+/// Out of memory, pages in flight are waited for so many times ...
+const RECLAIM_TRIES: usize = if cfg!(loom) { 2 } else { 1000 };
+/// ... so long. A batch in flight takes the kernel up to tens of milliseconds.
+const RECLAIM_PAUSE_NS: u64 = 100_000;
+
 impl Heap {
-    /// Takes `pages` pages at a multiple of `align_pages`; `None` if the OS gives no more memory.
+    /// Takes `pages` pages at a multiple of `align_pages`; `None` if there is no memory.
     pub(crate) fn take_run(&self, pages: usize, align_pages: usize) -> Option<Taken> {
+        self.or_reclaim(pages, || self.try_take_run(pages, align_pages))
+    }
+
+    /// Takes a run for a small span: in one region of the span map, from a page cache where it fits.
+    pub(crate) fn take_span_run(&self, shard: usize, pages: usize, align_pages: usize) -> Option<Taken> {
+        self.or_reclaim(pages, || self.try_take_span_run(shard, pages, align_pages))
+    }
+
+    /// Where the OS gives no more memory, the heap's own is looked for: what caches hold goes back, and pages that are being
+    /// released are waited for. They are neither free nor in use, but they will be free in a moment.
+    fn or_reclaim(&self, pages: usize, take: impl Fn() -> Option<Taken>) -> Option<Taken> {
+        take().or_else(|| self.reclaim(pages, take))
+    }
+
+    #[cold]
+    fn reclaim(&self, pages: usize, take: impl Fn() -> Option<Taken>) -> Option<Taken> {
+        if pages > self.pages.lock().allocator.mapped_pages() {
+            return None;
+        }
+        self.trim_caches(true);
+        for _ in 0..RECLAIM_TRIES {
+            // Looked at before the try: what lands after this look is found by the next.
+            let in_flight = self.pages.lock().in_flight_pages != 0;
+            let taken = take();
+            if taken.is_some() || !in_flight {
+                return taken;
+            }
+            Futex::new(0).wait(0, Some(RECLAIM_PAUSE_NS));
+        }
+        None
+    }
+
+    fn try_take_run(&self, pages: usize, align_pages: usize) -> Option<Taken> {
         let (taken, grown) = {
             let mut heap = self.pages.lock();
             let result = heap.take(&self.map, &self.index, pages, align_pages)?;
@@ -26,11 +65,10 @@ impl Heap {
         Some(taken)
     }
 
-    /// Takes a run for a small span: in one region of the span map, from a page cache where it fits.
-    pub(crate) fn take_span_run(&self, shard: usize, pages: usize, align_pages: usize) -> Option<Taken> {
+    fn try_take_span_run(&self, shard: usize, pages: usize, align_pages: usize) -> Option<Taken> {
         if pages >= CACHE_RUN_LIMIT || align_pages > 1 {
             // A run aligned to the next power of two of its size crosses no region.
-            return self.take_run(pages, align_pages.max(pages.next_power_of_two()));
+            return self.try_take_run(pages, align_pages.max(pages.next_power_of_two()));
         }
         let cache = &self.page_caches[shard % PAGE_CACHES];
         let taken = cache.lock().as_mut().and_then(|cache| cache.alloc(pages));
