@@ -73,6 +73,10 @@ impl PageHeap {
         let mut grown = Grown::default();
         for (place, run) in grown.runs.iter_mut().zip([growth.rest, Some(growth.run)]) {
             let Some(run) = run.filter(|run| run.pages != 0) else { continue };
+            if self.allocator.mapped_pages() + run.pages > self.most_pages {
+                // The rest of the reservation before, beyond what was asked for. It is not used any more, and was not touched.
+                continue;
+            }
             if !self.describe(map, index, run) {
                 // No metadata for it now: it stays where growth takes it from.
                 self.arena.give_back(run);

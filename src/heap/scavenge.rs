@@ -203,7 +203,9 @@ impl Heap {
                     bytes += run.bytes();
                     heap.allocator.free_scavenged(*run)
                 } else {
-                    // Locked in memory, perhaps. It stays retained, and is not tried again until it was used.
+                    // Locked in memory, perhaps. It stays retained, and is not tried again until it was used or somebody
+                    // asks for everything.
+                    self.index.postpone(run.first.chunk());
                     heap.allocator.free(*run)
                 };
                 or_end(result);

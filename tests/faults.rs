@@ -1,0 +1,282 @@
+//! What the kernel refuses: the n-th mapping, growth, release, thread or move fails, and the heap goes on with what it has.
+//! Nothing is lost, the books add up, and once the kernel is willing again everything is as before.
+//!
+//! Run with `--features internals`, which has the injection. It concerns the calling thread.
+#![cfg(feature = "internals")]
+
+mod common;
+
+use std::alloc::{GlobalAlloc, Layout};
+use std::ptr::NonNull;
+
+use common::MIB;
+use neap::heap::Heap;
+use neap::magazine::Magazine;
+use neap::sys::fault::{self, Op};
+use neap::thread_cache::ThreadCache;
+
+#[global_allocator]
+static GLOBAL: neap::Neap = neap::Neap::new();
+
+#[test]
+fn child() {
+    let Some(case) = common::case() else { return };
+    let words: Vec<&str> = case.split(' ').collect();
+    match words[..] {
+        ["map", n] => growth_fails(Op::Map, n.parse().unwrap()),
+        ["back", n] => growth_fails(Op::Back, n.parse().unwrap()),
+        ["release", n] => releases_fail(n.parse().unwrap()),
+        ["holes"] => releases_of_holes_fail(),
+        ["spawn"] => no_thread_to_be_had(),
+        ["move"] => moves_fail(),
+        _ => panic!("no such case: {case}"),
+    }
+    fault::reset();
+    common::wait_until("the books to add up", || neap::stats().adds_up());
+}
+
+fn layout(bytes: usize) -> Layout {
+    Layout::from_size_align(bytes, 16).unwrap()
+}
+
+/// A block, if there is memory, its first and last byte written.
+fn block(bytes: usize) -> Option<NonNull<u8>> {
+    // SAFETY: the size is not zero; the block has that many bytes.
+    unsafe {
+        let base = NonNull::new(GLOBAL.alloc(layout(bytes)))?;
+        base.write(1);
+        base.add(bytes - 1).write(2);
+        Some(base)
+    }
+}
+
+fn free(base: NonNull<u8>, bytes: usize) {
+    // SAFETY: callers free once, with the size they asked for.
+    unsafe {
+        assert_eq!((base.read(), base.add(bytes - 1).read()), (1, 2));
+        GLOBAL.dealloc(base.as_ptr(), layout(bytes));
+    }
+}
+
+#[test]
+fn growth_that_fails_is_null_and_nothing_is_lost() {
+    for n in 0..8 {
+        common::run(&format!("map {n}")).assert_ok();
+        common::run(&format!("back {n}")).assert_ok();
+    }
+}
+
+fn growth_fails(op: Op, n: u64) {
+    // Sizes that need new chunks, steps of backing, regions of the span map (1 GiB) and, in other threads, caches.
+    const SIZES: [usize; 6] = [24 * MIB, 100_000, 300 * MIB, 5000, 3 * MIB, 700 * MIB];
+    let round = |expect_all: bool| {
+        let mut blocks = Vec::with_capacity(10_000);
+        let mut failed = 0;
+        for i in 0..60 {
+            let bytes = SIZES[i % SIZES.len()];
+            match block(bytes) {
+                Some(base) => blocks.push((base, bytes)),
+                None => failed += 1,
+            }
+            // Small ones in between, of a new class each time.
+            let small = 16 << (i % 11);
+            match block(small) {
+                Some(base) => blocks.push((base, small)),
+                None => failed += 1,
+            }
+        }
+        assert!(!expect_all || failed == 0, "{failed} failed");
+        blocks.into_iter().for_each(|(base, bytes)| free(base, bytes));
+        failed
+    };
+    let baseline = {
+        neap::scavenge();
+        neap::stats()
+    };
+    fault::fail_from(op, n);
+    let failed = round(false);
+    if n == 0 {
+        assert!(failed > 0, "nothing failed");
+    }
+    fault::reset();
+    fault::fail_nth(op, n);
+    round(false);
+    fault::reset();
+    round(true);
+    neap::scavenge();
+    let stats = neap::stats();
+    assert!(stats.adds_up(), "{stats}");
+    assert!(stats.in_use_bytes <= baseline.in_use_bytes + MIB as u64, "{baseline}\n{stats}");
+    // What a round needs is mapped once; failures did not eat address space.
+    let mapped = stats.mapped_bytes;
+    for _ in 0..10 {
+        fault::fail_nth(op, 0);
+        round(false);
+        fault::reset();
+    }
+    assert_eq!(neap::stats().mapped_bytes, mapped);
+}
+
+#[test]
+fn a_heap_whose_tables_fail_can_be_initialised_later() {
+    for n in 0..4 {
+        let sentinel = Box::leak(Box::new(Magazine::null()));
+        let no_cache = NonNull::from(Box::leak(Box::new(ThreadCache::new(sentinel.last()))));
+        let heap = Box::leak(Box::new(Heap::new()));
+        fault::fail_nth(Op::Map, n);
+        // SAFETY: one thread, until it succeeds; the cache and its sentinel stay.
+        let first = unsafe { heap.initialize(no_cache, sentinel.last()) };
+        fault::reset();
+        assert_eq!(first, n >= 3, "the heap has three tables");
+        if !first {
+            // SAFETY: as above.
+            assert!(unsafe { heap.initialize(no_cache, sentinel.last()) });
+        }
+        let large = heap.allocate_large(MIB, 1).unwrap();
+        // SAFETY: the block has that many bytes.
+        unsafe { large.base.write_bytes(1, MIB) };
+        heap.deallocate_large(large.base);
+        assert_eq!(heap.scavenge_everything(std::ptr::null()), MIB);
+        assert!(heap.stats().adds_up());
+    }
+}
+
+#[test]
+fn memory_that_the_kernel_does_not_take_stays_and_is_tried_again() {
+    for n in [0, 1, 5] {
+        common::run(&format!("release {n}")).assert_ok();
+    }
+    common::run("holes").assert_ok();
+}
+
+fn releases_fail(n: u64) {
+    neap::scavenge();
+    let blocks: Vec<_> = (0..40).map(|_| (block(MIB).unwrap(), block(3 * 8192).unwrap())).collect();
+    for (large, _) in &blocks {
+        // SAFETY: a live block.
+        unsafe { large.add(1).write_bytes(7, MIB - 2) };
+    }
+    blocks.iter().for_each(|(large, _)| free(*large, MIB));
+    let freed = 40 * MIB;
+    fault::fail_from(Op::Release, n);
+    let released = neap::scavenge();
+    fault::reset();
+    let stats = neap::stats();
+    assert!(released < freed, "{released}");
+    assert!(stats.adds_up() && stats.retained_bytes as usize + released >= freed, "{stats}");
+    // Refused memory is memory: it can be taken again, and is not believed to be zero.
+    let again: Vec<_> = (0..40)
+        .map(|_| {
+            // SAFETY: the size is not zero; the block has that many bytes.
+            unsafe {
+                let base = NonNull::new(GLOBAL.alloc_zeroed(layout(MIB))).unwrap();
+                let bytes = base.cast::<[u8; MIB]>().as_ref();
+                assert!(bytes[0] == 0 && bytes[1..] == bytes[..MIB - 1], "not zero");
+                base.write(1);
+                base.add(MIB - 1).write(2);
+                base
+            }
+        })
+        .collect();
+    again.into_iter().for_each(|base| free(base, MIB));
+    assert!(neap::scavenge() >= freed - MIB, "{}", neap::stats());
+    // Refused and left alone, it goes when everything is asked for.
+    let large = block(8 * MIB).unwrap();
+    free(large, 8 * MIB);
+    fault::fail_from(Op::Release, 0);
+    neap::scavenge();
+    fault::reset();
+    assert!(neap::scavenge() >= 8 * MIB, "{}", neap::stats());
+    blocks.into_iter().for_each(|(_, small)| free(small, 3 * 8192));
+}
+
+fn releases_of_holes_fail() {
+    const COUNT: usize = 8192;
+    let slots: Vec<_> = (0..COUNT).map(|_| block(1000).unwrap()).collect();
+    let free_most =
+        |slots: &[NonNull<u8>]| slots.iter().enumerate().filter(|(i, _)| i % 32 != 0).for_each(|(_, s)| free(*s, 1000));
+    free_most(&slots);
+    fault::fail_from(Op::Release, 3);
+    neap::scavenge();
+    fault::reset();
+    let stats = neap::stats();
+    assert!(stats.adds_up(), "{stats}");
+    // The slots are all there.
+    let again: Vec<_> = (0..COUNT - COUNT / 32).map(|_| block(1000).unwrap()).collect();
+    let mut all: Vec<usize> = again.iter().chain(slots.iter().step_by(32)).map(|slot| slot.addr().get()).collect();
+    all.sort_unstable();
+    all.dedup();
+    assert_eq!(all.len(), COUNT);
+    again.into_iter().for_each(|slot| free(slot, 1000));
+    assert_ne!(neap::scavenge(), 0);
+    slots.iter().step_by(32).for_each(|slot| free(*slot, 1000));
+    neap::scavenge();
+    assert_eq!(neap::stats().hole_released_bytes / MIB as u64, 0, "{}", neap::stats());
+}
+
+#[test]
+fn where_no_thread_can_be_started_the_work_is_done_inline_and_a_thread_tried_again() {
+    common::run("spawn").assert_ok();
+}
+
+fn no_thread_to_be_had() {
+    let burst = || {
+        let blocks: Vec<Box<[u8; 4000]>> = (0..32 * MIB / 4096).map(|_| Box::new([1; 4000])).collect();
+        drop(blocks);
+    };
+    fault::fail_from(Op::Spawn, 0);
+    burst();
+    assert_eq!(common::scavenger_thread(), None);
+    common::wait_until("the work done inline", || {
+        drop(block(20_000).map(|base| free(base, 20_000)));
+        (0..200).map(|_| Box::new([0u8; 9000])).for_each(drop);
+        let blocks: Vec<_> = (0..20).map(|_| Box::new([0u8; 20_000])).collect();
+        drop(blocks);
+        neap::stats().retained_bytes < 8 * MIB as u64
+    });
+    assert_eq!(common::scavenger_thread(), None);
+    fault::reset();
+    common::wait_until("the thread", || {
+        burst();
+        common::scavenger_thread().is_some()
+    });
+}
+
+#[test]
+fn a_move_that_fails_copies() {
+    common::run("move").assert_ok();
+}
+
+fn moves_fail() {
+    for fail in [false, true] {
+        let mut bytes = 40 * MIB;
+        let mut base = block(bytes).unwrap();
+        for _ in 0..3 {
+            // SAFETY: a live block; the neighbour that keeps it from growing in place is freed at once.
+            unsafe {
+                base.write_bytes(0x5a, bytes);
+                if fail {
+                    fault::fail_from(Op::Move, 0);
+                }
+                let neighbour = GLOBAL.alloc(layout(MIB));
+                let moved = GLOBAL.realloc(base.as_ptr(), layout(bytes), bytes + 24 * MIB);
+                fault::reset();
+                base = NonNull::new(moved).unwrap();
+                let kept = std::slice::from_raw_parts(moved, bytes);
+                assert!(kept[0] == 0x5a && kept[1..] == kept[..bytes - 1]);
+                bytes += 24 * MIB;
+                GLOBAL.dealloc(neighbour, layout(MIB));
+            }
+        }
+        // SAFETY: a live block.
+        unsafe { GLOBAL.dealloc(base.as_ptr(), layout(bytes)) };
+        // What was moved away reads as zero, and is known to.
+        // SAFETY: the size is not zero, the block has that many bytes and is freed once.
+        unsafe {
+            let zeroed = GLOBAL.alloc_zeroed(layout(100 * MIB));
+            let read = std::slice::from_raw_parts(zeroed, 100 * MIB);
+            assert!(read[0] == 0 && read[1..] == read[..100 * MIB - 1]);
+            GLOBAL.dealloc(zeroed, layout(100 * MIB));
+        }
+    }
+}
