@@ -31,6 +31,11 @@ pub const TABLE_BYTES: usize = REGIONS * size_of::<AtomicPtr<u8>>();
 /// Bytes of one region's metadata mapping: zeroed memory.
 pub const REGION_METADATA_BYTES: usize = RECORDS_OFFSET + REGION_PAGES * RECORD_BYTES;
 
+/// Whether a run lies in more than one region.
+pub fn crosses_region(run: Run) -> bool {
+    (run.first.0 & (REGION_PAGES - 1)) + run.pages > REGION_PAGES
+}
+
 /// The map. Empty until a table is attached.
 pub struct SpanMap {
     table: AtomicPtr<[AtomicPtr<u8>; REGIONS]>,
@@ -110,7 +115,7 @@ impl SpanMap {
     /// # Safety
     /// The pages of `run` are the caller's and their region has metadata.
     pub unsafe fn create(&self, run: Run, class: Option<usize>) -> Option<Span> {
-        if class.is_some() && (run.first.0 & (REGION_PAGES - 1)) + run.pages > REGION_PAGES {
+        if class.is_some() && crosses_region(run) {
             return None;
         }
         let (_, record) = self.parts(run.first)?;

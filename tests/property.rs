@@ -240,3 +240,22 @@ fn every_alignment_is_honoured() {
         model.free(0).unwrap();
     }
 }
+
+/// Slots all over more than a GiB of address space, so that spans come to lie at the edges of the span map's regions.
+/// They are not written, so this costs little memory.
+#[test]
+fn spans_at_the_edges_of_regions_are_sound() {
+    for size in [20_000, 11_000] {
+        let layout = Layout::from_size_align(size, 8).unwrap();
+        let count = (5 << 28) / size;
+        // SAFETY: the size is not zero; each object is freed once.
+        unsafe {
+            let mut objects: Vec<usize> = (0..count).map(|_| GLOBAL.alloc(layout).expose_provenance()).collect();
+            objects.sort_unstable();
+            assert!(objects[0] != 0 && objects.windows(2).all(|pair| pair[0] + size <= pair[1]));
+            for object in objects {
+                GLOBAL.dealloc(std::ptr::with_exposed_provenance_mut(object), layout);
+            }
+        }
+    }
+}

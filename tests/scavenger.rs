@@ -24,6 +24,7 @@ fn child() {
         "nothing" => {}
         "retain_max" => retains_at_most(),
         "limit" => stays_near_the_limit(),
+        "hard_limit" => fails_at_the_hard_limit(),
         case => ends_while_it_works(case),
     }
 }
@@ -205,6 +206,7 @@ fn a_wrong_setting_gives_one_clear_line() {
 fn settings_that_cap_memory_are_kept() {
     with_setting("retain_max", "NEAP_RETAIN_MAX", "4M").assert_ok();
     with_setting("limit", "NEAP_LIMIT", "64M").assert_ok();
+    with_setting("hard_limit", "NEAP_HARD_LIMIT", "48M").assert_ok();
 }
 
 /// A busy process that would hold its peaks for two seconds keeps 4 MiB only.
@@ -220,6 +222,26 @@ fn retains_at_most() {
             std::hint::black_box(burst(MIB));
             least = least.min(neap::stats().retained_bytes);
         }
+    }
+}
+
+fn fails_at_the_hard_limit() {
+    for bytes in [MIB, 300_000, 20_000] {
+        let mut blocks: Vec<Vec<u8>> = Vec::with_capacity(48 * MIB / bytes);
+        loop {
+            let mut block = Vec::new();
+            if block.try_reserve_exact(bytes).is_err() {
+                break;
+            }
+            blocks.push(block);
+        }
+        let stats = neap::stats();
+        assert!(stats.mapped_bytes <= 48 * MIB as u64, "{stats}");
+        assert!(blocks.len() * bytes > 36 * MIB, "only {} blocks of {bytes}\n{stats}", blocks.len());
+        // Freed memory serves again.
+        blocks.truncate(blocks.len() / 2);
+        let mut block: Vec<u8> = Vec::new();
+        assert!(block.try_reserve_exact(4 * MIB).is_ok(), "{}", neap::stats());
     }
 }
 

@@ -63,6 +63,26 @@ impl PageHeap {
         Some((taken, grown))
     }
 
+    /// Like [`Self::take`], for a small span: the run lies in one region of the span map.
+    pub fn take_in_region(
+        &mut self,
+        map: &SpanMap,
+        index: &ScavengeIndex,
+        pages: usize,
+        align_pages: usize,
+    ) -> Option<(Taken, Grown)> {
+        let (taken, grown) = self.take(map, index, pages, align_pages)?;
+        if !span_map::crosses_region(taken.run) {
+            return Some((taken, grown));
+        }
+        // Rare. A run aligned to the next power of two of its size crosses none; to align every run so would leave a gap
+        // behind most of them.
+        or_end(self.allocator.free(taken.run));
+        index.mark(taken.run);
+        let (taken, more) = self.take(map, index, pages, align_pages.max(pages.next_power_of_two()))?;
+        Some((taken, if more.pages() == 0 { grown } else { more }))
+    }
+
     /// Maps whole chunks for `pages` more pages. They are free and count as scavenged.
     fn grow(&mut self, map: &SpanMap, index: &ScavengeIndex, pages: usize) -> Option<Grown> {
         let whole = pages.checked_next_multiple_of(CHUNK_PAGES)?;

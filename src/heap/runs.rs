@@ -67,8 +67,15 @@ impl Heap {
 
     fn try_take_span_run(&self, shard: usize, pages: usize, align_pages: usize) -> Option<Taken> {
         if pages >= CACHE_RUN_LIMIT || align_pages > 1 {
-            // A run aligned to the next power of two of its size crosses no region.
-            return self.try_take_run(pages, align_pages.max(pages.next_power_of_two()));
+            let (taken, grown) = {
+                let mut heap = self.pages.lock();
+                let result = heap.take_in_region(&self.map, &self.index, pages, align_pages)?;
+                self.publish_retained(&heap);
+                result
+            };
+            self.counters.add_in_use(pages, taken.scavenged_pages);
+            self.after_growth(grown);
+            return Some(taken);
         }
         let cache = &self.page_caches[shard % PAGE_CACHES];
         let taken = cache.lock().as_mut().and_then(|cache| cache.alloc(pages));
@@ -83,7 +90,7 @@ impl Heap {
                 Some(taken) => (taken, block, Grown::default()),
                 None => {
                     // The lowest block is too fragmented for this run: leave it to shorter ones.
-                    match heap.take(&self.map, &self.index, pages, pages.next_power_of_two()) {
+                    match heap.take_in_region(&self.map, &self.index, pages, 1) {
                         Some((taken, grown)) => (taken, block, grown),
                         None => {
                             // No memory: what is too short for this run goes back, or it would be lost.
