@@ -70,7 +70,7 @@ fn free_on_another_thread(object: *mut u8, size: usize) {
     assert_eq!(neap::stats().threads, before);
 }
 
-/// Finds the record of the large object at `base` in the allocator's tables, and makes it longer by a page.
+/// Finds the record of the large object at `base` in the allocator's tables, and makes it longer than the heap.
 fn corrupt_the_record_of(base: *mut u8, pages: u32) {
     let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
     let page = base.addr() / common::PAGE_BYTES;
@@ -87,7 +87,7 @@ fn corrupt_the_record_of(base: *mut u8, pages: u32) {
             // SAFETY: readable and writable memory, by the kernel's word. What is written is meant to be wrong.
             unsafe {
                 if word.read_volatile() == page as u64 && word.add(1).cast::<u32>().read_volatile() == pages {
-                    word.add(1).cast::<u32>().write_volatile(pages + 1);
+                    word.add(1).cast::<u32>().write_volatile(pages + 50_000);
                     found += 1;
                 }
             }
@@ -140,8 +140,7 @@ fn child() {
         }
         "corrupt_record" => {
             let pages = 37;
-            let (object, next) = (alloc(pages * common::PAGE_BYTES), alloc(common::PAGE_BYTES * 5));
-            free(next, common::PAGE_BYTES * 5);
+            let object = alloc(pages * common::PAGE_BYTES);
             corrupt_the_record_of(object, pages as u32);
             trapped(&|| free(object, pages * common::PAGE_BYTES));
         }
