@@ -36,6 +36,7 @@ fn child() {
         Some("many") => many_short_threads(),
         Some("idle") => idle_threads(),
         Some("one_slot") => one_slot_a_class(),
+        Some("exits") => exits_meet_drains(),
         Some("busy") => busy_threads_are_drained_without_harm(),
         Some(case) => panic!("no such case: {case}"),
     }
@@ -96,6 +97,7 @@ impl Drop for AtEnd {
         let more: Vec<Box<[u8; 224]>> = (0..300).map(|i| Box::new([i as u8; 224])).collect();
         assert!(more.iter().enumerate().all(|(i, block)| block.iter().all(|byte| *byte == i as u8)));
         assert!(self.held.iter().all(|block| block[0] == 9));
+        neap::scavenge();
         if self.again {
             SECOND.with(|second| {
                 *second.borrow_mut() =
@@ -140,6 +142,8 @@ unsafe extern "C" fn at_exit(value: *mut c_void) {
     assert!(noise.iter().all(|block| block.iter().all(|byte| *byte == 3)));
     let large = vec![0u8; 100_000];
     assert!(large.iter().all(|byte| *byte == 0));
+    // From a thread that has no cache any more.
+    neap::scavenge();
     rounds.push(rounds.len() as u64);
     if rounds.len() < 4 {
         // SAFETY: the key exists.
@@ -311,5 +315,43 @@ fn busy_threads_are_drained_without_harm() {
         stop.store(true, std::sync::atomic::Ordering::Relaxed);
     });
     assert!(settled_in_use() <= before + (256 << 10), "slots were lost");
+    assert!(neap::stats().adds_up());
+}
+
+#[test]
+fn threads_may_exit_while_they_are_drained() {
+    common::run("exits").assert_ok();
+}
+
+/// Threads live about as long as a drain takes, so that many exits and first allocations meet one.
+fn exits_meet_drains() {
+    let threads = if cfg!(debug_assertions) { 3000 } else { 10_000 };
+    let stop = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    std::thread::spawn(|| {}).join().unwrap();
+    let before = (settled_in_use(), neap::stats().threads);
+    let drainers: Vec<_> = (0..2)
+        .map(|_| {
+            let stop = stop.clone();
+            std::thread::spawn(move || {
+                while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                    neap::scavenge();
+                }
+            })
+        })
+        .collect();
+    for batch in 0..threads / 10 {
+        let batch: Vec<_> = (0..10)
+            .map(|i| {
+                std::thread::spawn(move || {
+                    let blocks: Vec<Box<[u16; 100]>> = (0..100).map(|_| Box::new([batch as u16 ^ i; 100])).collect();
+                    assert!(blocks.iter().all(|block| **block == [batch as u16 ^ i; 100]));
+                })
+            })
+            .collect();
+        batch.into_iter().for_each(|thread| thread.join().unwrap());
+    }
+    stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    drainers.into_iter().for_each(|drainer| drainer.join().unwrap());
+    assert_eq!((settled_in_use(), neap::stats().threads), before);
     assert!(neap::stats().adds_up());
 }

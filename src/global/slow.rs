@@ -3,7 +3,7 @@
 use core::alloc::{GlobalAlloc, Layout};
 use core::ptr::{NonNull, null_mut};
 
-use crate::heap::{self, Heap};
+use crate::heap::{self, Heap, Large};
 use crate::scavenger::Scavenger;
 use crate::size_class::class_of;
 use crate::stats::Stats;
@@ -24,10 +24,16 @@ pub fn allocate(size: usize, align: usize) -> *mut u8 {
     let object = match class_of(size.max(1), align) {
         // SAFETY: the thread's own words.
         Some(class) => unsafe { heap::allocate_slow(heap, tls::slot(), class, on_new_cache) },
-        None => heap.allocate_large(size, align).map_or(null_mut(), |large| large.base.as_ptr()),
+        None => allocate_large(heap, size, align).map_or(null_mut(), |large| large.base.as_ptr()),
     };
     look_after(heap);
     object
+}
+
+/// A program that allocates nothing small never makes a thread cache, and needs the fork handlers all the same.
+fn allocate_large(heap: &Heap, size: usize, align: usize) -> Option<Large> {
+    statics::set_fork_handlers();
+    heap.allocate_large(size, align)
 }
 
 /// Allocates a large block that reads as zero.
@@ -39,7 +45,7 @@ pub fn allocate_zeroed(size: usize, align: usize) -> *mut u8 {
         return allocate(size, align);
     }
     let Some(heap) = statics::heap() else { return null_mut() };
-    let Some(large) = heap.allocate_large(size, align) else { return null_mut() };
+    let Some(large) = allocate_large(heap, size, align) else { return null_mut() };
     if !large.zeroed {
         // SAFETY: the block has that many bytes and is nobody else's.
         unsafe { large.base.as_ptr().write_bytes(0, size) };
