@@ -194,7 +194,7 @@ proptest! {
 fn a_long_history() {
     let mut random = Random(0xfeed);
     let mut model = Model::default();
-    let steps = std::env::var("TEST_STEPS").ok().and_then(|steps| steps.parse().ok()).unwrap_or(25_000);
+    let steps = std::env::var("PROPTEST_STEPS").ok().and_then(|steps| steps.parse().ok()).unwrap_or(25_000);
     for step in 0..steps {
         let size = match random.below(40) {
             0 => random.below(20 * MIB),

@@ -25,7 +25,8 @@ use crate::stats::Stats;
 ///
 /// Out of memory gives null. A double free, or a pointer that is not this heap's, ends the process with one line on the
 /// standard error stream where it is seen: at once for large objects, for others when the slot returns to its span (in
-/// builds with debug assertions at the free itself). Never unwinds.
+/// builds with debug assertions at the free itself, unless the slot lies in the depot or in another thread's magazine by
+/// then). Never unwinds.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Neap;
 
