@@ -12,6 +12,9 @@
 //! 1. Between a top and the next null word below it lie the magazine's slots, whatever lies below that.
 //! 2. Word 0 is never a slot; depot and store link magazines through it.
 //!
+//! Orderings: Relaxed. A magazine changes hands under a lock, or by the orderings of the top that points into it (see
+//! `thread_cache`).
+//!
 //! Locks: none. A magazine has one owner at a time: a thread, a depot, the store.
 
 use core::ptr::NonNull;

@@ -11,6 +11,9 @@
 //!    the span is out, except that the owner of a large object may resize its span.
 //! 3. A bit of the free bitmap is set exactly while the slot is neither with a user, nor in a magazine, nor in flight.
 //!
+//! Orderings: the Release of `state` is for look-ups of foreign pointers; all other uses are Relaxed, ordered by what invariant
+//! 2 names, and for look-ups by the way the object came to who frees it.
+//!
 //! Locks: none here; see 2.
 
 use core::ptr::NonNull;

@@ -13,6 +13,9 @@
 //! 3. A page of a live small span has its distance; so has the first page of a large span. Other pages have either 0 or,
 //!    inside large spans, 0 too, because `retire` clears what `create` wrote.
 //!
+//! Orderings: the table and each region's mapping are published with Release and read with Acquire. Distances are Relaxed: they
+//! were written before the span's first slot was handed out, and come to a look-up the way the slot did.
+//!
 //! Locks: none. `publish` is called under the heap lock; `create` and `retire` by the owner of the pages.
 
 use core::ptr::{NonNull, null_mut};

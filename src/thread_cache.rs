@@ -18,6 +18,9 @@
 //!    outside its slow path.
 //! 2. A cache stays registered, and its memory valid, while a drainer has it marked.
 //!
+//! Orderings: beside the barriers, Release stores of tops, of `fast`, of the mark and of `in_slow_path` pair with the Acquire of
+//! whoever reads them next from the other side (models: `drain.rs`); Relaxed loads are of the reader's own words.
+//!
 //! Locks: none here. Rejected: a flag around each operation (two more stores each), restartable sequences (assembly for
 //! each architecture, and no inlining), signals (not ours to take).
 

@@ -2,6 +2,8 @@
 //!
 //! Thread exit runs in a key's destructor, after the destructors of Rust's thread locals. Later destructors of other keys
 //! may still allocate and free: those operations go straight to central, one slot at a time.
+//!
+//! Orderings: Relaxed, on the thread's own word.
 
 use core::ffi::c_void;
 

@@ -1,4 +1,6 @@
 //! The slow paths behind `GlobalAlloc`: everything but a pop or a push.
+//!
+//! Orderings: Relaxed, on the thread's own word.
 
 use core::alloc::{GlobalAlloc, Layout};
 use core::ptr::{NonNull, null_mut};

@@ -1,6 +1,9 @@
 //! The only statics: the process's heap, the cache of threads that have none, and what is set up once.
 //!
 //! Locks: the heap's; initialisation spins (`spin::Once`) for the few system calls that it takes.
+//!
+//! Orderings: the inline scavenger is put back with Release and taken with Acquire, so its next user sees its state; the
+//! rest is Relaxed: flags that guard nothing but themselves.
 
 use core::ptr::{NonNull, null_mut};
 

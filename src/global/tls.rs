@@ -8,6 +8,9 @@
 //! The read is not `pure`: a drainer and the thread's own slow path change the word, so no value may be kept from one
 //! operation to the next.
 //!
+//! Orderings: a plain load, or Relaxed. What is read through the word depends on it, and the stores to it are Release; the
+//! ordering against a drainer comes from its barrier (see `thread_cache`).
+//!
 //! Locks: none.
 
 use crate::thread_cache::{CacheSlot, ThreadCache};

@@ -8,6 +8,10 @@
 //! then looks for the announcement. A full fence on each side makes sure that one of them sees the other (Dekker). That
 //! a free compares with the levels published last is not the fences' doing: see `Heap::settled_levels`.
 //!
+//! Orderings: the state is what the fences are about. Its AcqRel, Release and Acquire pair with each other: who finds the
+//! scavenger awake or gone sees what it published before. Levels, goals and the request for a thread are Relaxed: each
+//! stands for itself, and what they miss the fences and the locks find (models: `alarm.rs`).
+//!
 //! Locks: none; wakes are made with none held.
 
 use crate::pacing::{Goal, Wake};

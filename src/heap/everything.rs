@@ -1,5 +1,7 @@
 //! Giving everything back at once: what `neap::scavenge()` does.
 //!
+//! Orderings: as in `front`, whose slow path this is a part of.
+//!
 //! Locks: none of its own.
 
 use core::ptr::NonNull;

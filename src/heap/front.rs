@@ -10,6 +10,9 @@
 //! lost to it, but nothing is there twice. So a magazine leaves its cell before it goes elsewhere, and stores to cells are
 //! Release, which keeps them in this order.
 //!
+//! Orderings: Relaxed loads of what only the owner changes while it is in here; a drainer's changes came with the Acquire in
+//! `enter_slow_path`. The Release of the owner's stores pairs with `take_idle` and `leave_slow_path` (models: `drain.rs`).
+//!
 //! Locks: depot, central, heap, metadata, one at a time. While a thread is in here, drainers leave its cache alone.
 
 use core::ptr::{NonNull, null_mut};

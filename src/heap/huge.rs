@@ -7,6 +7,8 @@
 //! whole and keep their advice. Measured on kernel 6.18; the Go runtime's history (MADV_HUGEPAGE stalls,
 //! MADV_COLLAPSE under a lock, khugepaged undoing releases) says what not to do.
 //!
+//! Orderings: tables are published with AcqRel and read with Acquire; the rest is Relaxed: bits and figures are guesses.
+//!
 //! Locks: none; all calls are made without any.
 
 use core::ptr::null_mut;

@@ -5,6 +5,8 @@
 //! Locks, outermost first: registry, depot, central, page cache, heap, scavenge, metadata. Almost nothing nests: the
 //! code drops one lock before it takes the next (ARCHITECTURE.md has the table). System calls are made with no lock
 //! held, except growth's mapping step.
+//!
+//! Orderings: the words set by `initialize` are Relaxed: whoever has the heap got it from who initialised it.
 
 mod alarm;
 mod counters;

@@ -1,6 +1,8 @@
 //! Sweeping the caches, so that they do not hide memory: depots by their working sets, idle page caches, spare spans,
 //! and the magazines of idle threads.
 //!
+//! Orderings: the protocol of a drain is `thread_cache`'s; the address of the static cache never changes (Relaxed).
+//!
 //! Locks: depot, central, page cache, heap, registry, one at a time. No lock is held while a thread's cache is drained:
 //! the mark on the cache is what holds its owner back (see `thread_cache`).
 

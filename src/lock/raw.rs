@@ -7,6 +7,9 @@
 //! Invariants (modelled in loom-tests/tests/lock.rs): (1) at most one thread is between lock and unlock; (2) while a
 //! thread sleeps, the word is CONTENDED or its unlocker has yet to wake one sleeper.
 //!
+//! Orderings: whoever takes the word does so with Acquire, and reads what the last owner stored with Release; a waiter's
+//! look is Relaxed, for it takes nothing.
+//!
 //! A waiter spins only while the word is LOCKED: CONTENDED means that somebody found spinning useless already. With one
 //! processor it never spins.
 

@@ -8,6 +8,8 @@
 //! Invariants: (1) bit `r` is set while the thread holds a lock of rank `r`; (2) the mask is thread-local, has no
 //! destructor and is reached without allocating, so the checker may run inside the allocator at any time.
 //!
+//! Orderings: Relaxed, for notes that models read when they are done.
+//!
 //! Locks: none.
 
 #[cfg(any(debug_assertions, test, loom))]

@@ -62,6 +62,24 @@ model!(a_mark_set_behind_a_search_is_found_by_the_next, ALL, || {
     all_claimed(&index.0, claimed, &[1, 3]);
 });
 
+model!(a_mark_set_again_behind_a_claim_is_found_by_the_next, ALL, || {
+    let index = index();
+    mark(&index.0, 3);
+    // A free into the chunk that the search has just claimed does not raise a hint that is high enough already.
+    let free = {
+        let index = Arc::clone(&index);
+        thread::spawn(move || mark(&index.0, 3))
+    };
+    let first = pass(&index.0);
+    free.join().unwrap();
+    let second = pass(&index.0);
+    assert!((1..=2).contains(&(first.len() + second.len())));
+    assert!(index.0.find(index.0.start(), None).is_none(), "a pass left a mark behind");
+    // What the hint does not cover would be found by a search of everything.
+    mark(&index.0, 5);
+    assert_eq!(pass(&index.0), [5], "a mark was hidden below the hint");
+});
+
 model!(a_mark_below_the_search_is_found_too, ALL, || {
     let index = index();
     mark(&index.0, 5);

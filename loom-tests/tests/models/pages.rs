@@ -153,3 +153,19 @@ model!(a_page_in_a_page_cache_is_not_released, ALL, || {
     scavenger.join().unwrap();
     world.check_pages();
 });
+
+model!(pages_that_come_back_from_a_page_cache_are_marked_again, ALL, || {
+    let world = with_retained(4);
+    let run = world.heap.take_span_pages(2).unwrap().run;
+    let scavenger = {
+        let world = Arc::clone(&world);
+        thread::spawn(move || scavenge(&world))
+    };
+    world.heap.trim_caches(false);
+    scavenger.join().unwrap();
+    assert_ne!(world.heap.is_retained_chunk_marked(), Some(false), "retained pages that no scavenger will find");
+    sim::mark_owned(run);
+    free_pages(&world, run);
+    scavenge(&world);
+    assert_eq!(world.heap.check_accounts().1, 0);
+});

@@ -57,6 +57,10 @@ fn everything(world: &Arc<World>) {
     let slot = user.allocate(0);
     user.free(0, slot);
     heap.release_holes(usize::MAX, 0, Effort::FULL);
+    // Blocks of pages that replace each other in the page cache.
+    for run in [(); 9].map(|()| heap.take_span_pages(15).unwrap().run) {
+        heap.free_pages(run);
+    }
     // Growth that scavenges inline, large objects, resizing.
     let run = use_pages(world, CHUNK_PAGES - 64);
     free_pages(world, run);

@@ -38,7 +38,7 @@ enum Stage {
 struct Vanished;
 
 loom::lazy_static! {
-    /// The kernel's copy of the process orders everything before it.
+    /// The kernel's copy of the process orders everything before it; changed wherever the fork's stage matters.
     static ref COPY: AtomicUsize = AtomicUsize::new(0);
 }
 
@@ -74,6 +74,7 @@ pub fn run_thread(body: impl FnOnce()) {
 /// Between the handlers: the process is copied here. In the parent (`others` is 0) time passes; in the child the execution
 /// goes on when each of the other threads has ended or waits for a lock.
 pub fn fork_here(others: usize) {
+    COPY.fetch_add(1, Ordering::AcqRel);
     SIM.tables().fork.stage = Stage::Held;
     loom::thread::yield_now();
     while others != 0 {
@@ -100,6 +101,9 @@ pub(crate) fn has_vanished() -> bool {
     if !fork.planned || forks() {
         return false;
     }
+    // Loom shall try all orders of this and the fork.
+    COPY.fetch_add(1, Ordering::AcqRel);
+    let fork = self::fork();
     SIM.tables().fork.waiting -= 1;
     assert!(fork.stage != Stage::Held, "sim: a lock was taken while the fork handlers should hold all of them");
     fork.stage == Stage::Child
