@@ -7,7 +7,7 @@ use neap::heap::Effort;
 use neap::pacing::{Goal, Wake};
 use neap::sys::fault::{self, Op};
 use neap::sys::sim;
-use neap::units::CHUNK_PAGES;
+use neap::units::{CHUNK_PAGES, Page, Run};
 use std::sync::Arc;
 
 /// A heap with `pages` retained pages at the bottom of its first chunk.
@@ -79,7 +79,7 @@ model!(a_thread_that_grows_the_heap_always_gets_its_span, 3, || {
     // Eight retained pages, and none else free: whoever wants 300 must grow. Two growths are allowed.
     let world = World::new();
     let whole = use_pages(&world, CHUNK_PAGES);
-    free_pages(&world, neap::units::Run { first: whole.first, pages: 8 });
+    free_pages(&world, Run { first: whole.first, pages: 8 });
     let any = Wake { retained_bytes: u64::MAX, hole_bytes: u64::MAX };
     world.heap.alarm().publish(any, Goal { retained_bytes: 0, backed_bytes: u64::MAX });
     fault::fail_from(Op::Back, 2);
@@ -96,7 +96,7 @@ model!(a_thread_that_grows_the_heap_always_gets_its_span, 3, || {
 model!(growth_scavenges_while_another_allocator_takes_every_free_page, 3, || {
     let world = World::new();
     let whole = use_pages(&world, CHUNK_PAGES);
-    free_pages(&world, neap::units::Run { first: whole.first, pages: 8 });
+    free_pages(&world, Run { first: whole.first, pages: 8 });
     let any = Wake { retained_bytes: u64::MAX, hole_bytes: u64::MAX };
     world.heap.alarm().publish(any, Goal { retained_bytes: 0, backed_bytes: u64::MAX });
     let other = {
@@ -168,4 +168,20 @@ model!(pages_that_come_back_from_a_page_cache_are_marked_again, ALL, || {
     free_pages(&world, run);
     scavenge(&world);
     assert_eq!(world.heap.check_accounts().1, 0);
+});
+
+model!(the_record_of_a_live_span_is_never_given_back, ALL, || {
+    let world = with_retained(2);
+    let scavenger = {
+        let world = Arc::clone(&world);
+        thread::spawn(move || scavenge(&world))
+    };
+    // Ends the process if the record was lost in between.
+    let large = world.heap.allocate_large(1, 1).unwrap();
+    let run = Run { first: Page::containing(large.base.addr().get()), pages: 1 };
+    sim::mark_owned(run);
+    sim::clear_owned(run);
+    world.heap.deallocate_large(large.base);
+    scavenger.join().unwrap();
+    world.check_pages();
 });

@@ -91,6 +91,7 @@ pub unsafe fn release_many(ranges: &[(NonNull<u8>, usize)]) -> Result<(), Stoppe
 /// The range is metadata that nobody uses.
 pub unsafe fn release_metadata(base: NonNull<u8>, bytes: usize) -> Result<(), Errno> {
     assert_none_held("madvise(DONTNEED)");
+    SIM.switch();
     // SAFETY: the caller's contract.
     unsafe { base.as_ptr().write_bytes(0, bytes) };
     Ok(())
