@@ -1,4 +1,8 @@
 //! neap: a global allocator that gives idle memory back to the OS.
+#![cfg_attr(
+    loom,
+    allow(clippy::modulo_one, clippy::absurd_extreme_comparisons, reason = "some constants shrink to one under loom")
+)]
 #![cfg_attr(not(test), no_std)]
 
 // Thread locals for the checks of debug builds and tests; release builds are free of std.

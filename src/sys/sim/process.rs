@@ -77,7 +77,7 @@ pub fn fork_here(others: usize) {
     COPY.fetch_add(1, Ordering::AcqRel);
     SIM.tables().fork.stage = Stage::Held;
     loom::thread::yield_now();
-    while others != 0 {
+    loop {
         let fork = fork();
         if fork.waiting + fork.done >= others {
             break;
