@@ -11,6 +11,7 @@ pub use crate::lock::ForkLock;
 use crate::pages::PageCache;
 use crate::size_class::{CLASSES, TABLE};
 use crate::thread_cache::ThreadCache;
+use crate::units::Chunk;
 
 use super::Heap;
 
@@ -68,7 +69,8 @@ impl Heap {
     }
 
     /// Other threads were between a lock and its counter, or held pages that nobody will bring back. This thread, the only
-    /// one, holds nothing: whatever is neither free nor cached counts as in use.
+    /// one, holds nothing: whatever is neither free nor cached counts as in use. A chunk that a scavenger had claimed and
+    /// not searched is marked again.
     fn recount_in_child(&self) {
         let mut cached = 0;
         for cache in &self.page_caches {
@@ -78,6 +80,13 @@ impl Heap {
             let mut heap = self.pages.lock();
             heap.in_flight_pages = 0;
             self.publish_retained(&heap);
+            for range in heap.allocator.mapped_ranges() {
+                for chunk in (range.first.0..range.first.0 + range.chunks).map(Chunk) {
+                    if heap.allocator.chunk_retained(chunk) != 0 {
+                        self.index.mark_chunk(chunk);
+                    }
+                }
+            }
             heap.allocator.mapped_pages() - heap.allocator.free_pages() - cached
         };
         let mut free_slot_bytes = 0;

@@ -138,6 +138,8 @@ model!(a_child_goes_on_when_a_scavenger_was_at_work, ALL, || {
         })
     };
     fork(&world, own(&user), 1);
+    // A chunk that the other thread had claimed is marked again.
+    assert_ne!(world.heap.is_retained_chunk_marked(), Some(false), "retained pages that no scavenger will find");
     let slot = user.allocate(1);
     user.free(1, slot);
     world.heap.scavenge_everything(own(&user));
