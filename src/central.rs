@@ -66,6 +66,27 @@ pub struct Holes {
     pub slots: u16,
 }
 
+/// How many spans a search for holes may still look at under the class's lock, and whether one of them was old enough.
+#[derive(Clone, Copy)]
+pub struct Visits {
+    /// Spans that may still be looked at.
+    pub left: u32,
+    /// Whether a span was taken off the queue: the queue is shorter than before.
+    pub settled: bool,
+}
+
+impl Visits {
+    /// As many as a short critical section allows.
+    pub const fn new() -> Self {
+        Self { left: 256, settled: false }
+    }
+
+    /// Whether the search ended early and another one would get further.
+    pub fn worth_another(&self) -> bool {
+        self.left == 0 && self.settled
+    }
+}
+
 /// A class's spans with free slots. All functions that take `&mut self` run under the class's lock, which is what makes
 /// the spans' records theirs.
 pub struct Central {
@@ -342,21 +363,31 @@ impl Central {
     }
 
     /// Takes the oldest span with new holes whose last free is at least `age` ticks old, makes the slots on wholly free
-    /// OS pages unavailable and says which pages those are. `None` if there is no such span.
-    pub fn take_holes(&mut self, class: usize, os_page_bytes: usize, tick: u32, age: u32) -> Option<Holes> {
+    /// OS pages unavailable and says which pages those are. `None` if there is no such span, or if `visits` ran out: each
+    /// span that is looked at takes one, since a queue may be as long as the heap and the class's lock is held.
+    pub fn take_holes(
+        &mut self,
+        class: usize,
+        os_page_bytes: usize,
+        (tick, age): (u32, u32),
+        visits: &mut Visits,
+    ) -> Option<Holes> {
         if os_page_bytes > PAGE_BYTES {
             return None;
         }
         let figures = figures(class);
-        let mut candidate = self.holes_head;
-        while let Some(span) = candidate {
+        while visits.left != 0 {
+            let span = self.holes_head?;
+            visits.left -= 1;
+            self.unqueue_for_holes(span);
             // SAFETY: under the class's lock; record and bitmap are disjoint.
             let (record, bitmap) = unsafe { (span.record(), span.bitmap()) };
-            candidate = record.next_with_holes;
             if tick.wrapping_sub(record.freed_tick) < age {
+                // Too young: behind the others, which may be older.
+                self.queue_for_holes(span);
                 continue;
             }
-            self.unqueue_for_holes(span);
+            visits.settled = true;
             let pages = holes::free_pages(bitmap, figures, os_page_bytes) & !record.released_holes;
             if pages == 0 {
                 continue;

@@ -4,7 +4,7 @@
 //! threads and the fullest depots the process ever had.
 //!
 //! Locks: one (rank metadata), a leaf. The mapping is made while it is not held, so two threads may map at once; the
-//! loser's block is used later, since it is kept as the next one.
+//! block that comes too late is unmapped again.
 
 use core::ptr::NonNull;
 
@@ -50,11 +50,18 @@ impl MetadataStore {
                     return NonNull::new(core::ptr::with_exposed_provenance_mut(address));
                 }
             }
-            let block = sys::vm::map_metadata(BLOCK_BYTES.max(bytes))?;
+            let block_bytes = BLOCK_BYTES.max(bytes);
+            let block = sys::vm::map_metadata(block_bytes)?;
             let mut state = self.state.lock();
-            state.mapped_bytes += BLOCK_BYTES.max(bytes);
+            if state.rest_bytes >= bytes {
+                drop(state);
+                // SAFETY: mapped just now, seen by nobody else. Where it fails, address space is lost, but no memory.
+                unsafe { sys::vm::unmap(block, block_bytes) };
+                continue;
+            }
+            state.mapped_bytes += block_bytes;
             state.rest = block.as_ptr().expose_provenance();
-            state.rest_bytes = BLOCK_BYTES.max(bytes);
+            state.rest_bytes = block_bytes;
         }
     }
 

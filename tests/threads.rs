@@ -35,6 +35,7 @@ fn child() {
         Some("keys") => keys_of_the_c_library(),
         Some("many") => many_short_threads(),
         Some("idle") => idle_threads(),
+        Some("idle_background") => idle_threads_in_the_background(),
         Some("one_slot") => one_slot_a_class(),
         Some("exits") => exits_meet_drains(),
         Some("busy") => busy_threads_are_drained_without_harm(),
@@ -232,6 +233,37 @@ fn idle_threads() {
     // The threads found their caches as they should be: all is back at the end.
     neap::scavenge();
     assert!(neap::stats().adds_up() && neap::stats().in_use_bytes < 4 << 20, "{}", neap::stats());
+}
+
+#[test]
+fn the_first_stillness_drains_idle_threads() {
+    alone("idle_background");
+}
+
+fn idle_threads_in_the_background() {
+    let filled = Arc::new(Barrier::new(IDLE_THREADS + 1));
+    for _ in 0..IDLE_THREADS {
+        let filled = filled.clone();
+        std::thread::spawn(move || {
+            for size in [16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768] {
+                let objects = 4 * (16384 / size).clamp(2, 62);
+                drop((0..objects).map(|_| vec![1u8; size]).collect::<Vec<_>>());
+            }
+            filled.wait();
+            loop {
+                std::thread::park();
+            }
+        });
+    }
+    filled.wait();
+    let backed = || {
+        let stats = neap::stats();
+        stats.in_use_bytes - stats.hole_released_bytes
+    };
+    let hidden = backed();
+    // One burst wakes the scavenger; then nothing happens any more.
+    drop((0..40_000).map(|_| Box::new([1u8; 4000])).collect::<Vec<_>>());
+    common::wait_until("the idle threads' magazines to be given back", || backed() < hidden / 2);
 }
 
 #[test]

@@ -150,6 +150,8 @@ impl sys::thread::Body for ScavengerThread {
 
 #[cold]
 fn start_scavenger(heap: &'static Heap) {
+    // A free may end here, and a free leaves `errno` alone.
+    let _saved = sys::errno::Saved::new();
     if sys::time::monotonic_ns() < statics::inline_deadline_ns() {
         // The work is done inline, and not due yet; the request stands.
         return;
@@ -179,6 +181,8 @@ fn scavenge_inline(heap: &'static Heap) {
         scavenger = memory.as_ptr().cast();
         // SAFETY: memory of that size, aligned to more than the type needs, and nobody else's.
         unsafe { scavenger.write(Scavenger::new(statics::config())) };
+        // Draining idle threads needs it, as on the scavenger's own thread.
+        sys::membarrier::register();
     }
     // SAFETY: taken, so this thread's alone until it is put back.
     if let Some(ns) = unsafe { (*scavenger).tick_inline(heap) } {

@@ -193,6 +193,13 @@ impl Heap {
         }
     }
 
+    /// Page tables were moved from `old` to `new`, and with them what was advised: a huge page may be in `new` now.
+    pub(super) fn huge_pages_moved(&self, old: Run, new: Run) {
+        if old.by_chunk().any(|part| self.huge.may_be_huge(part.first.chunk())) {
+            new.by_chunk().for_each(|part| self.huge.set(part.first.chunk()));
+        }
+    }
+
     /// Prepares the release of part of a chunk: huge pages that would be cut are split first.
     pub(super) fn before_release(&self, run: Run, effort: Effort) {
         let chunk = run.first.chunk();

@@ -101,10 +101,12 @@ impl Heap {
         if moved == 0 {
             self.deallocate_large(base);
         } else {
+            let moved_pages = moved / PAGE_BYTES;
+            let to = Run { first: Page::containing(new.addr().get()), pages: moved_pages };
+            self.huge_pages_moved(Run { first: old.first, pages: moved_pages }, to);
             let span = self.large_span(base);
             // SAFETY: the block's owner gives it back.
             unsafe { self.map.retire(span) };
-            let moved_pages = moved / PAGE_BYTES;
             self.free_released_run(Run { first: old.first, pages: moved_pages });
             if old.pages > moved_pages {
                 self.free_run(Run { first: Page(old.first.0 + moved_pages), pages: old.pages - moved_pages });

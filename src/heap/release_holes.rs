@@ -9,7 +9,7 @@
 
 use core::ptr::NonNull;
 
-use crate::central::{Holes, SpanChain};
+use crate::central::{Holes, SpanChain, Visits};
 use crate::size_class::CLASSES;
 use crate::sys;
 
@@ -32,9 +32,9 @@ impl Heap {
                     result.exhausted = false;
                     return result;
                 }
-                let (spans, bytes) = self.release_holes_of(class, age, effort);
+                let (more, bytes) = self.release_holes_of(class, age, effort);
                 result.bytes += bytes;
-                if spans < SPANS {
+                if !more {
                     break;
                 }
             }
@@ -42,22 +42,26 @@ impl Heap {
         result
     }
 
-    /// Releases the holes of a few spans of a class: how many spans, and how many bytes.
-    fn release_holes_of(&self, class: usize, age: u32, effort: Effort) -> (usize, usize) {
+    /// Releases the holes of a few spans of a class: whether there may be more, and how many bytes.
+    fn release_holes_of(&self, class: usize, age: u32, effort: Effort) -> (bool, usize) {
         let os_page_bytes = self.os_page_bytes();
         let tick = self.counters.tick();
         let mut taken: [Option<Holes>; SPANS] = [None; SPANS];
         let mut spans = 0;
+        let mut visits = Visits::new();
         {
             let mut central = self.centrals[class].lock();
             if !central.has_new_holes() {
-                return (0, 0);
+                return (false, 0);
             }
             while spans < SPANS {
-                let Some(holes) = central.take_holes(class, os_page_bytes, tick, age) else { break };
+                let Some(holes) = central.take_holes(class, os_page_bytes, (tick, age), &mut visits) else { break };
                 taken[spans] = Some(holes);
                 spans += 1;
             }
+        }
+        if spans == 0 {
+            return (visits.worth_another(), 0);
         }
         let mut done = 0;
         let mut bytes = 0;
@@ -97,7 +101,7 @@ impl Heap {
         }
         self.or_end(result);
         self.retire_all(emptied);
-        (spans, bytes)
+        (spans == SPANS || visits.worth_another(), bytes)
     }
 
     /// Adds the address ranges of a span's holes; the count after it.

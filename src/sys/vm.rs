@@ -200,6 +200,8 @@ unsafe fn advise(base: NonNull<u8>, bytes: usize, advice: c_int) -> Result<(), E
 
 /// Shows a name in `/proc/self/maps` where the kernel has names for anonymous memory (Linux 5.17); else nothing happens.
 fn set_name(base: NonNull<u8>, bytes: usize, name: &'static CStr) {
+    // A kernel without names refuses, and a free that needed metadata leaves `errno` alone.
+    let _saved = super::errno::Saved::new();
     // SAFETY: a name changes no content; the string is live.
     unsafe { libc::prctl(libc::PR_SET_VMA, libc::PR_SET_VMA_ANON_NAME, base.as_ptr(), bytes, name.as_ptr()) };
 }
