@@ -16,10 +16,6 @@ use crate::sys;
 
 /// The cgroup's limits are looked at again after so long: containers can be resized.
 const LIMITS_AGE_NS: u64 = 5_000_000_000;
-/// Draining is asked for once in a stillness of the whole process, so every thread counts as idle then: to have seen a
-/// cache unchanged in an earlier drain would mean that the first stillness gives nothing back. A thread that uses its fast
-/// paths all the same pays one slow path.
-const IDLE_DRAINS: u32 = 0;
 /// A span whose slots were freed this many ticks ago has settled: its holes are worth releasing.
 const SETTLED_TICKS: u32 = 1;
 /// What a tick on a program's own thread may take: it looks at the clock between two batches.
@@ -122,7 +118,8 @@ fn work(heap: &Heap, decision: &Decision, begin_cpu_ns: u64, most_cpu_ns: u64) -
         until_cpu_ns: Some(begin_cpu_ns.saturating_add(decision.cpu_budget_ns.min(most_cpu_ns))),
     };
     if decision.drain_idle_threads {
-        heap.drain_idle_caches(null(), IDLE_DRAINS);
+        // The whole process is still, so every thread counts as idle; one that is not pays a slow path.
+        heap.drain_caches(null());
     }
     if decision.trim_caches {
         heap.trim_caches(false);

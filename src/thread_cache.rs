@@ -69,9 +69,6 @@ pub struct ThreadCache {
     pub(crate) previous: Cell<*mut ThreadCache>,
     /// The drainer's list: belongs to whoever marked the cache.
     pub(crate) next_to_drain: Cell<*mut ThreadCache>,
-    /// The fingerprint at the last tick, and for how many ticks it has not changed; under the registry's lock.
-    pub(crate) seen: Cell<usize>,
-    pub(crate) idle_ticks: Cell<u32>,
     /// Which page cache serves the thread; the owner's.
     pub(crate) shard: Cell<usize>,
 }
@@ -104,8 +101,6 @@ impl ThreadCache {
                 next: Cell::new(null_mut()),
                 previous: Cell::new(null_mut()),
                 next_to_drain: Cell::new(null_mut()),
-                seen: Cell::new(0),
-                idle_ticks: Cell::new(0),
                 shard: Cell::new(0),
             }
         }
@@ -245,14 +240,5 @@ impl ThreadCache {
             let count = if top.is_null() { 0 } else { unsafe { magazine::slots_from(top, &mut slots) } };
             slots[..count].contains(&slot)
         })
-    }
-
-    /// A number that changes when the cache is used, nearly always: for telling idle threads.
-    pub fn fingerprint(&self) -> usize {
-        let mut sum = 0usize;
-        for top in &self.tops {
-            sum = sum.rotate_left(5) ^ top.load(Ordering::Relaxed).addr();
-        }
-        sum
     }
 }

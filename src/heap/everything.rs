@@ -17,7 +17,7 @@ impl Heap {
     /// Empties the caches, then releases every free page and every hole. Returns the bytes given back. `own` is the
     /// calling thread's cache, which it has flushed itself, or null.
     pub fn scavenge_everything(&self, own: *const ThreadCache) -> usize {
-        self.drain_idle_caches(own, 0);
+        self.drain_caches(own);
         self.trim_caches(true);
         self.next_tick();
         let pages = self.scavenge(usize::MAX, Effort::FULL).bytes;

@@ -56,16 +56,16 @@ impl Heap {
         self.give_empty(class, full);
     }
 
-    /// Empties the magazines of other threads that have not used them for `idle_ticks` calls (0: of all threads). Threads
-    /// that are busy in their slow paths are left alone: they trade with the depot anyway. `own` is not touched.
-    pub fn drain_idle_caches(&self, own: *const ThreadCache, idle_ticks: u32) {
+    /// Empties the magazines of other threads. Those that
+    /// are busy in their slow paths are left alone: they trade with the depot anyway. `own` is not touched.
+    pub fn drain_caches(&self, own: *const ThreadCache) {
         let stop = self.no_cache.load(Ordering::Relaxed);
         let mut marked: *mut ThreadCache = null_mut();
         {
             let registry = self.registry.lock();
             for cache in registry.iter() {
                 let this: *const ThreadCache = cache;
-                if this == own || !is_idle(cache, idle_ticks) {
+                if this == own {
                     continue;
                 }
                 // SAFETY: under the registry's lock, and the cache is registered.
@@ -99,12 +99,4 @@ impl Heap {
             self.flush(class, &slots[..count]);
         }
     }
-}
-
-/// Notes whether a cache was used since the last call; whether it has been idle for that many calls.
-fn is_idle(cache: &ThreadCache, idle_ticks: u32) -> bool {
-    let seen = cache.fingerprint();
-    let ticks = if cache.seen.replace(seen) == seen { cache.idle_ticks.get().saturating_add(1) } else { 0 };
-    cache.idle_ticks.set(ticks);
-    ticks >= idle_ticks
 }

@@ -17,7 +17,7 @@ fn with_full_magazines(world: &Arc<World>) -> User {
 }
 
 fn drain(world: &World) {
-    world.heap.drain_idle_caches(null(), 0);
+    world.heap.drain_caches(null());
 }
 
 /// Everything that can be had is had once: slots that two caches hold would be handed out twice here.

@@ -156,7 +156,7 @@ model!(a_child_goes_on_when_its_own_cache_was_being_drained, ALL, || {
     }
     let other = {
         let world = Arc::clone(&world);
-        thread::spawn(move || process::run_thread(|| world.heap.drain_idle_caches(null(), 0)))
+        thread::spawn(move || process::run_thread(|| world.heap.drain_caches(null())))
     };
     fork(&world, own(&user), 1);
     for _ in 0..6 {

@@ -52,7 +52,7 @@ fn everything(world: &Arc<World>) {
     for slot in slots {
         other.free(1, slot);
     }
-    heap.drain_idle_caches(null(), 0);
+    heap.drain_caches(null());
     heap.trim_caches(false);
     let slot = user.allocate(0);
     user.free(0, slot);
