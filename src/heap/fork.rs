@@ -2,7 +2,8 @@
 //!
 //! The handler before the fork takes every lock of the heap, outermost first; the parent and the child release them. In
 //! the child the other threads' caches have no owner any more: they are emptied back into the spans, so nothing is lost but
-//! what a thread held in its hands at that moment (at most two magazines, or the runs and holes that it was releasing).
+//! what a thread held in its hands at that moment (at most two magazines, its cache if it was exiting, or the runs and
+//! holes that it was releasing).
 //! What is lost counts as in use.
 //!
 //! Locks: all of them.

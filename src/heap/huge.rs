@@ -219,7 +219,7 @@ impl Heap {
             if from >= to || (from == low && to == high) || !self.huge.clear(chunk, part) {
                 continue;
             }
-            // SAFETY: pages of the heap that this thread holds; both kinds of advice leave content alone.
+            // SAFETY: pages of the heap; both kinds of advice leave content alone, so it does not matter who holds them.
             unsafe {
                 let _ = sys::vm::cold(address(from), (to - from).min(PAGE_BYTES.max(self.os_page_bytes())));
                 let _ = sys::vm::huge_pages(false, address(low), huge);

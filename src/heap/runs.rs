@@ -89,17 +89,16 @@ impl Heap {
             let result = match block.as_mut().and_then(|block| block.alloc(pages)) {
                 Some(taken) => (taken, block, Grown::default()),
                 None => {
-                    // The lowest block is too fragmented for this run: leave it to shorter ones.
-                    match heap.take_in_region(&self.map, &self.index, pages, 1) {
-                        Some((taken, grown)) => (taken, block, grown),
-                        None => {
-                            // No memory: what is too short for this run goes back, or it would be lost.
-                            if let Some(block) = block {
-                                or_end(heap.allocator.return_cache(block));
-                            }
-                            return None;
+                    // The lowest block is too fragmented for this run: it goes back at once, rather than push out what
+                    // the cache holds.
+                    if let Some(block) = block {
+                        or_end(heap.allocator.return_cache(block));
+                        if block.free_pages() != block.scavenged_pages() {
+                            self.index.mark(Run { first: block.base, pages: 1 });
                         }
                     }
+                    let (taken, grown) = heap.take_in_region(&self.map, &self.index, pages, 1)?;
+                    (taken, None, grown)
                 }
             };
             self.publish_retained(&heap);

@@ -16,8 +16,8 @@ use crate::thread_cache::ThreadCache;
 use super::Heap;
 
 impl Heap {
-    /// Returns to the spans what the depots did not need since the last call, and to the heap the page caches that were
-    /// not used and the classes' spare spans. With `all`, whatever is there.
+    /// Returns to the spans what the depots did not need since the last call, and to the heap the page caches
+    /// and the classes' spare spans. With `all`, whatever is there.
     pub fn trim_caches(&self, all: bool) {
         for class in 0..CLASSES {
             let unused = {

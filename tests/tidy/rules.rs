@@ -18,6 +18,7 @@ pub const STATICS: &[(&str, &str, &str)] = &[
     ("src/sys/env.rs", "environ", "the C library's, only declared here"),
     ("src/sys/page.rs", "BYTES", "what the kernel said once: the same for every heap"),
     ("src/sys/release_many.rs", "SUPPORTED", "what the kernel said once: the same for every heap"),
+    ("src/sys/move_pages.rs", "UNCLEAN", "what the kernel showed once: the same for every heap"),
     ("src/sys/thread.rs", "SEVERAL", "what the kernel said once: the same for every heap"),
     ("src/sys/held.rs", "HELD", "the lock ranks a thread holds, across all heaps; debug builds and models only"),
     ("src/sys/held.rs", "NESTED", "what models have seen nest, across their executions; models only"),
