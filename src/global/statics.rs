@@ -13,6 +13,7 @@ use crate::config::Config;
 use crate::heap::Heap;
 use crate::magazine::Magazine;
 use crate::scavenger::Scavenger;
+use crate::span_map::{self, Regions, SpanMap};
 use crate::sync::plain::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
 use crate::sys;
 use crate::sys::thread::ExitKey;
@@ -23,7 +24,9 @@ pub static SENTINEL: Magazine = Magazine::null();
 /// What threads without a cache follow: empty and full at once. Never written.
 pub static NO_CACHE: ThreadCache = ThreadCache::new(SENTINEL.last());
 
-static HEAP: Heap = Heap::new();
+/// The span map's table. Here and not in the heap, so that a free by address finds it without a load or a test.
+static REGIONS: Regions = span_map::no_regions();
+static HEAP: Heap = Heap::with_map(SpanMap::with_table(&REGIONS));
 static READY: Once<()> = Once::new();
 static CONFIG: Once<Config> = Once::new();
 static EXIT_KEY: Once<Option<ExitKey>> = Once::new();
@@ -59,6 +62,18 @@ fn initialize() -> Option<&'static Heap> {
     Some(&HEAP)
 }
 
+/// The class plus 1 of the small span that holds `address`; 0 or `None` for anything else, also before the heap is
+/// initialised.
+///
+/// # Safety
+/// As for [`span_map::class_number_at`].
+#[cfg(any(feature = "c-symbols", neap_library))]
+#[inline(always)]
+pub unsafe fn class_number_at(address: usize) -> Option<usize> {
+    // SAFETY: the caller's contract.
+    unsafe { span_map::class_number_at(&REGIONS, address) }
+}
+
 /// The settings. Read at the first allocation, before any code of the program could change the environment.
 pub fn config() -> Config {
     CONFIG.get().copied().unwrap_or(Config::DEFAULT)
@@ -70,7 +85,7 @@ fn read_config() -> Config {
     unsafe {
         sys::env::each(|name, value| {
             if let Err(error) = config.apply(name, value) {
-                sys::message::write_line(format_args!("{error}"));
+                sys::message::write_line(format_args!("neap: config: {error}"));
             }
         });
     }
@@ -81,11 +96,7 @@ fn read_config() -> Config {
 /// from within returns at once.
 pub fn set_fork_handlers() {
     if !FORK_HANDLERS.load(Ordering::Relaxed) && !FORK_HANDLERS.swap(true, Ordering::Relaxed) {
-        sys::fork::at_fork(
-            super::exit::before_fork,
-            super::exit::after_fork_in_parent,
-            super::exit::after_fork_in_child,
-        );
+        sys::fork::at_fork(super::exit::before_fork, super::exit::after_fork_in_parent, super::exit::after_fork_in_child);
     }
 }
 
