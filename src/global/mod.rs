@@ -6,6 +6,7 @@
 //! Locks: none on the fast paths.
 
 mod exit;
+mod fork;
 mod slow;
 mod statics;
 mod tls;

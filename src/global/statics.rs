@@ -17,7 +17,7 @@ use crate::span_map::{self, Regions, SpanMap};
 use crate::sync::plain::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
 use crate::sys;
 use crate::sys::thread::ExitKey;
-use crate::thread_cache::ThreadCache;
+use crate::thread_cache::{CacheSlot, ThreadCache};
 
 /// The block under the tops of [`NO_CACHE`]. Never written.
 pub static SENTINEL: Magazine = Magazine::null();
@@ -32,6 +32,8 @@ static CONFIG: Once<Config> = Once::new();
 static EXIT_KEY: Once<Option<ExitKey>> = Once::new();
 /// Whether a thread has taken it upon itself to set the fork handlers.
 static FORK_HANDLERS: AtomicBool = AtomicBool::new(false);
+/// The words of the thread that is between the fork handlers and holds every lock; null otherwise. Written under all locks.
+pub static FORKING: AtomicPtr<CacheSlot> = AtomicPtr::new(null_mut());
 /// The scavenger of a process without its thread: null before it is made, [`TAKEN`] while somebody uses it.
 static INLINE_SCAVENGER: AtomicPtr<Scavenger> = AtomicPtr::new(null_mut());
 
@@ -85,7 +87,7 @@ fn read_config() -> Config {
     unsafe {
         sys::env::each(|name, value| {
             if let Err(error) = config.apply(name, value) {
-                sys::message::write_line(format_args!("neap: config: {error}"));
+                sys::message::write_line(format_args!("{error}"));
             }
         });
     }
@@ -96,7 +98,7 @@ fn read_config() -> Config {
 /// from within returns at once.
 pub fn set_fork_handlers() {
     if !FORK_HANDLERS.load(Ordering::Relaxed) && !FORK_HANDLERS.swap(true, Ordering::Relaxed) {
-        sys::fork::at_fork(super::exit::before_fork, super::exit::after_fork_in_parent, super::exit::after_fork_in_child);
+        sys::fork::at_fork(super::fork::before, super::fork::after_in_parent, super::fork::after_in_child);
     }
 }
 
