@@ -9,7 +9,13 @@
 #[cfg(all(not(test), any(debug_assertions, loom, feature = "internals")))]
 extern crate std;
 
+// A library for C that may unwind needs std's panic handler; the profile `preload` builds one that cannot.
+#[cfg(all(neap_library, not(panic = "abort"), not(test), not(debug_assertions), not(feature = "internals")))]
+extern crate std;
+
 pub mod arena;
+#[cfg(all(any(feature = "c-symbols", neap_library), not(loom)))]
+mod c_symbols;
 pub mod central;
 pub mod config;
 pub mod depot;

@@ -5,6 +5,8 @@
 //!
 //! Locks: none on the fast paths.
 
+#[cfg(any(feature = "c-symbols", neap_library))]
+pub(crate) mod by_address;
 mod exit;
 mod fork;
 mod slow;
