@@ -1,5 +1,5 @@
-//! Build script: generates the size classes from the rule below, and tells the loom-tests package, which compiles this
-//! same source by path, to use loom's locks and atomics.
+//! Build script: generates the size classes from the rule below, and tells two packages that compile this same source by
+//! path what they are: loom-tests uses loom's locks and atomics, preload is the library for C.
 //!
 //! The rule. With `s = (size - 1) | (align - 1)` (so that the alignment is folded into the size) and
 //! `k = floor(log2(s | 64))`, the class is `8 k - 48 + (s >> (k - 3))`: steps of 8 bytes up to 128, then eight classes
@@ -50,6 +50,12 @@ fn main() {
     println!("cargo:rerun-if-changed=build.rs");
     if std::env::var("CARGO_PKG_NAME").as_deref() == Ok("neap-loom-tests") {
         println!("cargo:rustc-cfg=loom");
+    }
+    if std::env::var("CARGO_PKG_NAME").as_deref() == Ok("neap-preload") {
+        println!("cargo:rustc-cfg=neap_library");
+        // Threads and the C library keep addresses of this code (exit keys, fork handlers): it must stay loaded.
+        println!("cargo:rustc-cdylib-link-arg=-Wl,-z,nodelete");
+        println!("cargo:rustc-cdylib-link-arg=-Wl,-soname,libneap.so");
     }
     let mut text = String::new();
     writeln!(text, "[").unwrap();

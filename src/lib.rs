@@ -6,10 +6,25 @@
 #![cfg_attr(not(test), no_std)]
 
 // Thread locals for the checks of debug builds and tests; release builds are free of std.
-#[cfg(all(not(test), any(debug_assertions, loom, feature = "internals")))]
+// (And where the cache's words are not a symbol of our own; see `global::tls`.)
+#[cfg(all(
+    not(test),
+    any(
+        debug_assertions,
+        loom,
+        feature = "internals",
+        not(all(any(target_arch = "x86_64", target_arch = "aarch64"), target_os = "linux"))
+    )
+))]
+extern crate std;
+
+// A library for C that may unwind needs std's panic handler; the profile `preload` builds one that cannot.
+#[cfg(all(neap_library, not(panic = "abort"), not(test), not(debug_assertions), not(feature = "internals")))]
 extern crate std;
 
 pub mod arena;
+#[cfg(all(any(feature = "c-symbols", neap_library), not(loom)))]
+mod c_symbols;
 pub mod central;
 pub mod config;
 pub mod depot;

@@ -1,8 +1,9 @@
 //! The span map: from an address to the span that holds it, in two dependent loads.
 //!
-//! Address space is split into regions of 1 GiB. A region with heap memory in it has one metadata mapping: a distance for
-//! each page (how far back its span's first page is) and a record for each page. The mapping is address space until it is
-//! touched, so its cost follows the pages in use: 66 bytes for 8 KiB at most.
+//! Address space is split into regions of 1 GiB. A region with heap memory in it has one metadata mapping: a tag for each
+//! page (how far back its span's first page is, and the span's class) and a record for each page. The mapping is address
+//! space until it is touched, so its cost follows the pages in use: 66 bytes for 8 KiB at most. The class is in the tag
+//! because C's `free` knows nothing else: it then costs one load after the region's.
 //!
 //! Rejected: a hash table (locks, or a lock-free table to model), a header in user pages (a wild write there ruins the
 //! heap, and an aligned object would pay for it).
@@ -10,27 +11,37 @@
 //! Invariants:
 //! 1. A region's mapping, once published, stays for the life of the heap.
 //! 2. A small span never crosses a region (`create` refuses it), so that its bitmap is contiguous.
-//! 3. A page of a live small span has its distance; so has the first page of a large span. Other pages have either 0 or,
-//!    inside large spans, 0 too, because `retire` clears what `create` wrote.
+//! 3. A page of a live small span has its tag; so has the first page of a large span. All other pages have 0, inside
+//!    large spans too, because `retire` clears what `create` wrote.
 //!
-//! Orderings: the table and each region's mapping are published with Release and read with Acquire. Distances are Relaxed: they
+//! Orderings: the table and each region's mapping are published with Release and read with Acquire. Tags are Relaxed: they
 //! were written before the span's first slot was handed out, and come to a look-up the way the slot did.
 //!
 //! Locks: none. `publish` is called under the heap lock; `create` and `retire` by the owner of the pages.
 
 use core::ptr::{NonNull, null_mut};
 
+use crate::size_class::CLASSES;
 use crate::span::{RECORD_BYTES, Record, STATE_DEAD, STATE_LARGE, STATE_SMALL, Span};
-use crate::sync::plain::{AtomicPtr, AtomicU16, Ordering};
+use crate::sync::plain::{AtomicPtr, AtomicU8, Ordering};
 use crate::units::{ADDRESS_BITS, PAGE_SHIFT, Page, Run};
 
 const REGION_SHIFT: u32 = if cfg!(loom) { 22 } else { 30 };
 const REGION_PAGES: usize = 1 << (REGION_SHIFT - PAGE_SHIFT);
 const REGIONS: usize = 1 << (ADDRESS_BITS - REGION_SHIFT);
-const RECORDS_OFFSET: usize = REGION_PAGES * size_of::<u16>();
+const RECORDS_OFFSET: usize = REGION_PAGES * size_of::<Tag>();
+
+/// The regions' metadata, by region number; null where a region has none.
+pub type Regions = [AtomicPtr<u8>; REGIONS];
+
+/// A table in which no region has metadata.
+#[cfg(not(loom))]
+pub const fn no_regions() -> Regions {
+    [const { AtomicPtr::new(null_mut()) }; REGIONS]
+}
 
 /// Bytes of the table that [`SpanMap::attach`] takes: zeroed memory.
-pub const TABLE_BYTES: usize = REGIONS * size_of::<AtomicPtr<u8>>();
+pub const TABLE_BYTES: usize = size_of::<Regions>();
 /// Bytes of one region's metadata mapping: zeroed memory.
 pub const REGION_METADATA_BYTES: usize = RECORDS_OFFSET + REGION_PAGES * RECORD_BYTES;
 
@@ -39,15 +50,37 @@ pub fn crosses_region(run: Run) -> bool {
     (run.first.0 & (REGION_PAGES - 1)) + run.pages > REGION_PAGES
 }
 
+/// A page's tag. All zero: no span.
+#[repr(C, align(2))]
+struct Tag {
+    /// Pages back to its span's first page, plus 1. Only small spans, of 16 pages at most, have tags on later pages.
+    distance: AtomicU8,
+    /// The class of a small span, plus 1; 0 for a large one.
+    class: AtomicU8,
+}
+
+const _: () = assert!(CLASSES < 255);
+
 /// The map. Empty until a table is attached.
 pub struct SpanMap {
-    table: AtomicPtr<[AtomicPtr<u8>; REGIONS]>,
+    table: AtomicPtr<Regions>,
 }
 
 impl SpanMap {
     /// A map without a table: every look-up fails.
     pub const fn new() -> Self {
         Self { table: AtomicPtr::new(null_mut()) }
+    }
+
+    /// A map with a table that is there from the start.
+    #[cfg(not(loom))]
+    pub const fn with_table(table: &'static Regions) -> Self {
+        Self { table: AtomicPtr::new(core::ptr::from_ref(table).cast_mut()) }
+    }
+
+    /// Whether the map has a table.
+    pub fn has_table(&self) -> bool {
+        !self.table.load(Ordering::Acquire).is_null()
     }
 
     /// Gives the map its table.
@@ -85,15 +118,15 @@ impl SpanMap {
     }
 
     #[inline]
-    fn parts(&self, page: Page) -> Option<(&AtomicU16, NonNull<Record>)> {
+    fn parts(&self, page: Page) -> Option<(&Tag, NonNull<Record>)> {
         let base = NonNull::new(self.region(page.address())?.load(Ordering::Acquire))?;
         let index = page.0 & (REGION_PAGES - 1);
-        // SAFETY: a published mapping has a distance and a record for every page of its region (`publish`), and the
+        // SAFETY: a published mapping has a tag and a record for every page of its region (`publish`), and the
         // index is below REGION_PAGES.
         unsafe {
-            let distance = base.add(index * size_of::<u16>()).cast::<AtomicU16>().as_ref();
+            let tag = base.cast::<Tag>().add(index).as_ref();
             let record = base.add(RECORDS_OFFSET + index * RECORD_BYTES).cast::<Record>();
-            Some((distance, record))
+            Some((tag, record))
         }
     }
 
@@ -101,8 +134,8 @@ impl SpanMap {
     #[inline]
     pub fn lookup(&self, address: usize) -> Option<Span> {
         let page = Page::containing(address);
-        let (distance, record) = self.parts(page)?;
-        let back = (distance.load(Ordering::Relaxed) as usize).checked_sub(1)?;
+        let (tag, record) = self.parts(page)?;
+        let back = (tag.distance.load(Ordering::Relaxed) as usize).checked_sub(1)?;
         if back > page.0 & (REGION_PAGES - 1) {
             return None;
         }
@@ -128,12 +161,12 @@ impl SpanMap {
             Some(class) => {
                 // SAFETY: the caller's contract.
                 unsafe { span.make_live(run, STATE_SMALL, class as u8) };
-                self.write_distances(run, |index| index as u16 + 1);
+                self.write_tags(run, |index| (index as u8 + 1, class as u8 + 1));
             }
             None => {
                 // SAFETY: the caller's contract.
                 unsafe { span.make_live(run, STATE_LARGE, 0) };
-                self.write_distances(Run { pages: 1, ..run }, |_| 1);
+                self.write_tags(Run { pages: 1, ..run }, |_| (1, 0));
             }
         }
         Some(span)
@@ -148,13 +181,15 @@ impl SpanMap {
         let written = if span.state() == STATE_SMALL { run.pages } else { 1 };
         // SAFETY: the caller's contract.
         unsafe { span.make_dead() };
-        self.write_distances(Run { pages: written, ..run }, |_| 0);
+        self.write_tags(Run { pages: written, ..run }, |_| (0, 0));
     }
 
-    fn write_distances(&self, run: Run, value: impl Fn(usize) -> u16) {
+    fn write_tags(&self, run: Run, value: impl Fn(usize) -> (u8, u8)) {
         for index in 0..run.pages {
-            if let Some((distance, _)) = self.parts(run.first.plus(index)) {
-                distance.store(value(index), Ordering::Relaxed);
+            if let Some((tag, _)) = self.parts(run.first.plus(index)) {
+                let (distance, class) = value(index);
+                tag.distance.store(distance, Ordering::Relaxed);
+                tag.class.store(class, Ordering::Relaxed);
             }
         }
     }
@@ -165,4 +200,23 @@ impl SpanMap {
         let (_, record) = self.parts(page)?;
         Some(record.as_ptr() as usize)
     }
+}
+
+/// The class plus 1 of the small span that holds `address`; 0 for a large span, `None` where no heap is near. Whether a
+/// slot begins there is not looked at, and of an address outside the address space the excess bits are ignored: such a
+/// one is found by the look-up of a flush.
+///
+/// # Safety
+/// `address` is null or that of a live object, of this heap or another.
+#[cfg(any(feature = "c-symbols", neap_library))]
+#[inline(always)]
+pub unsafe fn class_number_at(regions: &Regions, address: usize) -> Option<usize> {
+    let region = &regions[(address >> REGION_SHIFT) & (REGIONS - 1)];
+    let base = NonNull::new(region.load(Ordering::Acquire))?;
+    let index = (address >> PAGE_SHIFT) & (REGION_PAGES - 1);
+    // SAFETY:
+    // - the place: as in `SpanMap::parts`;
+    // - no race: the tag was written before the object was handed out, and stays while it is live. Another heap's object
+    //   is in no page of ours, whose tag does not change while the object keeps us from having the page.
+    Some(unsafe { (*base.cast::<Tag>().add(index).as_ptr()).class.as_ptr().read() } as usize)
 }

@@ -104,6 +104,15 @@ impl Stats {
         out.write_char('}')
     }
 
+    /// Writes one XML element for each field.
+    #[cfg(any(test, feature = "c-symbols", neap_library))]
+    pub(crate) fn write_xml(&self, out: &mut impl Write) -> fmt::Result {
+        for Field { name, value, .. } in self.fields() {
+            writeln!(out, "<{name}>{value}</{name}>")?;
+        }
+        Ok(())
+    }
+
     /// Writes Prometheus' text format, every name with `neap_` in front.
     pub fn write_prometheus(&self, out: &mut impl Write) -> fmt::Result {
         for Field { name, kind, help, value } in self.fields() {

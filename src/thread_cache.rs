@@ -52,6 +52,9 @@ pub fn gone() -> *mut ThreadCache {
 /// A thread's cache.
 #[repr(C, align(128))]
 pub struct ThreadCache {
+    /// Before the tops: what "class number 0" would be, always the static block's last word, so that a push there finds
+    /// no room; see [`ThreadCache::push_numbered`].
+    no_class: AtomicPtr<Word>,
     /// The loaded magazines' tops. Stores are Release so that a drainer that sees a new top sees the slot under it.
     pub(crate) tops: [AtomicPtr<Word>; CLASSES],
     /// The spare magazines' tops, or null. The owner's slow path and drainers only.
@@ -73,6 +76,12 @@ pub struct ThreadCache {
     pub(crate) shard: Cell<usize>,
 }
 
+#[cfg(not(loom))]
+const _: () = assert!(
+    memoffset::offset_of!(ThreadCache, no_class) == 0
+        && memoffset::offset_of!(ThreadCache, tops) == size_of::<AtomicPtr<Word>>()
+);
+
 // SAFETY: shared between owner and drainers as the invariants say; plain cells are touched by one side only.
 unsafe impl Sync for ThreadCache {}
 
@@ -92,6 +101,7 @@ impl ThreadCache {
                 class += 1;
             }
             Self {
+                no_class: AtomicPtr::new(sentinel.cast_mut()),
                 tops,
                 spares: repeat![AtomicPtr::new(null_mut()); CLASSES],
                 refill: repeat![Cell::new(FIRST_REFILL); CLASSES],
@@ -139,6 +149,24 @@ impl ThreadCache {
         let cell = self.top(class);
         let Some(next) = magazine::above(cell.load(Ordering::Relaxed)) else { return false };
         // SAFETY: the magazine is this cache's and has room, so the word above the top is in its block.
+        unsafe { (*next).store(slot, Ordering::Relaxed) };
+        cell.store(next.cast_mut(), Ordering::Release);
+        true
+    }
+
+    /// Puts a slot onto the loaded magazine of the class with that number, which is the class plus 1; `false` if it is
+    /// full, or if the number is 0, which costs no test of its own.
+    ///
+    /// # Safety
+    /// As for [`Self::push`]; the number is at most [`CLASSES`].
+    #[cfg(any(feature = "c-symbols", neap_library))]
+    #[inline(always)]
+    pub unsafe fn push_numbered(&self, number: usize, slot: usize) -> bool {
+        debug_assert!(number <= CLASSES);
+        // SAFETY: `no_class` and the tops after it are CLASSES + 1 words at the cache's start (asserted below).
+        let cell = unsafe { &*core::ptr::from_ref(self).cast::<AtomicPtr<Word>>().add(number) };
+        let Some(next) = magazine::above(cell.load(Ordering::Relaxed)) else { return false };
+        // SAFETY: as in `push`; the static block has no word above its last.
         unsafe { (*next).store(slot, Ordering::Relaxed) };
         cell.store(next.cast_mut(), Ordering::Release);
         true

@@ -5,7 +5,10 @@
 //!
 //! Locks: none on the fast paths.
 
+#[cfg(any(feature = "c-symbols", neap_library))]
+pub(crate) mod by_address;
 mod exit;
+mod fork;
 mod slow;
 mod statics;
 mod tls;

@@ -13,7 +13,7 @@ use crate::sync::atomic::Ordering;
 use crate::sys;
 use crate::thread_cache::{ThreadCache, gone};
 
-use super::{Neap, statics, tls};
+use super::{Neap, fork, statics, tls};
 
 /// The scavenger thread's stack: its state and the batches of a release.
 const SCAVENGER_STACK_BYTES: usize = 128 << 10;
@@ -22,7 +22,7 @@ const SCAVENGER_STACK_BYTES: usize = 128 << 10;
 #[cold]
 #[inline(never)]
 pub fn allocate(size: usize, align: usize) -> *mut u8 {
-    let Some(heap) = statics::heap() else { return null_mut() };
+    let Some((heap, _pause)) = fork::enter() else { return null_mut() };
     let object = match class_of(size.max(1), align) {
         // SAFETY: the thread's own words.
         Some(class) => unsafe { heap::allocate_slow(heap, tls::slot(), class, on_new_cache) },
@@ -46,7 +46,7 @@ pub fn allocate_zeroed(size: usize, align: usize) -> *mut u8 {
         // Nothing to zero, and the class must be the one that the free will find.
         return allocate(size, align);
     }
-    let Some(heap) = statics::heap() else { return null_mut() };
+    let Some((heap, _pause)) = fork::enter() else { return null_mut() };
     let Some(large) = allocate_large(heap, size, align) else { return null_mut() };
     if !large.zeroed {
         // SAFETY: the block has that many bytes and is nobody else's.
@@ -63,7 +63,7 @@ pub fn allocate_zeroed(size: usize, align: usize) -> *mut u8 {
 #[cold]
 #[inline(never)]
 pub unsafe fn deallocate(object: *mut u8, size: usize, align: usize) {
-    let (Some(heap), Some(object)) = (statics::heap(), NonNull::new(object)) else { return };
+    let (Some((heap, _pause)), Some(object)) = (fork::enter(), NonNull::new(object)) else { return };
     match class_of(size.max(1), align) {
         // SAFETY: the thread's own words; the object is the caller's.
         Some(class) => unsafe { heap::deallocate_slow(heap, tls::slot(), class, object, on_new_cache) },
@@ -78,7 +78,7 @@ pub unsafe fn deallocate(object: *mut u8, size: usize, align: usize) {
 /// As for `GlobalAlloc::realloc`.
 #[inline(never)]
 pub unsafe fn reallocate(object: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
-    let (Some(heap), Some(base)) = (statics::heap(), NonNull::new(object)) else { return null_mut() };
+    let (Some((heap, _pause)), Some(base)) = (fork::enter(), NonNull::new(object)) else { return null_mut() };
     let (size, align) = (layout.size(), layout.align());
     let (was_large, is_large) = (class_of(size.max(1), align).is_none(), class_of(new_size.max(1), align).is_none());
     if was_large && is_large {
@@ -106,7 +106,7 @@ pub unsafe fn reallocate(object: *mut u8, layout: Layout, new_size: usize) -> *m
 /// In builds with debug assertions: ends the process if the object cannot be a live one of the class.
 #[cfg(debug_assertions)]
 pub fn check_free(object: *mut u8, class: usize) {
-    if let Some(heap) = statics::heap() {
+    if let Some((heap, _pause)) = fork::enter() {
         // SAFETY: as in `scavenge`.
         heap.check_free(unsafe { own_cache().as_ref() }, object.addr(), class);
     }
@@ -119,7 +119,7 @@ fn own_cache() -> *mut ThreadCache {
 }
 
 /// A cache was made for the calling thread: its exit must be noticed. Whether it will be.
-fn on_new_cache() -> bool {
+pub(super) fn on_new_cache() -> bool {
     let own = tls::slot().own.load(Ordering::Relaxed);
     // SAFETY: any value but null will do; the destructor looks at the thread's words.
     let noticed = statics::exit_key().is_some_and(|key| unsafe { sys::thread::exit_key_set(key, own.cast()) });
@@ -129,7 +129,7 @@ fn on_new_cache() -> bool {
 
 /// At the end of a slow path, outside everything: starts the scavenger if it is asked for.
 #[inline]
-fn look_after(heap: &'static Heap) {
+pub(super) fn look_after(heap: &'static Heap) {
     if heap.alarm().wants_thread() {
         start_scavenger(heap);
     }
@@ -154,6 +154,10 @@ fn start_scavenger(heap: &'static Heap) {
     let _saved = sys::errno::Saved::new();
     if sys::time::monotonic_ns() < statics::inline_deadline_ns() {
         // The work is done inline, and not due yet; the request stands.
+        return;
+    }
+    if tls::slot().own.load(Ordering::Relaxed) == gone() {
+        // The thread is about to end; the C library may be freeing its stack, under a lock that starting another needs.
         return;
     }
     if !statics::config().scavenger {
@@ -195,7 +199,7 @@ fn scavenge_inline(heap: &'static Heap) {
 
 /// See [`super::scavenge`].
 pub fn scavenge() -> usize {
-    let Some(heap) = statics::heap() else { return 0 };
+    let Some((heap, _pause)) = fork::enter() else { return 0 };
     let own = own_cache();
     // SAFETY: null, or the calling thread's cache, which stays until the thread gives it back.
     if let Some(cache) = unsafe { own.as_ref() } {
@@ -207,5 +211,5 @@ pub fn scavenge() -> usize {
 
 /// See [`super::stats`].
 pub fn stats() -> Stats {
-    statics::heap().map(Heap::stats).unwrap_or_default()
+    fork::enter().map(|(heap, _pause)| heap.stats()).unwrap_or_default()
 }

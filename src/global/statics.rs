@@ -13,22 +13,27 @@ use crate::config::Config;
 use crate::heap::Heap;
 use crate::magazine::Magazine;
 use crate::scavenger::Scavenger;
+use crate::span_map::{self, Regions, SpanMap};
 use crate::sync::plain::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
 use crate::sys;
 use crate::sys::thread::ExitKey;
-use crate::thread_cache::ThreadCache;
+use crate::thread_cache::{CacheSlot, ThreadCache};
 
 /// The block under the tops of [`NO_CACHE`]. Never written.
 pub static SENTINEL: Magazine = Magazine::null();
 /// What threads without a cache follow: empty and full at once. Never written.
 pub static NO_CACHE: ThreadCache = ThreadCache::new(SENTINEL.last());
 
-static HEAP: Heap = Heap::new();
+/// The span map's table. Here and not in the heap, so that a free by address finds it without a load or a test.
+static REGIONS: Regions = span_map::no_regions();
+static HEAP: Heap = Heap::with_map(SpanMap::with_table(&REGIONS));
 static READY: Once<()> = Once::new();
 static CONFIG: Once<Config> = Once::new();
 static EXIT_KEY: Once<Option<ExitKey>> = Once::new();
 /// Whether a thread has taken it upon itself to set the fork handlers.
 static FORK_HANDLERS: AtomicBool = AtomicBool::new(false);
+/// The words of the thread that is between the fork handlers and holds every lock; null otherwise. Written under all locks.
+pub static FORKING: AtomicPtr<CacheSlot> = AtomicPtr::new(null_mut());
 /// The scavenger of a process without its thread: null before it is made, [`TAKEN`] while somebody uses it.
 static INLINE_SCAVENGER: AtomicPtr<Scavenger> = AtomicPtr::new(null_mut());
 
@@ -59,6 +64,18 @@ fn initialize() -> Option<&'static Heap> {
     Some(&HEAP)
 }
 
+/// The class plus 1 of the small span that holds `address`; 0 or `None` for anything else, also before the heap is
+/// initialised.
+///
+/// # Safety
+/// As for [`span_map::class_number_at`].
+#[cfg(any(feature = "c-symbols", neap_library))]
+#[inline(always)]
+pub unsafe fn class_number_at(address: usize) -> Option<usize> {
+    // SAFETY: the caller's contract.
+    unsafe { span_map::class_number_at(&REGIONS, address) }
+}
+
 /// The settings. Read at the first allocation, before any code of the program could change the environment.
 pub fn config() -> Config {
     CONFIG.get().copied().unwrap_or(Config::DEFAULT)
@@ -81,11 +98,7 @@ fn read_config() -> Config {
 /// from within returns at once.
 pub fn set_fork_handlers() {
     if !FORK_HANDLERS.load(Ordering::Relaxed) && !FORK_HANDLERS.swap(true, Ordering::Relaxed) {
-        sys::fork::at_fork(
-            super::exit::before_fork,
-            super::exit::after_fork_in_parent,
-            super::exit::after_fork_in_child,
-        );
+        sys::fork::at_fork(super::fork::before, super::fork::after_in_parent, super::fork::after_in_child);
     }
 }
 

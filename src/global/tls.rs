@@ -1,9 +1,10 @@
 //! The two words of thread-local storage ([`CacheSlot`]).
 //!
-//! On x86-64 Linux they are a symbol of our own in the initial-exec model: reading `fast` is two instructions in an
-//! executable, a shared library and under LD_PRELOAD alike, where `thread_local!` of a library that is not inlined is a
-//! padded call. Sixteen bytes fit into what the loader keeps for libraries that are opened later. Elsewhere
-//! `thread_local!` with a constant initialiser and no destructor serves; it neither allocates nor registers anything.
+//! On Linux they are a symbol of our own in the initial-exec model (x86-64; AArch64, which we build but do not run):
+//! reading `fast` is two instructions in an executable, a shared library and under LD_PRELOAD alike, where `thread_local!`
+//! of a library that is not inlined is a padded call. Sixteen bytes fit into what the loader keeps for libraries that are
+//! opened later. Elsewhere `thread_local!` with a constant initialiser and no destructor serves; it neither allocates nor
+//! registers anything.
 //!
 //! The read is not `pure`: a drainer and the thread's own slow path change the word, so no value may be kept from one
 //! operation to the next.
@@ -15,7 +16,7 @@
 
 use crate::thread_cache::{CacheSlot, ThreadCache};
 
-#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+#[cfg(all(any(target_arch = "x86_64", target_arch = "aarch64"), target_os = "linux"))]
 mod imp {
     use super::{CacheSlot, ThreadCache};
 
@@ -42,10 +43,21 @@ mod imp {
         let cache: *const ThreadCache;
         // SAFETY: reads the first word of the thread's object; changes nothing.
         unsafe {
+            #[cfg(target_arch = "x86_64")]
             core::arch::asm!(
                 "mov {0}, qword ptr [rip + neap_0_1_cache_slot@GOTTPOFF]",
                 "mov {0}, qword ptr fs:[{0}]",
                 out(reg) cache,
+                options(nostack, preserves_flags, readonly),
+            );
+            #[cfg(target_arch = "aarch64")]
+            core::arch::asm!(
+                "adrp {0}, :gottprel:neap_0_1_cache_slot",
+                "ldr {0}, [{0}, :gottprel_lo12:neap_0_1_cache_slot]",
+                "mrs {1}, tpidr_el0",
+                "ldr {0}, [{1}, {0}]",
+                out(reg) cache,
+                out(reg) _,
                 options(nostack, preserves_flags, readonly),
             );
         }
@@ -57,18 +69,29 @@ mod imp {
         let slot: *const CacheSlot;
         // SAFETY: computes the address of the thread's object; changes nothing.
         unsafe {
+            #[cfg(target_arch = "x86_64")]
             core::arch::asm!(
                 "mov {0}, qword ptr fs:[0]",
                 "add {0}, qword ptr [rip + neap_0_1_cache_slot@GOTTPOFF]",
                 out(reg) slot,
                 options(nostack, readonly),
             );
+            #[cfg(target_arch = "aarch64")]
+            core::arch::asm!(
+                "adrp {0}, :gottprel:neap_0_1_cache_slot",
+                "ldr {0}, [{0}, :gottprel_lo12:neap_0_1_cache_slot]",
+                "mrs {1}, tpidr_el0",
+                "add {0}, {1}, {0}",
+                out(reg) slot,
+                out(reg) _,
+                options(nostack, preserves_flags, readonly),
+            );
         }
         slot
     }
 }
 
-#[cfg(not(all(target_arch = "x86_64", target_os = "linux")))]
+#[cfg(not(all(any(target_arch = "x86_64", target_arch = "aarch64"), target_os = "linux")))]
 mod imp {
     use super::super::statics::NO_CACHE;
     use super::{CacheSlot, ThreadCache};

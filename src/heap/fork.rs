@@ -34,9 +34,23 @@ impl Heap {
         visit(self.metadata.lock_for_fork());
     }
 
-    /// Before the fork.
-    pub fn prepare_fork(&self) {
-        self.each_lock(|lock| lock.take());
+    /// Before the fork. `own` is the forking thread's cache, which nobody drains from then on: the child would wait for a
+    /// drainer that it does not have.
+    pub fn prepare_fork(&self, own: Option<&ThreadCache>) {
+        loop {
+            if let Some(own) = own {
+                // Waits for a drainer.
+                own.enter_slow_path();
+                own.leave_slow_path();
+            }
+            self.each_lock(|lock| lock.take());
+            // Caches are marked under the registry's lock.
+            if !own.is_some_and(ThreadCache::is_marked) {
+                return;
+            }
+            // SAFETY: taken above.
+            self.each_lock(|lock| unsafe { lock.release_in_parent() });
+        }
     }
 
     /// After the fork, in the parent.
@@ -48,25 +62,17 @@ impl Heap {
         self.each_lock(|lock| unsafe { lock.release_in_parent() });
     }
 
-    /// After the fork, in the child. `own` is the forking thread's cache, or null.
+    /// After the fork, in the child. `own` is the forking thread's cache.
     ///
     /// # Safety
     /// This is the child's only thread, and it called [`Heap::prepare_fork`] before the fork.
-    pub unsafe fn after_fork_in_child(&self, own: *const ThreadCache) {
+    pub unsafe fn after_fork_in_child(&self, own: Option<&ThreadCache>) {
         // SAFETY: the caller's contract.
         self.each_lock(|lock| unsafe { lock.release_in_child() });
         // There is no scavenger any more, and nobody to act on the levels that it published.
         self.alarm.reset_in_child();
-        // A thread that drained this one's cache at that moment does not exist: nobody else would take its mark away.
-        // SAFETY: null or this thread's cache.
-        if let Some(own) = unsafe { own.as_ref() }
-            && own.is_marked()
-        {
-            // SAFETY: marked, and this is the only thread.
-            unsafe { own.end_drain() };
-        }
         self.recount_in_child();
-        self.adopt_orphans(own);
+        self.adopt_orphans(own.map_or(core::ptr::null(), core::ptr::from_ref));
     }
 
     /// Other threads were between a lock and its counter, or held pages that nobody will bring back. This thread, the only

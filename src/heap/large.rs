@@ -63,6 +63,11 @@ impl Heap {
         self.free_run(run);
     }
 
+    /// The bytes of a large block; ends the process where there is none.
+    pub fn large_bytes(&self, base: NonNull<u8>) -> usize {
+        self.large_span(base).run().bytes()
+    }
+
     /// Makes a large block fit `size` bytes where it is; `false` if it would have to move.
     pub fn resize_large(&self, base: NonNull<u8>, size: usize) -> bool {
         let span = self.large_span(base);

@@ -86,8 +86,13 @@ impl Heap {
     const_unless_loom! {
         /// A heap without memory. [`Heap::initialize`] comes before anything else.
         pub fn new() -> Self {
+            Self::with_map(SpanMap::new())
+        }
+
+        /// The same with a span map that may have its table already.
+        pub fn with_map(map: SpanMap) -> Self {
             Self {
-                map: SpanMap::new(),
+                map,
                 counters: Counters::new(),
                 index: ScavengeIndex::new(),
                 huge: HugeMap::new(),
@@ -115,17 +120,14 @@ impl Heap {
         if !self.index.initialize() {
             return false;
         }
-        let Some(map_table) = sys::vm::map_metadata(span_map::TABLE_BYTES) else { return false };
-        let Some(root_table) = sys::vm::map_metadata(size_of::<crate::pages::RootTable>()) else {
-            // SAFETY: mapped above, used by nobody.
-            unsafe { sys::vm::unmap(map_table, span_map::TABLE_BYTES) };
-            return false;
-        };
-        // SAFETY: zeroed, fresh, page aligned and never unmapped; all-zero bytes are a valid root table (`pages`).
-        unsafe {
-            self.map.attach(map_table);
-            self.pages.lock().attach(root_table.cast().as_mut());
+        if !self.map.has_table() {
+            let Some(map_table) = sys::vm::map_metadata(span_map::TABLE_BYTES) else { return false };
+            // SAFETY: zeroed, fresh, page aligned and never unmapped.
+            unsafe { self.map.attach(map_table) };
         }
+        let Some(root_table) = sys::vm::map_metadata(size_of::<crate::pages::RootTable>()) else { return false };
+        // SAFETY: zeroed, fresh, page aligned and never unmapped; all-zero bytes are a valid root table (`pages`).
+        unsafe { self.pages.lock().attach(root_table.cast().as_mut()) };
         self.no_cache.store(no_cache.as_ptr(), plain::Ordering::Relaxed);
         self.sentinel.store(sentinel.cast_mut(), plain::Ordering::Relaxed);
         self.os_page_bytes.store(sys::page::os_page_bytes(), plain::Ordering::Release);

@@ -8,6 +8,20 @@
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Errno(pub i32);
 
+/// Out of memory.
+#[cfg(not(loom))]
+pub const ENOMEM: Errno = Errno(libc::ENOMEM);
+/// An argument makes no sense.
+#[cfg(not(loom))]
+pub const EINVAL: Errno = Errno(libc::EINVAL);
+
+/// Sets the calling thread's `errno`.
+#[cfg(all(any(feature = "c-symbols", neap_library), not(loom)))]
+pub fn set(errno: Errno) {
+    // SAFETY: the location is valid for the life of the calling thread, and only that thread writes it.
+    unsafe { *location() = errno.0 };
+}
+
 /// Where a release of many ranges came to a halt.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Stopped {

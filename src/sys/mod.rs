@@ -32,6 +32,10 @@ pub mod page;
 pub mod random;
 #[cfg(not(loom))]
 mod release_many;
+#[cfg(all(any(feature = "c-symbols", neap_library), not(loom)))]
+pub mod stream;
+#[cfg(all(any(feature = "c-symbols", neap_library), not(loom)))]
+pub mod symbol;
 #[cfg(not(loom))]
 pub mod thp;
 #[cfg(not(loom))]

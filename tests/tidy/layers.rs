@@ -16,6 +16,7 @@ pub const LAYERS: &[&[&str]] = &[
     &["heap"],
     &["scavenger"],
     &["global"],
+    &["c_symbols"],
 ];
 
 /// Macros live at the crate's root, whatever module defines them.

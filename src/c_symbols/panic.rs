@@ -1,0 +1,8 @@
+//! What a panic does in libneap: one line, then the end of the process. Nothing unwinds into C.
+//!
+//! Locks: none.
+
+#[panic_handler]
+fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
+    crate::sys::message::end_process("panic", format_args!("{}", info.message()))
+}

@@ -1,0 +1,170 @@
+//! Operations that know an object only by its address, as C's are.
+//!
+//! A free finds the object's class in the tag of its page (two dependent loads), then goes on like any other. Sizes that
+//! the caller passes along (`free_sized`, sized `delete`) are not used: a program that is wrong about one would corrupt the
+//! heap, and being right saves it less than it costs to tell.
+//!
+//! An object that `reallocate` has shrunk may sit in a larger slot than a new one of its size would. Nothing here minds,
+//! because the class is that of the page.
+//!
+//! Locks: none on the fast paths.
+
+use core::ptr::{NonNull, copy_nonoverlapping, null_mut};
+
+use crate::heap::{self, Heap};
+use crate::size_class::{class_of, figures};
+use crate::sys::errno::Saved;
+
+use super::{fork, slow, statics, tls};
+
+/// Slots up to this size are kept when their object shrinks, however much.
+const KEEP_BYTES: usize = 64;
+
+/// Allocates from the thread's cache; null if that has nothing for the size. `align` is a power of two.
+#[inline(always)]
+pub fn allocate_at_hand(size: usize, align: usize) -> *mut u8 {
+    let Some(class) = class_of(size, align) else { return null_mut() };
+    // SAFETY: this thread's cache or the static one, read just now.
+    core::ptr::with_exposed_provenance_mut(unsafe { (*tls::fast()).pop(class) })
+}
+
+/// Allocates when the thread's cache has nothing; null if there is no memory.
+#[inline]
+pub fn allocate_slow(size: usize, align: usize) -> *mut u8 {
+    slow::allocate(size, align)
+}
+
+/// Allocates; null if there is no memory. `align` is a power of two.
+#[inline(always)]
+pub fn allocate(size: usize, align: usize) -> *mut u8 {
+    let object = allocate_at_hand(size, align);
+    if object.is_null() { allocate_slow(size, align) } else { object }
+}
+
+/// Allocates memory that reads as zero; null if there is none.
+#[inline]
+pub fn allocate_zeroed(size: usize, align: usize) -> *mut u8 {
+    if size != 0 && class_of(size, align).is_none() {
+        return slow::allocate_zeroed(size, align);
+    }
+    let object = allocate(size, align);
+    if !object.is_null() {
+        // SAFETY: the object has that many bytes and is nobody else's.
+        unsafe { object.write_bytes(0, size) };
+    }
+    object
+}
+
+/// Frees an object; null is ignored. Keeps `errno`.
+///
+/// # Safety
+/// The object is null, or the caller's and from this heap.
+#[inline(always)]
+pub unsafe fn free(object: *mut u8) {
+    let address = object.expose_provenance();
+    // SAFETY: the caller's contract.
+    if let Some(number) = unsafe { statics::class_number_at(address) } {
+        #[cfg(debug_assertions)]
+        if number != 0 {
+            slow::check_free(object, number - 1);
+        }
+        // SAFETY: this thread's cache or the static one; the object is a slot of its page's class, or the number is 0.
+        if unsafe { (*tls::fast()).push_numbered(number, address) } {
+            return;
+        }
+    }
+    // SAFETY: the caller's contract.
+    unsafe { free_slow(object) }
+}
+
+/// # Safety
+/// As for [`free`].
+#[cold]
+#[inline(never)]
+unsafe fn free_slow(object: *mut u8) {
+    let Some(object) = NonNull::new(object) else { return };
+    let _errno = Saved::new();
+    let Some((heap, _pause)) = fork::enter() else { return };
+    // SAFETY: the caller's contract.
+    match unsafe { class_at(object) } {
+        // SAFETY: the thread's own words; the object is the caller's.
+        Some(class) => unsafe { heap::deallocate_slow(heap, tls::slot(), class, object, slow::on_new_cache) },
+        None => heap.deallocate_large(object),
+    }
+    slow::look_after(heap);
+}
+
+/// The class of an object; `None` if it is a large one.
+///
+/// # Safety
+/// As for [`free`].
+#[inline]
+unsafe fn class_at(object: NonNull<u8>) -> Option<usize> {
+    // SAFETY: the caller's contract.
+    unsafe { statics::class_number_at(object.addr().get()) }?.checked_sub(1)
+}
+
+/// The bytes of an object: at least what was asked for, and all of them the caller's. 0 for null.
+///
+/// # Safety
+/// As for [`free`].
+pub unsafe fn usable_bytes(object: *mut u8) -> usize {
+    let (Some(object), Some(heap)) = (NonNull::new(object), statics::heap()) else { return 0 };
+    // SAFETY: the caller's contract.
+    match unsafe { class_at(object) } {
+        Some(class) => figures(class).slot_bytes as usize,
+        None => heap.large_bytes(object),
+    }
+}
+
+/// Makes an object at least `size` bytes (not 0) large, moving it if need be, to a place aligned to `align`. Null if there
+/// is no memory; the object is then as it was.
+///
+/// # Safety
+/// The object is the caller's and from this heap.
+pub unsafe fn reallocate(object: NonNull<u8>, size: usize, align: usize) -> *mut u8 {
+    // SAFETY: the caller's contract.
+    if let Some(class) = unsafe { class_at(object) } {
+        let slot = figures(class).slot_bytes as usize;
+        if size <= slot && (size >= slot / 2 || slot <= KEEP_BYTES) {
+            return object.as_ptr();
+        }
+        // SAFETY: the caller's contract.
+        return unsafe { copy_to_new(object, slot, size, align) };
+    }
+    let Some((heap, _pause)) = fork::enter() else { return null_mut() };
+    // SAFETY: the caller's contract.
+    unsafe { reallocate_large(heap, object, size, align) }
+}
+
+/// # Safety
+/// As for [`reallocate`].
+#[cold]
+unsafe fn reallocate_large(heap: &'static Heap, object: NonNull<u8>, size: usize, align: usize) -> *mut u8 {
+    let used = heap.large_bytes(object);
+    if class_of(size, align).is_some() {
+        // SAFETY: the caller's contract.
+        return unsafe { copy_to_new(object, used, size, align) };
+    }
+    let result = if heap.resize_large(object, size) {
+        object.as_ptr()
+    } else {
+        heap.move_large(object, used, size, align).map_or(null_mut(), NonNull::as_ptr)
+    };
+    slow::look_after(heap);
+    result
+}
+
+/// # Safety
+/// As for [`reallocate`]; the object has `used` bytes.
+unsafe fn copy_to_new(object: NonNull<u8>, used: usize, size: usize, align: usize) -> *mut u8 {
+    let new = allocate(size, align);
+    if !new.is_null() {
+        // SAFETY: both objects have that many bytes and do not overlap; the old one is the caller's to free.
+        unsafe {
+            copy_nonoverlapping(object.as_ptr(), new, used.min(size));
+            free(object.as_ptr());
+        }
+    }
+    new
+}
