@@ -105,8 +105,7 @@ impl Stats {
     }
 
     /// Writes one XML element for each field.
-    #[cfg(any(test, feature = "c-symbols", neap_library))]
-    pub(crate) fn write_xml(&self, out: &mut impl Write) -> fmt::Result {
+    pub fn write_xml(&self, out: &mut impl Write) -> fmt::Result {
         for Field { name, value, .. } in self.fields() {
             writeln!(out, "<{name}>{value}</{name}>")?;
         }

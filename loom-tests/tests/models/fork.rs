@@ -12,7 +12,9 @@ use std::ptr::null;
 use std::sync::Arc;
 
 fn fork(world: &World, own: *const ThreadCache, others: usize) {
-    world.heap.prepare_fork();
+    // SAFETY: null or the forking thread's own cache.
+    let own = unsafe { own.as_ref() };
+    world.heap.prepare_fork(own);
     process::fork_here(others);
     // SAFETY: this thread called the handler before.
     unsafe {

@@ -75,7 +75,7 @@ fn everything(world: &Arc<World>) {
     user.exit();
     other.exit();
     heap.scavenge_everything(null());
-    heap.prepare_fork();
+    heap.prepare_fork(None);
     process::fork_here(0);
     // SAFETY: called above.
     unsafe { heap.after_fork_in_parent() };
