@@ -78,7 +78,8 @@ load_python-fork() {
 import test._test_multiprocessing, unittest
 test._test_multiprocessing.install_tests_in_module_dict(globals(), 'fork')
 if __name__ == '__main__':
-    patterns = ['TestQueue', 'TestLock', 'TestPool', 'TestProcess']
+    # Of the pools those of processes: on one of threads, terminate may have to wait for hundreds of sleeps.
+    patterns = ['WithProcesses' + name for name in ('TestQueue', 'TestLock', 'TestPool', 'TestProcess')]
     unittest.main(argv=['processes'] + [word for p in patterns for word in ('-k', p)])
 END
     python3 "$WORK/processes.py" 2>&1 | tee /dev/stderr | grep -E '^(Ran|OK|FAILED)' | sed 's/ in .*//'
