@@ -147,6 +147,7 @@ main() {
     step "shell scripts" shell_scripts
     step "lints" lints
     step "tests, debug" cargo test --locked "${WORKSPACE[@]}" "${INTERNALS[@]}"
+    step "malloc from a Rust program" cargo test --locked -p neap --features c-symbols --test c_symbols
     step "documentation" documentation
     if $quick; then
         return

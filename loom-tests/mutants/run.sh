@@ -53,7 +53,7 @@ fail() {
 copy_tree() {
     mkdir -p "$scratch/tree"
     cp -r "$SOURCE/src" "$SOURCE/loom-tests" "$SOURCE/build.rs" "$SOURCE/Cargo.lock" "$scratch/tree/"
-    sed 's/^members = .*/members = [".", "loom-tests"]/; /^\[dev-dependencies\]/,/^$/d' \
+    sed 's/^members = .*/members = [".", "loom-tests"]/; /^\[dev-dependencies\]/,/^$/d; /^\[\[test\]\]/,/^$/d' \
         "$SOURCE/Cargo.toml" > "$scratch/tree/Cargo.toml"
 }
 

@@ -5,6 +5,9 @@
 //! first allocation. Such an operation would wait for the locks that its own thread holds. So every slow path asks whether
 //! its thread is between the handlers (one load), and if so gives the locks back for as long as it works.
 //!
+//! Orderings: Relaxed. `FORKING` is compared with the reader's own address: a thread sees its own stores, and whatever else
+//! it reads is not its address.
+//!
 //! Locks: all of the heap's.
 
 use core::ptr::{from_ref, null_mut};

@@ -9,6 +9,8 @@
 //! instant of a failure that left a hole; after one such failure no move is tried again (kernels before 6.17 fail so where
 //! the old range has several attributes).
 //!
+//! Orderings: Relaxed. `UNCLEAN` publishes nothing; a thread that sees it late tries one move more.
+//!
 //! Locks: none may be held.
 
 use super::errno::Errno;
