@@ -16,7 +16,7 @@
 //! Locks: each class has its own (rank central); nothing is taken under it and no system call is made.
 
 use crate::holes;
-use crate::size_class::figures;
+use crate::size_class::{Class, figures};
 use crate::span::{STATE_SMALL, Span};
 use crate::span_map::SpanMap;
 use crate::units::PAGE_BYTES;
@@ -105,6 +105,18 @@ unsafe impl Send for Central {}
 
 fn bucket(free_slots: u16, slots: u32) -> u8 {
     ((free_slots as u32 * BUCKETS as u32 / slots) as usize).min(BUCKETS - 1) as u8
+}
+
+/// Marks the slot at `offset` into a span as free.
+#[inline]
+fn set_free(figures: &Class, bitmap: &mut [u64], offset: usize, address: usize) -> Result<(), Misuse> {
+    let slot = figures.slot_at(offset).ok_or(Misuse::Foreign(address))?;
+    let (word, bit) = (&mut bitmap[slot / 64], 1u64 << (slot % 64));
+    if *word & bit != 0 {
+        return Err(Misuse::DoubleFree(address));
+    }
+    *word |= bit;
+    Ok(())
 }
 
 impl Central {
@@ -282,32 +294,39 @@ impl Central {
         emptied: &mut SpanChain,
     ) -> Result<(), Misuse> {
         let figures = figures(class);
-        let mut current: Option<(Span, usize)> = None;
-        for &address in slots {
-            let (span, base) = match current {
-                Some((span, base)) if address.wrapping_sub(base) < figures.span_pages as usize * PAGE_BYTES => {
-                    (span, base)
-                }
-                _ => {
-                    let span = map
-                        .lookup(address)
-                        .filter(|span| span.state() == STATE_SMALL && span.class() == class)
-                        .ok_or(Misuse::Foreign(address))?;
-                    (span, span.base())
-                }
-            };
-            let slot = figures.slot_at(address - base).ok_or(Misuse::Foreign(address))?;
+        let mut rest = slots;
+        while let Some(&address) = rest.first() {
+            let span = map
+                .lookup(address)
+                .filter(|span| span.state() == STATE_SMALL && span.class() == class)
+                .ok_or(Misuse::Foreign(address))?;
+            let base = span.base();
             // SAFETY: under the class's lock; record and bitmap are disjoint.
             let (record, bitmap) = unsafe { (span.record(), span.bitmap()) };
-            let bit = 1u64 << (slot % 64);
-            if bitmap[slot / 64] & bit != 0 {
-                return Err(Misuse::DoubleFree(address));
+            // As many slots as follow each other in the same span: neighbours often come back together.
+            let mut given = 0;
+            let mut misuse = None;
+            for &address in rest {
+                let offset = address.wrapping_sub(base);
+                if offset >= figures.span_pages as usize * PAGE_BYTES {
+                    break;
+                }
+                misuse = set_free(figures, bitmap, offset, address).err();
+                if misuse.is_some() {
+                    break;
+                }
+                given += 1;
             }
-            bitmap[slot / 64] |= bit;
-            record.freed_tick = tick;
-            record.free_slots += 1;
-            self.free_slots += 1;
-            current = if self.settle(span, 1, true, emptied) { None } else { Some((span, base)) };
+            if given != 0 {
+                record.freed_tick = tick;
+                record.free_slots += given as u16;
+                self.free_slots += given;
+                self.settle(span, given as u16, true, emptied);
+            }
+            if let Some(misuse) = misuse {
+                return Err(misuse);
+            }
+            rest = &rest[given..];
         }
         Ok(())
     }
