@@ -1,13 +1,15 @@
 //! Large objects: spans of their own.
 //!
 //! A freed large block's pages are retained, so reusing it costs no system call. Growth takes the pages that follow where
-//! they are free; shrinking gives the tail back; a really large object that must move has its page tables moved
-//! (`mremap`) where that beats copying.
+//! they are free; shrinking gives the tail back; a really large object that must move to a place that is not backed has
+//! its page tables moved (`mremap`). Where the new place is backed, a move would throw its pages away and leave the old
+//! place to be faulted in again: copying costs a third of that (growing vectors of up to 8 MiB, four at a time).
 //!
 //! Locks: heap, for one operation at a time.
 
 use core::ptr::NonNull;
 
+use crate::pages::Taken;
 use crate::span::{STATE_LARGE, Span};
 use crate::sys;
 use crate::units::{PAGE_BYTES, Page, Run};
@@ -15,7 +17,7 @@ use crate::units::{PAGE_BYTES, Page, Run};
 use super::Heap;
 use super::scavenge::address;
 
-/// From here on moving page tables beats copying: measured, see ARCHITECTURE.md.
+/// From here on moving page tables beats copying to fresh memory.
 const MOVE_PAGES_BYTES: usize = 1 << 20;
 
 /// A large block of memory.
@@ -29,6 +31,12 @@ pub struct Large {
 impl Heap {
     /// Allocates a block of at least `size` bytes; `None` if there is no memory.
     pub fn allocate_large(&self, size: usize, align: usize) -> Option<Large> {
+        let taken = self.take_large(size, align)?;
+        Some(Large { base: address(taken.run.first.address()), zeroed: taken.scavenged_pages == taken.run.pages })
+    }
+
+    /// The pages of a new block.
+    fn take_large(&self, size: usize, align: usize) -> Option<Taken> {
         let pages = size.max(1).div_ceil(PAGE_BYTES);
         if pages > u32::MAX as usize {
             return None;
@@ -39,7 +47,7 @@ impl Heap {
             self.free_run(taken.run);
             return None;
         }
-        Some(Large { base: address(taken.run.first.address()), zeroed: taken.scavenged_pages == pages })
+        Some(taken)
     }
 
     /// The live large span that begins at `base`; ends the process where there is none.
@@ -94,11 +102,13 @@ impl Heap {
     /// memory: the old block is as it was.
     pub fn move_large(&self, base: NonNull<u8>, used: usize, size: usize, align: usize) -> Option<NonNull<u8>> {
         let old = self.large_span(base).run();
-        let new = self.allocate_large(size, align)?.base;
+        let taken = self.take_large(size, align)?;
+        let new = address(taken.run.first.address());
+        let is_mostly_fresh = taken.scavenged_pages >= taken.run.pages / 2;
         let whole = used / PAGE_BYTES.max(self.os_page_bytes()) * PAGE_BYTES.max(self.os_page_bytes());
         let mut moved = 0;
         // SAFETY: both blocks are the caller's, they do not overlap and are as long as that.
-        if whole >= MOVE_PAGES_BYTES && unsafe { sys::vm::move_pages(base, whole, new) } {
+        if is_mostly_fresh && whole >= MOVE_PAGES_BYTES && unsafe { sys::vm::move_pages(base, whole, new) } {
             moved = whole;
         }
         // SAFETY: as above; `used` bytes of the old block are initialised as far as the caller wrote them.
