@@ -137,8 +137,11 @@ impl Heap {
     /// Takes in the user's settings; before the heap's first growth.
     pub fn configure(&self, config: &Config) {
         self.huge.configure(config.huge_pages);
+        let start_pages = self.huge.start_pages();
+        let mut pages = self.pages.lock();
+        pages.start_pages = start_pages;
         if let Some(bytes) = config.hard_limit_bytes {
-            self.pages.lock().most_pages = usize::try_from(bytes).unwrap_or(usize::MAX) / PAGE_BYTES;
+            pages.most_pages = usize::try_from(bytes).unwrap_or(usize::MAX) / PAGE_BYTES;
         }
     }
 
@@ -160,7 +163,7 @@ impl Heap {
         let (mapped, free, scavenged, in_flight, reserved) = {
             let pages = self.pages.lock();
             (
-                pages.allocator.mapped_pages(),
+                pages.mapped_pages(),
                 pages.allocator.free_pages(),
                 pages.allocator.scavenged_pages(),
                 pages.in_flight_pages,

@@ -18,6 +18,10 @@ pub struct PageHeap {
     pub(crate) in_flight_pages: usize,
     /// The hard limit: mapped pages never pass it.
     pub(crate) most_pages: usize,
+    /// The heap begins with so many pages, the last ones of its first chunk; 0 for all of it.
+    pub(crate) start_pages: usize,
+    /// The rest of that chunk, taken and never touched: a reserve for when the OS gives no more.
+    withheld: Option<Run>,
 }
 
 /// The pages that growth added, for what is to be done about them after the lock has dropped.
@@ -36,7 +40,19 @@ impl Grown {
 impl PageHeap {
     /// No pages, no table.
     pub const fn new() -> Self {
-        Self { allocator: PageAllocator::new(), arena: Arena::new(), in_flight_pages: 0, most_pages: usize::MAX }
+        Self {
+            allocator: PageAllocator::new(),
+            arena: Arena::new(),
+            in_flight_pages: 0,
+            most_pages: usize::MAX,
+            start_pages: 0,
+            withheld: None,
+        }
+    }
+
+    /// The pages that the heap has for use: all that are mapped, but for those withheld.
+    pub fn mapped_pages(&self) -> usize {
+        self.allocator.mapped_pages() - self.withheld.map_or(0, |run| run.pages)
     }
 
     /// Gives the page allocator its table.
@@ -58,7 +74,11 @@ impl PageHeap {
         }
         // An aligned run needs room before it, unless growth begins aligned anyway.
         let slack = if align_pages > CHUNK_PAGES { align_pages } else { 0 };
-        let grown = self.grow(map, index, pages.checked_add(slack)?)?;
+        let mut grown = self.grow(map, index, pages.checked_add(slack)?).unwrap_or_default();
+        if let Some(taken) = self.allocator.alloc_aligned(pages, align_pages) {
+            return Some((taken, grown));
+        }
+        grown.runs[0] = Some(self.give_withheld(pages, align_pages)?);
         let taken = self.allocator.alloc_aligned(pages, align_pages)?;
         Some((taken, grown))
     }
@@ -102,10 +122,29 @@ impl PageHeap {
                 self.arena.give_back(run);
                 continue;
             }
+            let first = self.allocator.mapped_pages() == 0;
             or_end(self.allocator.grow(run));
-            *place = Some(run);
+            *place = Some(if first { self.withhold(run, pages) } else { run });
         }
         Some(grown)
+    }
+
+    /// Of the heap's first chunk takes all but the last pages away, if those are enough for `wanted`, and answers what is
+    /// left. So a small heap touches small pages only, and what it grows by begins on a huge page of its own.
+    fn withhold(&mut self, grown: Run, wanted: usize) -> Run {
+        if self.start_pages == 0 || grown.pages != CHUNK_PAGES || wanted > self.start_pages {
+            return grown;
+        }
+        let withheld = Run { first: grown.first, pages: CHUNK_PAGES - self.start_pages };
+        self.withheld = self.allocator.alloc_exact(withheld).map(|taken| taken.run);
+        Run { first: withheld.end(), pages: self.start_pages }
+    }
+
+    /// Frees what was withheld, if such a run can be in it: as good as growth.
+    fn give_withheld(&mut self, pages: usize, align_pages: usize) -> Option<Run> {
+        let run = self.withheld.take_if(|run| pages <= run.pages && align_pages <= CHUNK_PAGES)?;
+        or_end(self.allocator.free_scavenged(run));
+        Some(run)
     }
 
     /// Makes sure that bitmaps, summaries, scavenge index and span map have metadata for `run`.
