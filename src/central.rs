@@ -256,23 +256,27 @@ impl Central {
             // SAFETY: under the class's lock; record and bitmap are disjoint.
             let (record, bitmap) = unsafe { (span.record(), span.bitmap()) };
             let base = span.base();
+            let slot_bytes = figures.slot_bytes as usize;
             let before = taken;
+            let has_released = record.released_holes != 0;
             'words: for (index, word) in bitmap.iter_mut().enumerate() {
-                while *word != 0 {
-                    if taken == out.len() {
+                let mut free = *word;
+                while free != 0 {
+                    let Some(place) = out.get_mut(taken) else {
+                        *word = free;
                         break 'words;
-                    }
-                    let slot = index * 64 + word.trailing_zeros() as usize;
-                    *word &= *word - 1;
-                    let offset = slot * figures.slot_bytes as usize;
-                    if record.released_holes != 0 {
-                        let pages = holes::page_mask(offset, figures.slot_bytes as usize, os_page_bytes);
+                    };
+                    let offset = (index * 64 + free.trailing_zeros() as usize) * slot_bytes;
+                    free &= free - 1;
+                    if has_released {
+                        let pages = holes::page_mask(offset, slot_bytes, os_page_bytes);
                         refaulted += (record.released_holes & pages).count_ones();
                         record.released_holes &= !pages;
                     }
-                    out[taken] = base + offset;
+                    *place = base + offset;
                     taken += 1;
                 }
+                *word = 0;
             }
             record.free_slots -= (taken - before) as u16;
             self.free_slots -= taken - before;
