@@ -17,15 +17,15 @@ use crate::config::HugePages;
 use crate::sync::const_unless_loom;
 use crate::sync::plain::{AtomicPtr, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use crate::sys;
-use crate::units::{CHUNK_BYTES, Chunk, PAGE_BYTES, ROOT_CHUNKS, ROOTS, Run};
+use crate::units::{CHUNK_BYTES, CHUNK_PAGES, Chunk, PAGE_BYTES, ROOT_CHUNKS, ROOTS, Run};
 
 use super::Heap;
 use super::scavenge::{Effort, address};
 
 /// The heap stays on small pages up to this size: a small process should not pay 2 MiB for its first object.
 const SMALL_HEAP_BYTES: usize = 16 << 20;
-/// Bits per chunk: one for each huge page of 2 MiB.
-const HUGE_PAGES: usize = 2;
+/// Huge pages of 2 MiB in a chunk; each has a bit.
+pub(super) const HUGE_PAGES: usize = 2;
 const WORDS: usize = (ROOT_CHUNKS * HUGE_PAGES).div_ceil(64);
 
 type Bits = [AtomicU64; WORDS];
@@ -147,6 +147,12 @@ impl HugeMap {
             word.load(Ordering::Relaxed) & bit != 0 && word.fetch_and(!bit, Ordering::Relaxed) & bit != 0
         })
     }
+}
+
+/// The pages of one of a chunk's huge pages.
+pub(super) fn huge_page(chunk: Chunk, part: usize) -> Run {
+    let pages = CHUNK_PAGES / HUGE_PAGES;
+    Run { first: chunk.first_page().plus(part * pages), pages }
 }
 
 /// Maps zeroed memory and publishes it in `cell`, unless somebody else was faster.

@@ -21,6 +21,7 @@ use crate::sys;
 use crate::units::{CHUNK_PAGES, Chunk, PAGE_BYTES, Page, Run};
 
 use super::Heap;
+use super::huge::{HUGE_PAGES, huge_page};
 use super::page_heap::{Grown, or_end};
 
 /// Runs released in one go.
@@ -53,7 +54,7 @@ impl ScavengeState {
 pub struct Effort {
     /// Release from dense chunks on huge pages too.
     pub include_dense: bool,
-    /// Split huge pages for a partial release.
+    /// Split huge pages for a partial release; without this they are released whole or not at all.
     pub split_huge_pages: bool,
     /// Stop when the thread's CPU clock has passed this, if given.
     pub until_cpu_ns: Option<u64>,
@@ -81,7 +82,7 @@ impl Heap {
     /// Releases at least `want_bytes` of free memory, or all there is. Entered without any lock.
     pub fn scavenge(&self, want_bytes: usize, effort: Effort) -> Scavenged {
         let mut result = Scavenged::default();
-        if effort.include_dense {
+        if effort.split_huge_pages {
             let high = self.pages.lock().allocator.high_chunk();
             self.index.mark_postponed(high.unwrap_or_default());
         }
@@ -129,6 +130,9 @@ impl Heap {
 
     /// Releases up to about `want_bytes` in one chunk. Says how much it was, and whether there may be more.
     fn scavenge_chunk(&self, chunk: Chunk, want_bytes: usize, effort: Effort) -> (usize, bool) {
+        if !effort.split_huge_pages && self.huge.may_be_huge(chunk) {
+            return (self.scavenge_huge_pages(chunk, effort), false);
+        }
         let unit = self.release_unit_pages();
         let huge_page_pages = self.huge.huge_page_pages();
         let mut released = 0;
@@ -175,6 +179,32 @@ impl Heap {
                 return (released, true);
             }
         }
+    }
+
+    /// Releases those huge pages of a chunk all of which is free. What else is free there waits until huge pages may be
+    /// split. Returns the bytes.
+    fn scavenge_huge_pages(&self, chunk: Chunk, effort: Effort) -> usize {
+        let mut batch = [Run { first: Page(0), pages: 0 }; HUGE_PAGES];
+        let mut runs = 0;
+        {
+            let mut heap = self.pages.lock();
+            for part in 0..HUGE_PAGES {
+                let run = huge_page(chunk, part);
+                let Some(taken) = heap.allocator.alloc_exact(run) else { continue };
+                if taken.scavenged_pages == run.pages {
+                    or_end(heap.allocator.free_scavenged(run));
+                    continue;
+                }
+                batch[runs] = run;
+                runs += 1;
+                heap.in_flight_pages += run.pages;
+            }
+            if heap.allocator.chunk_retained(chunk) != 0 {
+                self.index.postpone(chunk);
+            }
+            self.publish_retained(&heap);
+        }
+        if runs == 0 { 0 } else { self.release_batch(&batch[..runs], effort) }
     }
 
     /// Releases runs that are in flight, and frees them the usual way. Returns the bytes that went back to the OS.
