@@ -94,7 +94,7 @@ impl Heap {
                     }
                 }
             }
-            heap.allocator.mapped_pages() - heap.allocator.free_pages() - cached
+            heap.mapped_pages() - heap.allocator.free_pages() - cached
         };
         let mut free_slot_bytes = 0;
         for (central, class) in self.centrals.iter().zip(&TABLE) {

@@ -160,7 +160,7 @@ impl Heap {
         let (mapped, free, scavenged, in_flight, reserved) = {
             let pages = self.pages.lock();
             (
-                pages.allocator.mapped_pages(),
+                pages.mapped_pages(),
                 pages.allocator.free_pages(),
                 pages.allocator.scavenged_pages(),
                 pages.in_flight_pages,
@@ -210,9 +210,11 @@ impl Heap {
         &self.counters
     }
 
-    /// The levels that the alarm compares: retained bytes, and bytes of free slots that are not released.
+    /// The levels that the alarm compares: retained bytes, and bytes of free slots that are not released, in spans or in
+    /// depots.
     pub fn levels(&self) -> (u64, u64) {
-        (self.counters.retained_bytes() as u64, self.counters.unreleased_hole_bytes() as u64)
+        let slots = self.counters.unreleased_hole_bytes() + self.counters.depot_bytes();
+        (self.counters.retained_bytes() as u64, slots as u64)
     }
 
     /// The levels for a scavenger that is about to park, read after it has passed through the locks that frees pass

@@ -52,7 +52,7 @@ impl Heap {
         let heap = self.pages.lock();
         heap.allocator.validate().expect("bitmaps, summaries and counters agree");
         let (mapped, free, scavenged) =
-            (heap.allocator.mapped_pages(), heap.allocator.free_pages(), heap.allocator.scavenged_pages());
+            (heap.mapped_pages(), heap.allocator.free_pages(), heap.allocator.scavenged_pages());
         let in_use = self.counters.in_use_bytes() / PAGE_BYTES;
         assert_eq!(heap.in_flight_pages, 0, "pages stayed in flight");
         assert_eq!(mapped, in_use + free + cached.0, "mapped pages are not in use + free + cached");

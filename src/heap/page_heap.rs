@@ -8,6 +8,7 @@ use crate::span_map::{self, SpanMap};
 use crate::sys;
 use crate::units::{CHUNK_PAGES, PAGE_BYTES, Page, Run};
 
+use super::huge::UNUSED_PAGES;
 use super::index::ScavengeIndex;
 
 /// See the module's header.
@@ -18,12 +19,16 @@ pub struct PageHeap {
     pub(crate) in_flight_pages: usize,
     /// The hard limit: mapped pages never pass it.
     pub(crate) most_pages: usize,
+    /// Pages at the heap's beginning that are never used (see `huge`): neither mapped nor in use, by the heap's books.
+    pub(crate) unused_pages: usize,
 }
 
 /// The pages that growth added, for what is to be done about them after the lock has dropped.
 #[derive(Clone, Copy, Default, Debug)]
 pub struct Grown {
     pub(crate) runs: [Option<Run>; 2],
+    /// Up to where the last run's reservation is accessible.
+    pub(crate) accessible_end: usize,
 }
 
 impl Grown {
@@ -36,7 +41,18 @@ impl Grown {
 impl PageHeap {
     /// No pages, no table.
     pub const fn new() -> Self {
-        Self { allocator: PageAllocator::new(), arena: Arena::new(), in_flight_pages: 0, most_pages: usize::MAX }
+        Self {
+            allocator: PageAllocator::new(),
+            arena: Arena::new(),
+            in_flight_pages: 0,
+            most_pages: usize::MAX,
+            unused_pages: 0,
+        }
+    }
+
+    /// Pages that the heap has, in whatever state.
+    pub fn mapped_pages(&self) -> usize {
+        self.allocator.mapped_pages() - self.unused_pages
     }
 
     /// Gives the page allocator its table.
@@ -58,7 +74,11 @@ impl PageHeap {
         }
         // An aligned run needs room before it, unless growth begins aligned anyway.
         let slack = if align_pages > CHUNK_PAGES { align_pages } else { 0 };
+        let is_first = self.allocator.mapped_pages() == 0;
         let grown = self.grow(map, index, pages.checked_add(slack)?)?;
+        if is_first && pages.checked_add(align_pages)? <= CHUNK_PAGES - UNUSED_PAGES {
+            self.leave_unused(&grown);
+        }
         let taken = self.allocator.alloc_aligned(pages, align_pages)?;
         Some((taken, grown))
     }
@@ -83,17 +103,25 @@ impl PageHeap {
         Some((taken, if more.pages() == 0 { grown } else { more }))
     }
 
+    /// Takes the heap's first pages out of use.
+    fn leave_unused(&mut self, grown: &Grown) {
+        let Some(run) = grown.runs.iter().flatten().next().filter(|_| UNUSED_PAGES != 0) else { return };
+        if self.allocator.alloc_exact(Run { pages: UNUSED_PAGES, ..*run }).is_some() {
+            self.unused_pages = UNUSED_PAGES;
+        }
+    }
+
     /// Maps whole chunks for `pages` more pages. They are free and count as scavenged.
     fn grow(&mut self, map: &SpanMap, index: &ScavengeIndex, pages: usize) -> Option<Grown> {
         let whole = pages.checked_next_multiple_of(CHUNK_PAGES)?;
-        if self.allocator.mapped_pages().checked_add(whole)? > self.most_pages {
+        if self.mapped_pages().checked_add(whole)? > self.most_pages {
             return None;
         }
         let growth = self.arena.grow(pages.checked_mul(PAGE_BYTES)?)?;
-        let mut grown = Grown::default();
+        let mut grown = Grown { accessible_end: self.arena.accessible_end(), ..Grown::default() };
         for (place, run) in grown.runs.iter_mut().zip([growth.rest, Some(growth.run)]) {
             let Some(run) = run.filter(|run| run.pages != 0) else { continue };
-            if self.allocator.mapped_pages() + run.pages > self.most_pages {
+            if self.mapped_pages() + run.pages > self.most_pages {
                 // The rest of the reservation before, beyond what was asked for. It is not used any more, and was not touched.
                 continue;
             }

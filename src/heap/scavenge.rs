@@ -250,7 +250,7 @@ impl Heap {
 
     /// Gives back the memory of span records: those of aligned blocks of 64 pages that these runs (of one chunk) touched
     /// and that are wholly free and released. By the same protocol: a block is taken while that happens, so that nobody
-    /// can make a span in it.
+    /// can make a span in it. A huge page that was split and is all such blocks now may be a huge page again.
     fn release_records(&self, runs: &[Run]) {
         let Some(chunk) = runs.first().map(|run| run.first.chunk()) else { return };
         let record_bytes = RECORD_PAGES * RECORD_BYTES;
@@ -261,10 +261,18 @@ impl Heap {
             let (first, last) = (run.first.index_in_chunk(), run.end().0 - 1 - chunk.first_page().0);
             blocks | ((u64::MAX >> (63 - last / RECORD_PAGES)) & (u64::MAX << (first / RECORD_PAGES)))
         });
-        let mut taken = 0;
+        let (mut taken, mut again) = (0, 0);
         {
             let mut heap = self.pages.lock();
-            let mut blocks = heap.allocator.released_blocks(chunk) & touched;
+            let released = heap.allocator.released_blocks(chunk);
+            let mut blocks = released & touched;
+            for part in 0..HUGE_PAGES {
+                let whole = huge_page_blocks(part);
+                if touched & whole != 0 && released & whole == whole && self.is_split(chunk, part) {
+                    blocks |= whole;
+                    again |= whole;
+                }
+            }
             while blocks != 0 {
                 let block = blocks.trailing_zeros() as usize;
                 blocks &= blocks - 1;
@@ -285,6 +293,11 @@ impl Heap {
                 let _ = unsafe { sys::vm::release_metadata(address(base), count * record_bytes) };
             }
         }
+        for part in 0..HUGE_PAGES {
+            if taken & again & huge_page_blocks(part) == huge_page_blocks(part) {
+                self.huge_page_again(chunk, part);
+            }
+        }
         if taken != 0 {
             let mut heap = self.pages.lock();
             for block in (0..CHUNK_PAGES / RECORD_PAGES).filter(|block| taken >> block & 1 == 1) {
@@ -301,7 +314,7 @@ impl Heap {
             return;
         }
         for run in grown.runs.iter().flatten() {
-            self.advise_growth(*run);
+            self.advise_growth(*run, grown.accessible_end);
         }
         let growth_bytes = grown.pages() * PAGE_BYTES;
         let (retained, in_use) = (self.counters.retained_bytes(), self.counters.in_use_bytes());
@@ -320,6 +333,12 @@ impl Heap {
 
 /// Pages whose records are released together: a page of 4 KiB of records.
 const RECORD_PAGES: usize = 64;
+
+/// The blocks of a chunk that make up one of its huge pages.
+fn huge_page_blocks(part: usize) -> u64 {
+    let blocks = CHUNK_PAGES / RECORD_PAGES / HUGE_PAGES;
+    ((1 << blocks) - 1) << (part * blocks)
+}
 
 fn record_block(chunk: Chunk, block: usize) -> Run {
     Run { first: chunk.first_page().plus(block * RECORD_PAGES), pages: RECORD_PAGES }

@@ -34,7 +34,8 @@ impl Activity {
         self.open_cpu_ns = self.open_cpu_ns.saturating_add(used);
         self.open_wall_ns = self.open_wall_ns.saturating_add(passed_ns);
         // Of a gap much longer than the scavenger meant to sleep little is known: it is one sign of stillness, not many.
-        self.open_watched_ns = self.open_watched_ns.saturating_add(passed_ns.min(asked_ns.max(EPOCH_NS).saturating_mul(2)));
+        self.open_watched_ns =
+            self.open_watched_ns.saturating_add(passed_ns.min(asked_ns.max(EPOCH_NS).saturating_mul(2)));
         if self.open_wall_ns < JUDGE_OVER_NS {
             return;
         }

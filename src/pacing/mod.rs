@@ -4,7 +4,7 @@
 //! Two pools, retained pages and holes, each keep windows of their demand; what stands above it decays (see `pool`).
 //! Three things bend this:
 //! - a *quiet* process (hardly any CPU time for a second) gives back what stands above the demand, a *busy* one keeps
-//!   peaks for 2 s and its huge pages whole: whoever sleeps can afford a fault later, whoever works in phases
+//!   peaks for 1.5 s and its huge pages whole: whoever sleeps can afford a fault later, whoever works in phases
 //!   cannot. Only what has stood there for seconds is worth splitting huge pages in a busy process (see `lasting`);
 //! - *regret*, memory that faults in again within ten seconds of its release, lengthens the hold to the interval seen;
 //!   the shadow of each pool tells when that hold has become useless, and then it fades;
@@ -146,7 +146,8 @@ impl Pacing {
         let hole_terms = hole_terms(mode, self.hold.ns());
         let page_surplus = self.pages.surplus(&pages, &page_terms);
         let lasted = self.lasting.is_due();
-        let standing = self.pages.standing(&pages, &page_terms).saturating_add(self.holes.standing(&holes, &hole_terms));
+        let standing =
+            self.pages.standing(&pages, &page_terms).saturating_add(self.holes.standing(&holes, &hole_terms));
         self.lasting.observe(passed_ns, standing, self.hold.ns());
         let split_huge_pages = mode != Mode::Busy || self.lasting.is_due();
         if split_huge_pages && mode == Mode::Busy && !lasted {
@@ -315,6 +316,9 @@ fn wake(mode: Mode, seen: &Observation, release: u64) -> Wake {
     let retained = seen.retained_bytes.saturating_sub(release).max(FLOOR_BYTES);
     Wake {
         retained_bytes: retained.saturating_add(step),
-        hole_bytes: seen.hole_bytes.saturating_add(hole_step.max(seen.hole_bytes / 8)),
+        hole_bytes: seen
+            .hole_bytes
+            .saturating_add(seen.cached_bytes)
+            .saturating_add(hole_step.max(seen.hole_bytes / 8)),
     }
 }

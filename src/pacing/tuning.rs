@@ -18,8 +18,8 @@ pub const EPOCHS: usize = 128;
 
 /// How long a peak is kept in a quiet process: when it is found to be quiet, the peaks before it are over.
 pub const QUIET_HOLD_NS: u64 = 600 * MS;
-/// How long a peak is kept in a busy process: two periods of a load that returns every second.
-pub const BUSY_HOLD_NS: u64 = 2 * SECOND;
+/// How long a peak is kept in a busy process: longer than a period of a load that returns every second.
+pub const BUSY_HOLD_NS: u64 = 1_500 * MS;
 /// The longest hold that regret can teach.
 pub const MAX_HOLD_NS: u64 = 10 * SECOND;
 
