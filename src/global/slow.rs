@@ -124,7 +124,8 @@ pub(super) fn on_new_cache() -> bool {
     // C's frees also come from threads that have ended but for giving their stack back. One of those that never allocated
     // would get its first cache then, and nobody would be told that its words are gone.
     // SAFETY: any value but null will do; the destructor looks at the thread's words.
-    let noticed = !sys::thread::has_ended() && statics::exit_key().is_some_and(|key| unsafe { sys::thread::exit_key_set(key, own.cast()) });
+    let noticed = !sys::thread::has_ended()
+        && statics::exit_key().is_some_and(|key| unsafe { sys::thread::exit_key_set(key, own.cast()) });
     statics::set_fork_handlers();
     noticed
 }
