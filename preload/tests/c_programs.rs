@@ -105,6 +105,16 @@ fn fork_among_threads() {
 }
 
 #[test]
+fn stacks_of_ended_threads() {
+    run_everywhere("stacks.c", &[]);
+}
+
+#[test]
+fn memory_goes_back_from_a_process_that_only_frees() {
+    run_everywhere("gives_back.c", &[]);
+}
+
+#[test]
 fn cxx_operators() {
     for link in [Link::Preload, Link::Archive] {
         let path = build("operators.cpp", link);
@@ -157,6 +167,46 @@ fn the_environment_configures_the_program_from_the_start() {
     let output = program(&path, Link::Preload).env("NEAP_SCAVENGER", "maybe").output().unwrap();
     let text = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() && text.contains("NEAP_SCAVENGER"), "{text}");
+}
+
+/// A set-user-ID program linked with the library, run by somebody else, takes no notice of the variables; an ordinary
+/// copy of it does. Only root can make the first.
+#[test]
+fn a_program_with_raised_privileges_ignores_the_environment() {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+    use std::os::unix::process::CommandExt;
+
+    // Any user but root, whom neither program belongs to.
+    const SOMEBODY: u32 = 65534;
+    for link in [Link::Archive, Link::Static] {
+        let built = build("privileged.c", link);
+        if built.metadata().unwrap().uid() != 0 {
+            println!("skipped: this test is not run as root, who alone can make a program of another user set-user-ID");
+            return;
+        }
+        // Where anybody may look; build directories often are not.
+        let dir = env::temp_dir().join(format!("neap-privileged-{}-{link:?}", std::process::id()));
+        std::fs::create_dir(&dir).unwrap();
+        std::fs::set_permissions(&dir, PermissionsExt::from_mode(0o755)).unwrap();
+        let run = |how: &str, mode: u32| {
+            let path = dir.join(how);
+            std::fs::copy(&built, &path).unwrap();
+            chown(&path, Some(1), Some(1)).unwrap();
+            std::fs::set_permissions(&path, PermissionsExt::from_mode(mode)).unwrap();
+            let mut command = Command::new(&path);
+            command.arg(how).uid(SOMEBODY).gid(SOMEBODY).current_dir("/").env("NEAP_SCAVENGER", "maybe");
+            command.output().unwrap()
+        };
+        let (plain, raised) = (run("plain", 0o755), run("raised", 0o4755));
+        std::fs::remove_dir_all(&dir).unwrap();
+        let said = |output: &Output| String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(plain.status.success() && said(&plain).contains("NEAP_SCAVENGER"), "{link:?}: {}", said(&plain));
+        if !raised.status.success() && said(&raised).contains("AT_SECURE") {
+            println!("skipped: no set-user-ID programs on the file system of {}", env::temp_dir().display());
+            return;
+        }
+        assert!(raised.status.success() && said(&raised).is_empty(), "{link:?}: {}", said(&raised));
+    }
 }
 
 /// What the dynamic linker shows of the library: initial-exec thread-local storage, small enough for `dlopen`, and no

@@ -91,7 +91,7 @@ unsafe fn free_slow(object: *mut u8) {
         Some(class) => unsafe { heap::deallocate_slow(heap, tls::slot(), class, object, slow::on_new_cache) },
         None => heap.deallocate_large(object),
     }
-    slow::look_after(heap);
+    slow::look_after_free_by_c(heap);
 }
 
 /// The class of an object; `None` if it is a large one.
@@ -151,7 +151,7 @@ unsafe fn reallocate_large(heap: &'static Heap, object: NonNull<u8>, size: usize
     } else {
         heap.move_large(object, used, size, align).map_or(null_mut(), NonNull::as_ptr)
     };
-    slow::look_after(heap);
+    slow::look_after_allocation(heap);
     result
 }
 

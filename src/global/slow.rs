@@ -28,7 +28,7 @@ pub fn allocate(size: usize, align: usize) -> *mut u8 {
         Some(class) => unsafe { heap::allocate_slow(heap, tls::slot(), class, on_new_cache) },
         None => allocate_large(heap, size, align).map_or(null_mut(), |large| large.base.as_ptr()),
     };
-    look_after(heap);
+    look_after_allocation(heap);
     object
 }
 
@@ -52,7 +52,7 @@ pub fn allocate_zeroed(size: usize, align: usize) -> *mut u8 {
         // SAFETY: the block has that many bytes and is nobody else's.
         unsafe { large.base.as_ptr().write_bytes(0, size) };
     }
-    look_after(heap);
+    look_after_allocation(heap);
     large.base.as_ptr()
 }
 
@@ -87,7 +87,7 @@ pub unsafe fn reallocate(object: *mut u8, layout: Layout, new_size: usize) -> *m
         } else {
             heap.move_large(base, size, new_size, align).map_or(null_mut(), NonNull::as_ptr)
         };
-        look_after(heap);
+        look_after_allocation(heap);
         return result;
     }
     // SAFETY: the new size does not overflow when rounded up to the alignment (the caller's contract).
@@ -121,8 +121,11 @@ fn own_cache() -> *mut ThreadCache {
 /// A cache was made for the calling thread: its exit must be noticed. Whether it will be.
 pub(super) fn on_new_cache() -> bool {
     let own = tls::slot().own.load(Ordering::Relaxed);
+    // C's frees also come from threads that have ended but for giving their stack back. One of those that never allocated
+    // would get its first cache then, and nobody would be told that its words are gone.
     // SAFETY: any value but null will do; the destructor looks at the thread's words.
-    let noticed = statics::exit_key().is_some_and(|key| unsafe { sys::thread::exit_key_set(key, own.cast()) });
+    let noticed = !sys::thread::has_ended()
+        && statics::exit_key().is_some_and(|key| unsafe { sys::thread::exit_key_set(key, own.cast()) });
     statics::set_fork_handlers();
     noticed
 }
@@ -131,6 +134,26 @@ pub(super) fn on_new_cache() -> bool {
 #[inline]
 pub(super) fn look_after(heap: &'static Heap) {
     if heap.alarm().wants_thread() {
+        start_scavenger(heap);
+    }
+}
+
+/// The same after an allocation. Where C's frees use the heap it looks ahead, because those start no thread.
+#[inline]
+pub(super) fn look_after_allocation(heap: &'static Heap) {
+    #[cfg(any(feature = "c-symbols", neap_library))]
+    heap.alarm().ask_ahead(heap.counters().in_use_bytes() as u64);
+    look_after(heap);
+}
+
+/// The same after a free by C, which never starts the thread: the C library frees what belonged to ended threads under the
+/// lock of its cache of stacks, and starting a thread takes that lock. A request stays for the next allocation.
+/// (The C library's allocations are made under no lock that starting a thread would wait for: the dynamic linker's
+/// are recursive, and the default attributes', which `pthread_getattr_default_np` copies under one, are not asked for.)
+#[cfg(any(feature = "c-symbols", neap_library))]
+#[inline]
+pub(super) fn look_after_free_by_c(heap: &'static Heap) {
+    if heap.alarm().wants_thread() && !statics::config().scavenger {
         start_scavenger(heap);
     }
 }

@@ -4,6 +4,9 @@
 //! paths. A parked scavenger is woken once; one that was never started is asked for (`wants_thread`), and whoever is at the
 //! outermost level, outside every lock, starts it.
 //!
+//! C's frees may not start it: the C library makes some of them under locks that starting a thread needs. There it is
+//! asked for ahead of them, by the allocation with which so much is in use that frees could ring (`ask_ahead`).
+//!
 //! No wake-up is lost: the scavenger announces that it parks, then looks at the levels once more; a free raises the level,
 //! then looks for the announcement. A full fence on each side makes sure that one of them sees the other (Dekker). That
 //! a free compares with the levels published last is not the fences' doing: see `Heap::settled_levels`.
@@ -33,6 +36,8 @@ pub struct Alarm {
     wake_hole_bytes: AtomicU64,
     goal_retained_bytes: AtomicU64,
     goal_backed_bytes: AtomicU64,
+    /// With so much in use the scavenger is asked for ahead of the frees; all ones once that is done.
+    ask_ahead_bytes: AtomicU64,
 }
 
 impl Alarm {
@@ -46,6 +51,7 @@ impl Alarm {
                 wake_hole_bytes: AtomicU64::new(Wake::INITIAL.hole_bytes),
                 goal_retained_bytes: AtomicU64::new(Goal::INITIAL.retained_bytes),
                 goal_backed_bytes: AtomicU64::new(Goal::INITIAL.backed_bytes),
+                ask_ahead_bytes: AtomicU64::new(Wake::INITIAL.retained_bytes),
             }
         }
     }
@@ -106,6 +112,17 @@ impl Alarm {
         self.wants_thread.load(Ordering::Relaxed) != 0
     }
 
+    /// After an allocation: asks for the scavenger while only frees are still to come, if there is enough in use for them
+    /// to ring. Once only, whoever takes the request.
+    #[cfg(any(feature = "c-symbols", neap_library))]
+    #[inline]
+    pub fn ask_ahead(&self, in_use_bytes: u64) {
+        if in_use_bytes >= self.ask_ahead_bytes.load(Ordering::Relaxed) {
+            self.ask_ahead_bytes.store(u64::MAX, Ordering::Relaxed);
+            self.ring();
+        }
+    }
+
     /// Takes it upon the caller to start the scavenger; `false` if somebody else does.
     pub fn claim_start(&self) -> bool {
         self.wants_thread.store(0, Ordering::Relaxed);
@@ -128,10 +145,12 @@ impl Alarm {
         self.state.word().store(ABSENT, Ordering::Release);
     }
 
-    /// The child of a fork has no scavenger: everything is as in a process that has just begun.
-    pub fn reset_in_child(&self) {
+    /// The child of a fork has no scavenger: everything is as in a process that has just begun with so much in use.
+    pub fn reset_in_child(&self, in_use_bytes: u64) {
         self.set_absent();
         self.publish(Wake::INITIAL, Goal::INITIAL);
+        let ahead = in_use_bytes.saturating_add(Wake::INITIAL.retained_bytes);
+        self.ask_ahead_bytes.store(ahead, Ordering::Relaxed);
     }
 
     /// The scavenger waits until a free finds work for it. `levels` reads the current levels, as

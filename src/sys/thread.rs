@@ -28,6 +28,8 @@ pub trait Body {
 
 /// The smallest stack: room for our own frames, the C library's and a system call's signal-free entry.
 const SMALLEST_STACK_BYTES: usize = 64 << 10;
+/// A stack with room for any thread-local storage: what threads usually have.
+const LARGE_STACK_BYTES: usize = 8 << 20;
 
 /// Starts a detached thread with every signal blocked, so that the program's handlers never run on it. (The C library keeps
 /// its own internal signals deliverable; `setuid` needs them.) `false` when no thread can be started.
@@ -51,9 +53,10 @@ pub unsafe fn spawn_detached<B: Body>(argument: *mut c_void, stack_bytes: usize)
         return false;
     }
     let stack_bytes = stack_bytes.max(SMALLEST_STACK_BYTES).max(libc::PTHREAD_STACK_MIN);
-    // A program with much static thread-local storage needs more than our stack: the default has room for it.
+    // A program with much static thread-local storage needs more than our stack. Not the default size: the C library would
+    // look that up under a lock under which it also allocates.
     // SAFETY: the caller's contract.
-    let started = unsafe { create::<B>(argument, Some(stack_bytes)) || create::<B>(argument, None) };
+    let started = unsafe { create::<B>(argument, stack_bytes) || create::<B>(argument, LARGE_STACK_BYTES) };
     // SAFETY: the call that blocked the signals has filled the set.
     unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), ptr::null_mut()) };
     started
@@ -61,7 +64,7 @@ pub unsafe fn spawn_detached<B: Body>(argument: *mut c_void, stack_bytes: usize)
 
 /// # Safety
 /// As for [`spawn_detached`].
-unsafe fn create<B: Body>(argument: *mut c_void, stack_bytes: Option<usize>) -> bool {
+unsafe fn create<B: Body>(argument: *mut c_void, stack_bytes: usize) -> bool {
     let mut attributes = MaybeUninit::<libc::pthread_attr_t>::uninit();
     let attributes = attributes.as_mut_ptr();
     let mut thread = MaybeUninit::<libc::pthread_t>::uninit();
@@ -73,7 +76,7 @@ unsafe fn create<B: Body>(argument: *mut c_void, stack_bytes: Option<usize>) -> 
             return false;
         }
         let created = libc::pthread_attr_setdetachstate(attributes, libc::PTHREAD_CREATE_DETACHED) == 0
-            && stack_bytes.is_none_or(|bytes| libc::pthread_attr_setstacksize(attributes, bytes) == 0)
+            && libc::pthread_attr_setstacksize(attributes, stack_bytes) == 0
             && libc::pthread_create(thread.as_mut_ptr(), attributes, start::<B>, argument) == 0;
         libc::pthread_attr_destroy(attributes);
         created
@@ -111,6 +114,24 @@ pub unsafe fn exit_key_set(key: ExitKey, value: *mut c_void) -> bool {
     assert_none_held("pthread_setspecific");
     // SAFETY: the key came from `exit_key_create` and is never deleted; the value fits it (the caller's contract).
     unsafe { libc::pthread_setspecific(key.0, value) == 0 }
+}
+
+/// Whether the calling thread has run its exit functions, and only the C library's last steps are still to come. glibc
+/// frees memory in them, and blocks every signal first (from 2.34 on), the one for cancelling too, which a program cannot
+/// block. Other C libraries free nothing there.
+pub fn has_ended() -> bool {
+    assert_none_held("rt_sigprocmask");
+    if !cfg!(target_env = "gnu") {
+        return false;
+    }
+    const CANCEL: u32 = 32;
+    let mut mask = 0_u64;
+    let _saved = Saved::new();
+    // SAFETY: changes no mask; the kernel writes the present one, of 8 bytes on every architecture of ours.
+    let read = unsafe {
+        libc::syscall(libc::SYS_rt_sigprocmask, libc::SIG_BLOCK, ptr::null::<u64>(), &raw mut mask, size_of_val(&mask))
+    };
+    read == 0 && mask & 1 << (CANCEL - 1) != 0
 }
 
 /// Processor time of the calling thread.
