@@ -54,7 +54,7 @@ pub enum Limit {
 /// Use of transparent huge pages.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum HugePages {
-    /// Ask for them once the heap is larger than a few MiB.
+    /// Ask for them once the heap is larger than a MiB.
     Auto,
     /// Ask for them from the first object on.
     On,

@@ -46,6 +46,29 @@ fn a_load_that_sleeps_between_its_phases_is_learnt_from_one_return() {
     }
 }
 
+/// Phases as recorded: busy for 0.25 s of each second, asleep else; what is live returns every second, and each second's
+/// kind of objects leaves free slots and pages behind that only its own kind can use.
+fn changing_phases(ns: u64) -> Load {
+    let (second, at) = (ns / SECOND, ns % SECOND / MS);
+    let in_use = [240, 440, 570][second.min(2) as usize];
+    let live = match at {
+        0..100 => 20 + at * 2,
+        100..250 => 220,
+        _ => 20,
+    };
+    Load::pages(in_use, if at < 250 { 1_500 } else { 0 }).with_live(live)
+}
+
+#[test]
+fn phases_of_changing_kinds_keep_their_holes_while_they_go_on() {
+    let mut process = Process::new();
+    process.run(6 * SECOND, changing_phases);
+    assert_eq!(process.sums().refaulted_mib, 0, "{:?}", process.sums());
+    assert_eq!(process.sums().released_mib, 0, "{:?}", process.sums());
+    let ns = process.time_to_give_back(8, Load::pages(20, 0));
+    assert!(ns <= 1_700 * MS, "over, they go as any burst: {} ms", ns / MS);
+}
+
 #[test]
 fn a_load_that_returns_every_thirty_seconds_gives_its_memory_back_in_between() {
     for low_cpu in [0, 1_000] {
