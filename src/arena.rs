@@ -51,6 +51,11 @@ impl Arena {
         self.reserved_bytes
     }
 
+    /// The end of the memory that is accessible in the current reservation.
+    pub fn accessible_end(&self) -> usize {
+        self.backed_end
+    }
+
     /// Takes whole chunks with room for `bytes`; `None` if the OS gives no more.
     pub fn grow(&mut self, bytes: usize) -> Option<Growth> {
         let bytes = bytes.checked_next_multiple_of(CHUNK_BYTES)?;

@@ -80,7 +80,8 @@ impl Scavenger {
         let (in_use_min, in_use_max) = counters.take_extent();
         let refaulted = counters.refaulted_total();
         let refaulted_bytes = refaulted.wrapping_sub(core::mem::replace(&mut self.refaulted_seen, refaulted));
-        let (retained_bytes, hole_bytes) = heap.levels();
+        let retained_bytes = counters.retained_bytes() as u64;
+        let hole_bytes = counters.unreleased_hole_bytes() as u64;
         let in_use_bytes = counters.in_use_bytes() as u64;
         let hole_released_bytes = counters.hole_bytes() as u64;
         let backed = (in_use_bytes + retained_bytes).saturating_sub(hole_released_bytes);

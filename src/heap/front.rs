@@ -265,7 +265,10 @@ impl Heap {
             self.counters.subtract_depot(bytes);
             return None;
         }
-        Some(depot.pop_empty())
+        let empty = depot.pop_empty();
+        drop(depot);
+        self.after_free();
+        Some(empty)
     }
 
     /// Takes a full magazine from the depot.

@@ -1,7 +1,9 @@
 //! Huge pages: which parts of the heap may be on them, and what that means for growth and release.
 //!
-//! Growth asks for huge pages, but for the heap's first MiB: dense memory then costs one fault for 2 MiB, a quarter of
-//! the time that its small pages take, and a small process does not pay 2 MiB for its first object. A release
+//! Growth asks for huge pages once the heap is no longer small: dense memory then costs one fault for 2 MiB. The heap's first
+//! pages are the upper end of a huge page that stays unused below (`SMALL_PAGES`), so that a small process pays for
+//! what it touches, and a larger one for little more than that on small pages. The advice is given ahead of growth, for
+//! all that was made accessible, since another thread may touch a new chunk before the one that grew has come to it. A release
 //! must give back *physical* memory: the kernel unmaps part of a huge page on MADV_DONTNEED but frees nothing until the
 //! page is split, so a huge page is split first (MADV_COLD on a part of it does), and the rest of that chunk is asked to
 //! stay on small pages, so that khugepaged does not fault the released part in again. Whole huge pages are released
@@ -16,18 +18,21 @@ use core::ptr::null_mut;
 
 use crate::config::HugePages;
 use crate::sync::const_unless_loom;
-use crate::sync::plain::{AtomicPtr, AtomicU8, AtomicU64, Ordering};
+use crate::sync::plain::{AtomicPtr, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use crate::sys;
 use crate::units::{CHUNK_BYTES, CHUNK_PAGES, Chunk, PAGE_BYTES, ROOT_CHUNKS, ROOTS, Run};
 
 use super::Heap;
 use super::scavenge::{Effort, address};
 
-/// What a heap begins with, on small pages. The rest of the first chunk is not used (see `page_heap`), so that all
-/// that follows can be on huge pages.
-const START_PAGES: usize = (1 << 20) / PAGE_BYTES;
-/// Bits per chunk: one for each huge page of 2 MiB.
-const HUGE_PAGES: usize = 2;
+/// The heap's first pages, which stay on small pages: a small process should not pay 2 MiB for its first object.
+const SMALL_PAGES: usize = (1 << 20) / PAGE_BYTES;
+/// Advice is given this far ahead of growth at most: memory is made accessible in such steps.
+const MOST_AHEAD_BYTES: usize = 64 << 20;
+/// Pages that the heap leaves unused at its beginning: what a huge page has beyond [`SMALL_PAGES`].
+pub(super) const UNUSED_PAGES: usize = if cfg!(loom) { 0 } else { CHUNK_PAGES / HUGE_PAGES - SMALL_PAGES };
+/// Huge pages of 2 MiB in a chunk; each has a bit.
+pub(super) const HUGE_PAGES: usize = 2;
 const WORDS: usize = (ROOT_CHUNKS * HUGE_PAGES).div_ceil(64);
 
 type Bits = [AtomicU64; WORDS];
@@ -36,6 +41,11 @@ type Table = [AtomicPtr<Bits>; ROOTS];
 /// Which 2 MiB parts of the heap may be on a huge page. A set bit is a guess, a clear one is certain.
 pub struct HugeMap {
     table: AtomicPtr<Table>,
+    /// Whether the heap has grown before; its first huge page is left alone.
+    has_grown: AtomicU8,
+    /// Up to where advice was given, from the last growth that gave some.
+    advised_from: AtomicUsize,
+    advised_end: AtomicUsize,
     /// What the user wants: `HugePages` as a number.
     wanted: AtomicU8,
     /// What that means on this system; asked once, at the first growth. One of the `USE_` values.
@@ -57,6 +67,9 @@ impl HugeMap {
         pub fn new() -> Self {
             Self {
                 table: AtomicPtr::new(null_mut()),
+                has_grown: AtomicU8::new(0),
+                advised_from: AtomicUsize::new(0),
+                advised_end: AtomicUsize::new(0),
                 wanted: AtomicU8::new(HugePages::Auto as u8),
                 usage: AtomicU8::new(USE_UNKNOWN),
             }
@@ -97,12 +110,6 @@ impl HugeMap {
         if self.usage() == USE_NONE { 0 } else { CHUNK_BYTES / HUGE_PAGES / PAGE_BYTES }
     }
 
-    /// Pages that the heap is to begin with on small pages; 0 where there is no need for a beginning of its own.
-    pub fn start_pages(&self) -> usize {
-        let auto = self.wanted.load(Ordering::Relaxed) == HugePages::Auto as u8;
-        if auto && self.usage() != USE_NONE { START_PAGES } else { 0 }
-    }
-
     fn bits(&self, root: usize, make: bool) -> Option<&Bits> {
         let mut table = self.table.load(Ordering::Acquire);
         if table.is_null() {
@@ -137,10 +144,19 @@ impl HugeMap {
         })
     }
 
-    fn set(&self, chunk: Chunk) {
+    /// Whether a huge page of the chunk may be there.
+    fn is_set(&self, chunk: Chunk, part: usize) -> bool {
+        self.bits(chunk.root(), false).is_some_and(|bits| {
+            let (word, shift) = Self::word(bits, chunk);
+            word.load(Ordering::Relaxed) >> (shift + part as u32) & 1 != 0
+        })
+    }
+
+    /// Notes that all huge pages of a chunk from `part` on may be there.
+    fn set(&self, chunk: Chunk, part: usize) {
         if let Some(bits) = self.bits(chunk.root(), true) {
             let (word, shift) = Self::word(bits, chunk);
-            word.fetch_or(3 << shift, Ordering::Relaxed);
+            word.fetch_or((3 << part & 3) << shift, Ordering::Relaxed);
         }
     }
 
@@ -152,6 +168,12 @@ impl HugeMap {
             word.load(Ordering::Relaxed) & bit != 0 && word.fetch_and(!bit, Ordering::Relaxed) & bit != 0
         })
     }
+}
+
+/// The pages of one of a chunk's huge pages.
+pub(super) fn huge_page(chunk: Chunk, part: usize) -> Run {
+    let pages = CHUNK_PAGES / HUGE_PAGES;
+    Run { first: chunk.first_page().plus(part * pages), pages }
 }
 
 /// Maps zeroed memory and publishes it in `cell`, unless somebody else was faster.
@@ -168,33 +190,68 @@ fn publish<T>(cell: &AtomicPtr<T>, bytes: usize) -> Option<*mut T> {
 }
 
 impl Heap {
-    /// Says to the kernel what pages the freshly grown chunks want.
-    pub(super) fn advise_growth(&self, run: Run) {
+    /// Says to the kernel what pages the freshly grown chunks want, and those that growth will come to next:
+    /// memory is accessible up to `accessible_end`.
+    pub(super) fn advise_growth(&self, run: Run, accessible_end: usize) {
         let usage = self.huge.usage();
         if usage == USE_NONE {
             return;
         }
-        let off = self.huge.wanted.load(Ordering::Relaxed) == HugePages::Off as u8;
-        let (base, bytes) = (run.first.address(), run.bytes());
-        if off || !run.pages.is_multiple_of(CHUNK_PAGES) {
-            if usage == USE_ALL {
-                // SAFETY: pages of the heap; advice on which pages to use does not change their content.
-                let _ = unsafe { sys::vm::huge_pages(false, address(base), bytes) };
-            }
+        let is_first = self.huge.has_grown.swap(1, Ordering::Relaxed) == 0;
+        let wanted = self.huge.wanted.load(Ordering::Relaxed);
+        let (base, end) = (run.first.address(), run.end().address());
+        if wanted == HugePages::Off as u8 {
+            // SAFETY: chunks of the heap; advice on which pages to use does not change their content.
+            let _ = unsafe { sys::vm::huge_pages(false, address(base), run.bytes()) };
             return;
         }
-        // SAFETY: as above.
-        if unsafe { sys::vm::huge_pages(true, address(base), bytes) }.is_ok() {
-            for part in run.by_chunk() {
-                self.huge.set(part.first.chunk());
-            }
+        let small = usize::from(is_first && wanted != HugePages::On as u8);
+        let from = base + small * (CHUNK_BYTES / HUGE_PAGES);
+        if small != 0 && usage == USE_ALL {
+            // SAFETY: as above.
+            let _ = unsafe { sys::vm::huge_pages(false, address(base), from - base) };
         }
+        let (advised_from, advised_end) =
+            (self.huge.advised_from.load(Ordering::Relaxed), self.huge.advised_end.load(Ordering::Relaxed));
+        if from < advised_from || end > advised_end {
+            let to = if accessible_end > end && accessible_end - end < MOST_AHEAD_BYTES { accessible_end } else { end };
+            // SAFETY: as above; what lies ahead is accessible memory of the heap's reservation.
+            if unsafe { sys::vm::huge_pages(true, address(from), to - from) }.is_err() {
+                return;
+            }
+            self.huge.advised_from.store(from, Ordering::Relaxed);
+            self.huge.advised_end.store(to, Ordering::Relaxed);
+        }
+        for part in run.by_chunk() {
+            self.huge.set(part.first.chunk(), if part.first == run.first { small } else { 0 });
+        }
+    }
+
+    /// Lets a huge page that was split be one again, now that all of it is free and released; the caller holds its pages.
+    pub(super) fn huge_page_again(&self, chunk: Chunk, part: usize) {
+        let usage = self.huge.usage();
+        let run = huge_page(chunk, part);
+        if usage == USE_NONE || self.huge.wanted.load(Ordering::Relaxed) == HugePages::Off as u8 {
+            return;
+        }
+        // SAFETY: pages of the heap; the advice leaves content alone.
+        if unsafe { sys::vm::huge_pages(true, address(run.first.address()), run.bytes()) }.is_ok()
+            && let Some(bits) = self.huge.bits(chunk.root(), true)
+        {
+            let (word, shift) = HugeMap::word(bits, chunk);
+            word.fetch_or(1 << (shift + part as u32), Ordering::Relaxed);
+        }
+    }
+
+    /// Whether a huge page of a chunk was split, or never was one.
+    pub(super) fn is_split(&self, chunk: Chunk, part: usize) -> bool {
+        !self.huge.is_set(chunk, part)
     }
 
     /// Page tables were moved from `old` to `new`, and with them what was advised: a huge page may be in `new` now.
     pub(super) fn huge_pages_moved(&self, old: Run, new: Run) {
         if old.by_chunk().any(|part| self.huge.may_be_huge(part.first.chunk())) {
-            new.by_chunk().for_each(|part| self.huge.set(part.first.chunk()));
+            new.by_chunk().for_each(|part| self.huge.set(part.first.chunk(), 0));
         }
     }
 

@@ -137,11 +137,8 @@ impl Heap {
     /// Takes in the user's settings; before the heap's first growth.
     pub fn configure(&self, config: &Config) {
         self.huge.configure(config.huge_pages);
-        let start_pages = self.huge.start_pages();
-        let mut pages = self.pages.lock();
-        pages.start_pages = start_pages;
         if let Some(bytes) = config.hard_limit_bytes {
-            pages.most_pages = usize::try_from(bytes).unwrap_or(usize::MAX) / PAGE_BYTES;
+            self.pages.lock().most_pages = usize::try_from(bytes).unwrap_or(usize::MAX) / PAGE_BYTES;
         }
     }
 
@@ -213,9 +210,11 @@ impl Heap {
         &self.counters
     }
 
-    /// The levels that the alarm compares: retained bytes, and bytes of free slots that are not released.
+    /// The levels that the alarm compares: retained bytes, and bytes of free slots that are not released, in spans or in
+    /// depots.
     pub fn levels(&self) -> (u64, u64) {
-        (self.counters.retained_bytes() as u64, self.counters.unreleased_hole_bytes() as u64)
+        let slots = self.counters.unreleased_hole_bytes() + self.counters.depot_bytes();
+        (self.counters.retained_bytes() as u64, slots as u64)
     }
 
     /// The levels for a scavenger that is about to park, read after it has passed through the locks that frees pass

@@ -8,6 +8,7 @@ use crate::span_map::{self, SpanMap};
 use crate::sys;
 use crate::units::{CHUNK_PAGES, PAGE_BYTES, Page, Run};
 
+use super::huge::UNUSED_PAGES;
 use super::index::ScavengeIndex;
 
 /// See the module's header.
@@ -18,16 +19,16 @@ pub struct PageHeap {
     pub(crate) in_flight_pages: usize,
     /// The hard limit: mapped pages never pass it.
     pub(crate) most_pages: usize,
-    /// The heap begins with so many pages, the last ones of its first chunk; 0 for all of it.
-    pub(crate) start_pages: usize,
-    /// The rest of that chunk, taken and never touched: a reserve for when the OS gives no more.
-    withheld: Option<Run>,
+    /// Pages at the heap's beginning that are never used (see `huge`): neither mapped nor in use, by the heap's books.
+    pub(crate) unused_pages: usize,
 }
 
 /// The pages that growth added, for what is to be done about them after the lock has dropped.
 #[derive(Clone, Copy, Default, Debug)]
 pub struct Grown {
     pub(crate) runs: [Option<Run>; 2],
+    /// Up to where the last run's reservation is accessible.
+    pub(crate) accessible_end: usize,
 }
 
 impl Grown {
@@ -45,14 +46,13 @@ impl PageHeap {
             arena: Arena::new(),
             in_flight_pages: 0,
             most_pages: usize::MAX,
-            start_pages: 0,
-            withheld: None,
+            unused_pages: 0,
         }
     }
 
-    /// The pages that the heap has for use: all that are mapped, but for those withheld.
+    /// Pages that the heap has, in whatever state.
     pub fn mapped_pages(&self) -> usize {
-        self.allocator.mapped_pages() - self.withheld.map_or(0, |run| run.pages)
+        self.allocator.mapped_pages() - self.unused_pages
     }
 
     /// Gives the page allocator its table.
@@ -74,11 +74,11 @@ impl PageHeap {
         }
         // An aligned run needs room before it, unless growth begins aligned anyway.
         let slack = if align_pages > CHUNK_PAGES { align_pages } else { 0 };
-        let mut grown = self.grow(map, index, pages.checked_add(slack)?).unwrap_or_default();
-        if let Some(taken) = self.allocator.alloc_aligned(pages, align_pages) {
-            return Some((taken, grown));
+        let is_first = self.allocator.mapped_pages() == 0;
+        let grown = self.grow(map, index, pages.checked_add(slack)?)?;
+        if is_first && pages.checked_add(align_pages)? <= CHUNK_PAGES - UNUSED_PAGES {
+            self.leave_unused(&grown);
         }
-        grown.runs[0] = Some(self.give_withheld(pages, align_pages)?);
         let taken = self.allocator.alloc_aligned(pages, align_pages)?;
         Some((taken, grown))
     }
@@ -103,17 +103,25 @@ impl PageHeap {
         Some((taken, if more.pages() == 0 { grown } else { more }))
     }
 
+    /// Takes the heap's first pages out of use.
+    fn leave_unused(&mut self, grown: &Grown) {
+        let Some(run) = grown.runs.iter().flatten().next().filter(|_| UNUSED_PAGES != 0) else { return };
+        if self.allocator.alloc_exact(Run { pages: UNUSED_PAGES, ..*run }).is_some() {
+            self.unused_pages = UNUSED_PAGES;
+        }
+    }
+
     /// Maps whole chunks for `pages` more pages. They are free and count as scavenged.
     fn grow(&mut self, map: &SpanMap, index: &ScavengeIndex, pages: usize) -> Option<Grown> {
         let whole = pages.checked_next_multiple_of(CHUNK_PAGES)?;
-        if self.allocator.mapped_pages().checked_add(whole)? > self.most_pages {
+        if self.mapped_pages().checked_add(whole)? > self.most_pages {
             return None;
         }
         let growth = self.arena.grow(pages.checked_mul(PAGE_BYTES)?)?;
-        let mut grown = Grown::default();
+        let mut grown = Grown { accessible_end: self.arena.accessible_end(), ..Grown::default() };
         for (place, run) in grown.runs.iter_mut().zip([growth.rest, Some(growth.run)]) {
             let Some(run) = run.filter(|run| run.pages != 0) else { continue };
-            if self.allocator.mapped_pages() + run.pages > self.most_pages {
+            if self.mapped_pages() + run.pages > self.most_pages {
                 // The rest of the reservation before, beyond what was asked for. It is not used any more, and was not touched.
                 continue;
             }
@@ -122,29 +130,10 @@ impl PageHeap {
                 self.arena.give_back(run);
                 continue;
             }
-            let first = self.allocator.mapped_pages() == 0;
             or_end(self.allocator.grow(run));
-            *place = Some(if first { self.withhold(run, pages) } else { run });
+            *place = Some(run);
         }
         Some(grown)
-    }
-
-    /// Of the heap's first chunk takes all but the last pages away, if those are enough for `wanted`, and answers what is
-    /// left. So a small heap touches small pages only, and what it grows by begins on a huge page of its own.
-    fn withhold(&mut self, grown: Run, wanted: usize) -> Run {
-        if self.start_pages == 0 || grown.pages != CHUNK_PAGES || wanted > self.start_pages {
-            return grown;
-        }
-        let withheld = Run { first: grown.first, pages: CHUNK_PAGES - self.start_pages };
-        self.withheld = self.allocator.alloc_exact(withheld).map(|taken| taken.run);
-        Run { first: withheld.end(), pages: self.start_pages }
-    }
-
-    /// Frees what was withheld, if such a run can be in it: as good as growth.
-    fn give_withheld(&mut self, pages: usize, align_pages: usize) -> Option<Run> {
-        let run = self.withheld.take_if(|run| pages <= run.pages && align_pages <= CHUNK_PAGES)?;
-        or_end(self.allocator.free_scavenged(run));
-        Some(run)
     }
 
     /// Makes sure that bitmaps, summaries, scavenge index and span map have metadata for `run`.

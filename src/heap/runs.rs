@@ -37,7 +37,7 @@ impl Heap {
 
     #[cold]
     fn reclaim(&self, pages: usize, take: impl Fn() -> Option<Taken>) -> Option<Taken> {
-        if pages > self.pages.lock().allocator.mapped_pages() {
+        if pages > self.pages.lock().mapped_pages() {
             return None;
         }
         self.trim_caches(true);
@@ -133,7 +133,8 @@ impl Heap {
 
     /// After memory was freed, with no lock held: wakes the scavenger if it has work now.
     pub(crate) fn after_free(&self) {
-        self.alarm.after_free(self.counters.retained_bytes() as u64, self.counters.unreleased_hole_bytes() as u64);
+        let (retained, slots) = self.levels();
+        self.alarm.after_free(retained, slots);
     }
 
     /// Gives pages back. They are retained: whether they go to the OS is the scavenger's decision.

@@ -21,6 +21,7 @@ use crate::sys;
 use crate::units::{CHUNK_PAGES, Chunk, PAGE_BYTES, Page, Run};
 
 use super::Heap;
+use super::huge::{HUGE_PAGES, huge_page};
 use super::page_heap::{Grown, or_end};
 
 /// Runs released in one go.
@@ -53,7 +54,7 @@ impl ScavengeState {
 pub struct Effort {
     /// Release from dense chunks on huge pages too.
     pub include_dense: bool,
-    /// Split huge pages for a partial release.
+    /// Split huge pages for a partial release; without this they are released whole or not at all.
     pub split_huge_pages: bool,
     /// Stop when the thread's CPU clock has passed this, if given.
     pub until_cpu_ns: Option<u64>,
@@ -81,7 +82,7 @@ impl Heap {
     /// Releases at least `want_bytes` of free memory, or all there is. Entered without any lock.
     pub fn scavenge(&self, want_bytes: usize, effort: Effort) -> Scavenged {
         let mut result = Scavenged::default();
-        if effort.include_dense {
+        if effort.split_huge_pages {
             let high = self.pages.lock().allocator.high_chunk();
             self.index.mark_postponed(high.unwrap_or_default());
         }
@@ -129,6 +130,9 @@ impl Heap {
 
     /// Releases up to about `want_bytes` in one chunk. Says how much it was, and whether there may be more.
     fn scavenge_chunk(&self, chunk: Chunk, want_bytes: usize, effort: Effort) -> (usize, bool) {
+        if !effort.split_huge_pages && self.huge.may_be_huge(chunk) {
+            return (self.scavenge_huge_pages(chunk, effort), false);
+        }
         let unit = self.release_unit_pages();
         let huge_page_pages = self.huge.huge_page_pages();
         let mut released = 0;
@@ -177,6 +181,32 @@ impl Heap {
         }
     }
 
+    /// Releases those huge pages of a chunk all of which is free. What else is free there waits until huge pages may be
+    /// split. Returns the bytes.
+    fn scavenge_huge_pages(&self, chunk: Chunk, effort: Effort) -> usize {
+        let mut batch = [Run { first: Page(0), pages: 0 }; HUGE_PAGES];
+        let mut runs = 0;
+        {
+            let mut heap = self.pages.lock();
+            for part in 0..HUGE_PAGES {
+                let run = huge_page(chunk, part);
+                let Some(taken) = heap.allocator.alloc_exact(run) else { continue };
+                if taken.scavenged_pages == run.pages {
+                    or_end(heap.allocator.free_scavenged(run));
+                    continue;
+                }
+                batch[runs] = run;
+                runs += 1;
+                heap.in_flight_pages += run.pages;
+            }
+            if heap.allocator.chunk_retained(chunk) != 0 {
+                self.index.postpone(chunk);
+            }
+            self.publish_retained(&heap);
+        }
+        if runs == 0 { 0 } else { self.release_batch(&batch[..runs], effort) }
+    }
+
     /// Releases runs that are in flight, and frees them the usual way. Returns the bytes that went back to the OS.
     fn release_batch(&self, runs: &[Run], effort: Effort) -> usize {
         {
@@ -220,7 +250,7 @@ impl Heap {
 
     /// Gives back the memory of span records: those of aligned blocks of 64 pages that these runs (of one chunk) touched
     /// and that are wholly free and released. By the same protocol: a block is taken while that happens, so that nobody
-    /// can make a span in it.
+    /// can make a span in it. A huge page that was split and is all such blocks now may be a huge page again.
     fn release_records(&self, runs: &[Run]) {
         let Some(chunk) = runs.first().map(|run| run.first.chunk()) else { return };
         let record_bytes = RECORD_PAGES * RECORD_BYTES;
@@ -231,10 +261,18 @@ impl Heap {
             let (first, last) = (run.first.index_in_chunk(), run.end().0 - 1 - chunk.first_page().0);
             blocks | ((u64::MAX >> (63 - last / RECORD_PAGES)) & (u64::MAX << (first / RECORD_PAGES)))
         });
-        let mut taken = 0;
+        let (mut taken, mut again) = (0, 0);
         {
             let mut heap = self.pages.lock();
-            let mut blocks = heap.allocator.released_blocks(chunk) & touched;
+            let released = heap.allocator.released_blocks(chunk);
+            let mut blocks = released & touched;
+            for part in 0..HUGE_PAGES {
+                let whole = huge_page_blocks(part);
+                if touched & whole != 0 && released & whole == whole && self.is_split(chunk, part) {
+                    blocks |= whole;
+                    again |= whole;
+                }
+            }
             while blocks != 0 {
                 let block = blocks.trailing_zeros() as usize;
                 blocks &= blocks - 1;
@@ -255,6 +293,11 @@ impl Heap {
                 let _ = unsafe { sys::vm::release_metadata(address(base), count * record_bytes) };
             }
         }
+        for part in 0..HUGE_PAGES {
+            if taken & again & huge_page_blocks(part) == huge_page_blocks(part) {
+                self.huge_page_again(chunk, part);
+            }
+        }
         if taken != 0 {
             let mut heap = self.pages.lock();
             for block in (0..CHUNK_PAGES / RECORD_PAGES).filter(|block| taken >> block & 1 == 1) {
@@ -271,7 +314,7 @@ impl Heap {
             return;
         }
         for run in grown.runs.iter().flatten() {
-            self.advise_growth(*run);
+            self.advise_growth(*run, grown.accessible_end);
         }
         let growth_bytes = grown.pages() * PAGE_BYTES;
         let (retained, in_use) = (self.counters.retained_bytes(), self.counters.in_use_bytes());
@@ -290,6 +333,12 @@ impl Heap {
 
 /// Pages whose records are released together: a page of 4 KiB of records.
 const RECORD_PAGES: usize = 64;
+
+/// The blocks of a chunk that make up one of its huge pages.
+fn huge_page_blocks(part: usize) -> u64 {
+    let blocks = CHUNK_PAGES / RECORD_PAGES / HUGE_PAGES;
+    ((1 << blocks) - 1) << (part * blocks)
+}
 
 fn record_block(chunk: Chunk, block: usize) -> Run {
     Run { first: chunk.first_page().plus(block * RECORD_PAGES), pages: RECORD_PAGES }

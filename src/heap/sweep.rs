@@ -15,6 +15,9 @@ use crate::thread_cache::ThreadCache;
 
 use super::Heap;
 
+/// Threads whose caches are drained in one go: a barrier each would be dear, and who waits waits for all of them.
+const DRAIN_BATCH: usize = 16;
+
 impl Heap {
     /// Returns to the spans what the depots did not need since the last call, and to the heap the page caches
     /// and the classes' spare spans. With `all`, whatever is there.
@@ -56,16 +59,38 @@ impl Heap {
         self.give_empty(class, full);
     }
 
-    /// Empties the magazines of other threads. Those that
-    /// are busy in their slow paths are left alone: they trade with the depot anyway. `own` is not touched.
+    /// Empties the magazines of other threads. Those that are busy in their slow paths are left alone: they trade with
+    /// the depot anyway. `own` is not touched. A thread that is drained waits at its next slow path, so few are at a time.
     pub fn drain_caches(&self, own: *const ThreadCache) {
+        let mut after = 0;
+        while let Some(last) = self.drain_batch(own, after) {
+            after = last;
+        }
+    }
+
+    /// Drains the caches with the lowest addresses above `after`, so that each that stays registered has its turn. The
+    /// last address, if there may be more.
+    fn drain_batch(&self, own: *const ThreadCache, after: usize) -> Option<usize> {
         let stop = self.no_cache.load(Ordering::Relaxed);
         let mut marked: *mut ThreadCache = null_mut();
+        let last;
         {
             let registry = self.registry.lock();
+            let address = |cache: &ThreadCache| core::ptr::from_ref(cache).addr();
+            let mut lowest = [usize::MAX; DRAIN_BATCH];
+            for cache in registry.iter() {
+                let at = address(cache);
+                if at <= after || core::ptr::eq(cache, own) || at >= lowest[DRAIN_BATCH - 1] {
+                    continue;
+                }
+                let place = lowest.partition_point(|lower| *lower < at);
+                lowest.copy_within(place..DRAIN_BATCH - 1, place + 1);
+                lowest[place] = at;
+            }
+            last = lowest[DRAIN_BATCH - 1];
             for cache in registry.iter() {
                 let this: *const ThreadCache = cache;
-                if this == own {
+                if address(cache) <= after || this == own || address(cache) > last {
                     continue;
                 }
                 // SAFETY: under the registry's lock, and the cache is registered.
@@ -75,6 +100,12 @@ impl Heap {
                 }
             }
         }
+        self.drain_marked(marked);
+        (last != usize::MAX).then_some(last)
+    }
+
+    /// Empties the magazines of a list of marked caches, and takes the marks back.
+    fn drain_marked(&self, mut marked: *mut ThreadCache) {
         if marked.is_null() {
             return;
         }

@@ -1,8 +1,11 @@
-//! Quiet or busy: whether the process itself uses CPU time.
+//! Quiet or busy: whether the process itself uses CPU time, and for how long it has not.
 //!
 //! It is the one thing that tells a burst that is over from a load between two phases, at a moment when the memory
 //! looks the same: a process that sleeps loses little by a fault later, and no CPU time by a release now.
 //! The scavenger's own CPU time is left out: its work must not keep the process from being quiet.
+//!
+//! A pause is no end: a load that works every second pauses for nearly that long, so a process is quiet only after
+//! [`QUIET_AFTER_NS`], and one whose memory has come back later than that, after what it has taught.
 //!
 //! Locks: none.
 
@@ -12,21 +15,27 @@ use super::tuning::{BUSY_MILLI_CPUS, EPOCH_NS, JUDGE_OVER_NS, QUIET_AFTER_NS, QU
 pub(super) struct Activity {
     last_cpu_ns: Option<u64>,
     open_wall_ns: u64,
+    // What of `open_wall_ns` was slept as asked for.
+    open_watched_ns: u64,
     open_cpu_ns: u64,
     still_ns: u64,
 }
 
 impl Activity {
     pub(super) const fn new() -> Self {
-        Self { last_cpu_ns: None, open_wall_ns: 0, open_cpu_ns: 0, still_ns: 0 }
+        Self { last_cpu_ns: None, open_wall_ns: 0, open_watched_ns: 0, open_cpu_ns: 0, still_ns: 0 }
     }
 
-    /// Takes in a tick: the time that passed and the CPU time used so far by all but the scavenger.
-    pub(super) fn observe(&mut self, passed_ns: u64, cpu_ns: u64, milli_cpus: u64) {
+    /// Takes in a tick: the time that passed, how much of it the scavenger had meant to sleep, and the CPU time used so
+    /// far by all but the scavenger.
+    pub(super) fn observe(&mut self, passed_ns: u64, asked_ns: u64, cpu_ns: u64, milli_cpus: u64) {
         let used = cpu_ns.saturating_sub(self.last_cpu_ns.unwrap_or(cpu_ns));
         self.last_cpu_ns = Some(cpu_ns);
         self.open_cpu_ns = self.open_cpu_ns.saturating_add(used);
         self.open_wall_ns = self.open_wall_ns.saturating_add(passed_ns);
+        // Of a gap much longer than the scavenger meant to sleep little is known: it is one sign of stillness, not many.
+        self.open_watched_ns =
+            self.open_watched_ns.saturating_add(passed_ns.min(asked_ns.max(EPOCH_NS).saturating_mul(2)));
         if self.open_wall_ns < JUDGE_OVER_NS {
             return;
         }
@@ -36,13 +45,12 @@ impl Activity {
         if share.saturating_mul(1_000) >= BUSY_MILLI_CPUS * scale {
             self.still_ns = 0;
         } else if share.saturating_mul(1_000) < QUIET_MILLI_CPUS * scale || self.is_quiet() {
-            // A long gap is one sign of stillness, not many.
-            self.still_ns = self.still_ns.saturating_add(self.open_wall_ns.min(EPOCH_NS));
+            self.still_ns = self.still_ns.saturating_add(self.open_watched_ns);
         }
-        (self.open_wall_ns, self.open_cpu_ns) = (0, 0);
+        (self.open_wall_ns, self.open_watched_ns, self.open_cpu_ns) = (0, 0, 0);
     }
 
-    /// Whether the process has been still long enough.
+    /// Whether the process has been still long enough for one of which nothing else is known.
     pub(super) const fn is_quiet(&self) -> bool {
         self.still_ns >= QUIET_AFTER_NS
     }
@@ -59,29 +67,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn quiet_takes_two_still_ticks_and_one_busy_tick_ends_it() {
+    fn quiet_takes_a_second_of_stillness_and_one_busy_tick_ends_it() {
         let mut activity = Activity::new();
         let mut cpu = 0;
         let mut tick = |wall_ms: u64, cpu_ms: u64| {
             cpu += cpu_ms * MS;
-            activity.observe(wall_ms * MS, cpu, 2_000);
+            activity.observe(wall_ms * MS, 200 * MS, cpu, 2_000);
             activity.is_quiet()
         };
-        assert!(!tick(100, 0));
-        assert!(tick(100, 5));
+        assert!((0..4).all(|_| !tick(200, 5)));
+        assert!(tick(200, 5));
         assert!(tick(100, 15), "between the thresholds it stays what it was");
         assert!(!tick(100, 20));
         assert!(!tick(100, 15));
-        assert!(!tick(10_000, 1), "a long gap is one sign only");
-        assert!(tick(100, 1));
+        assert!((0..2).all(|_| !tick(10_000, 1)), "a long gap is one sign only");
+        assert!(tick(200, 1));
     }
 
     #[test]
     fn a_small_quota_scales_the_thresholds() {
         let mut activity = Activity::new();
-        activity.observe(100 * MS, 0, 100);
-        activity.observe(100 * MS, 3 * MS, 100);
-        activity.observe(100 * MS, 6 * MS, 100);
+        for tick in 0..20 {
+            activity.observe(100 * MS, 0, tick * 3 * MS, 100);
+        }
         assert!(!activity.is_quiet(), "3 % of a CPU is 30 % of a quota of 0.1");
     }
 
@@ -89,10 +97,10 @@ mod tests {
     fn ticks_without_time_judge_nothing() {
         let mut activity = Activity::new();
         for _ in 0..1_000 {
-            activity.observe(0, 0, 1_000);
+            activity.observe(0, 0, 0, 1_000);
         }
         assert!(!activity.is_quiet());
-        activity.observe(u64::MAX, u64::MAX, u64::MAX);
-        activity.observe(u64::MAX, 0, 0);
+        activity.observe(u64::MAX, u64::MAX, u64::MAX, u64::MAX);
+        activity.observe(u64::MAX, u64::MAX, 0, 0);
     }
 }

@@ -3,8 +3,9 @@
 //! A tick takes an [`Observation`] and answers a [`Decision`]; what came of it returns as an [`Outcome`].
 //! Two pools, retained pages and holes, each keep windows of their demand; what stands above it decays (see `pool`).
 //! Three things bend this:
-//! - a *quiet* process (hardly any CPU time) keeps peaks for 0.6 s, a *busy* one for 2 s: whoever sleeps can afford
-//!   a fault later, whoever works in phases cannot;
+//! - a *quiet* process (hardly any CPU time for a second) gives back what stands above the demand, a *busy* one keeps
+//!   peaks for 1.5 s and its huge pages whole: whoever sleeps can afford a fault later, whoever works in phases
+//!   cannot. Only what has stood there for seconds is worth splitting huge pages in a busy process (see `lasting`);
 //! - *regret*, memory that faults in again within ten seconds of its release, lengthens the hold to the interval seen;
 //!   the shadow of each pool tells when that hold has become useless, and then it fades;
 //! - *pressure* above 95 % of the limit releases at once.
@@ -24,6 +25,7 @@ mod activity;
 mod budget;
 mod caches;
 mod clock;
+mod lasting;
 mod observation;
 mod pool;
 mod regret;
@@ -39,6 +41,7 @@ use activity::Activity;
 use budget::Budget;
 use caches::Caches;
 use clock::Clock;
+use lasting::Lasting;
 use pool::{Pool, Terms, View};
 use regret::{LearntHold, Regret};
 use tuning::*;
@@ -52,6 +55,7 @@ pub struct Pacing {
     holes: Pool,
     regret: Regret,
     hold: LearntHold,
+    lasting: Lasting,
     // The hold in force at the last release: what came back was kept for so long before it was released.
     released_after_ns: u64,
     charged: bool,
@@ -82,6 +86,7 @@ impl Pacing {
             holes: Pool::new(),
             regret: Regret::new(),
             hold: LearntHold::new(),
+            lasting: Lasting::new(),
             released_after_ns: 0,
             charged: false,
             was: Mode::Busy,
@@ -105,16 +110,20 @@ impl Pacing {
         let passed_ns = self.clock.advance(seen.now_ns);
         let now_ns = self.clock.now_ns();
         let after_gap = passed_ns >= self.asked_ns.saturating_add(4 * EPOCH_NS);
-        self.activity.observe(passed_ns, seen.process_cpu_ns.saturating_sub(seen.scavenger_cpu_ns), seen.milli_cpus);
+        let cpu_ns = seen.process_cpu_ns.saturating_sub(seen.scavenger_cpu_ns);
+        self.activity.observe(passed_ns, self.asked_ns, cpu_ns, seen.milli_cpus);
         self.budget.observe(passed_ns, seen.scavenger_cpu_ns, seen.milli_cpus, self.charged);
         self.awake_ns = if after_gap { 0 } else { self.awake_ns.saturating_add(passed_ns) };
 
         let pressure = Pressure::of(seen);
-        let mode = match (pressure.over_bytes > 0, self.activity.is_quiet()) {
+        let mode_if = |quiet| match (pressure.over_bytes > 0, quiet) {
             (true, _) => Mode::Pressure,
             (false, true) => Mode::Quiet,
             (false, false) => Mode::Busy,
         };
+        // A process that was wrongly thought to be quiet once is given as long a pause as it has shown since.
+        let base_mode = mode_if(self.activity.is_quiet());
+        let mode = mode_if(self.activity.is_quiet() && self.activity.still_ns() >= self.hold.ns());
         if mode != self.was && mode != Mode::Busy {
             // Huge pages may be split now, and under pressure dense chunks count too.
             self.pages.unstick();
@@ -124,7 +133,7 @@ impl Pacing {
 
         // What the pools use and have free.
         let (pages, holes) = (page_view(seen), hole_view(seen, after_gap));
-        let (page_base, hole_base) = (page_terms(mode, 0), hole_terms(mode, 0));
+        let (page_base, hole_base) = (page_terms(base_mode, 0), hole_terms(base_mode, 0));
         self.learn(now_ns, passed_ns, seen, page_base.hold_ns);
         let page_shadow = self.pages.observe(now_ns, passed_ns, &pages, &page_base);
         let hole_shadow = self.holes.observe(now_ns, passed_ns, &holes, &hole_base);
@@ -136,7 +145,16 @@ impl Pacing {
         let page_terms = page_terms(mode, self.hold.ns());
         let hole_terms = hole_terms(mode, self.hold.ns());
         let page_surplus = self.pages.surplus(&pages, &page_terms);
-        let hole_surplus = self.holes.surplus(&holes, &hole_terms);
+        let lasted = self.lasting.is_due();
+        let standing =
+            self.pages.standing(&pages, &page_terms).saturating_add(self.holes.standing(&holes, &hole_terms));
+        self.lasting.observe(passed_ns, standing, self.hold.ns());
+        let split_huge_pages = mode != Mode::Busy || self.lasting.is_due();
+        if split_huge_pages && mode == Mode::Busy && !lasted {
+            self.pages.unstick();
+            self.holes.unstick();
+        }
+        let hole_surplus = if split_huge_pages { self.holes.surplus(&holes, &hole_terms) } else { 0 };
         let was_decaying = self.pages.is_decaying() || self.holes.is_decaying();
         let mut release = self.pages.plan(page_surplus, passed_ns, &page_terms);
         let mut release_holes = self.holes.plan(hole_surplus, passed_ns, &hole_terms);
@@ -157,7 +175,8 @@ impl Pacing {
             (release, release_holes) = (0, 0);
         }
         if release > 0 || release_holes > 0 {
-            self.released_after_ns = page_terms.hold_ns;
+            let pause_ns = if mode == Mode::Busy { 0 } else { QUIET_AFTER_NS };
+            self.released_after_ns = page_terms.hold_ns.max(pause_ns);
         }
 
         let begins = wanted && !was_decaying;
@@ -176,7 +195,7 @@ impl Pacing {
             release_hole_bytes: release_holes,
             trim_caches,
             drain_idle_threads,
-            split_huge_pages: mode != Mode::Busy,
+            split_huge_pages,
             include_dense: mode == Mode::Pressure,
             cpu_budget_ns,
             goal: self.goal(mode, seen, &pages, &page_terms, &pressure),
@@ -192,6 +211,7 @@ impl Pacing {
         if let Some(ago_ns) = self.regret.returned(seen.refaulted_bytes) {
             let held_ns = if self.released_after_ns == 0 { base_hold_ns } else { self.released_after_ns };
             self.hold.learn(now_ns, ago_ns.saturating_add(held_ns));
+            self.lasting.restart();
         }
     }
 
@@ -296,6 +316,9 @@ fn wake(mode: Mode, seen: &Observation, release: u64) -> Wake {
     let retained = seen.retained_bytes.saturating_sub(release).max(FLOOR_BYTES);
     Wake {
         retained_bytes: retained.saturating_add(step),
-        hole_bytes: seen.hole_bytes.saturating_add(hole_step.max(seen.hole_bytes / 8)),
+        hole_bytes: seen
+            .hole_bytes
+            .saturating_add(seen.cached_bytes)
+            .saturating_add(hole_step.max(seen.hole_bytes / 8)),
     }
 }

@@ -95,7 +95,8 @@ pub enum Next {
 pub struct Wake {
     /// Retained bytes at which to wake.
     pub retained_bytes: u64,
-    /// Hole bytes at which to wake: those of the last observation and what went back to partly used spans since, net.
+    /// Hole bytes at which to wake: those of the last observation and what went back to partly used spans or depots since,
+    /// net.
     pub hole_bytes: u64,
 }
 

@@ -131,6 +131,11 @@ impl Pool {
         view.free.saturating_sub(keep.max(self.left_behind()))
     }
 
+    /// Free bytes above the goal, found by searches or not.
+    pub(super) fn standing(&self, view: &View, terms: &Terms) -> u64 {
+        view.free.saturating_sub(self.goal(view, terms) - view.used)
+    }
+
     /// Bytes that may be released once nothing is held for the demand any more.
     pub(super) fn held(&self, view: &View) -> u64 {
         view.free.saturating_sub(FLOOR_BYTES.max(self.left_behind()))

@@ -16,16 +16,15 @@ pub const EPOCH_NS: u64 = 100 * MS;
 /// Epochs kept: 12.8 s, a little more than the longest hold.
 pub const EPOCHS: usize = 128;
 
-/// How long a peak is kept in a quiet process: longer than the pauses inside one piece of work, short enough that a
-/// burst is gone well within two seconds.
+/// How long a peak is kept in a quiet process: when it is found to be quiet, the peaks before it are over.
 pub const QUIET_HOLD_NS: u64 = 600 * MS;
-/// How long a peak is kept in a busy process: two periods of a load that returns every second.
-pub const BUSY_HOLD_NS: u64 = 2 * SECOND;
+/// How long a peak is kept in a busy process: longer than a period of a load that returns every second.
+pub const BUSY_HOLD_NS: u64 = 1_500 * MS;
 /// The longest hold that regret can teach.
 pub const MAX_HOLD_NS: u64 = 10 * SECOND;
 
-/// Time constant of the decay in a quiet process: 1 GiB is down to 10 MiB after 0.7 s.
-pub const QUIET_DECAY_NS: u64 = 150 * MS;
+/// Time constant of the decay in a quiet process: 1 GiB is down to 10 MiB after 0.5 s.
+pub const QUIET_DECAY_NS: u64 = 100 * MS;
 /// Time constant of the decay in a busy process.
 pub const BUSY_DECAY_NS: u64 = 400 * MS;
 /// A decay releases at least this part of what it started with in each step, so that it ends.
@@ -50,8 +49,14 @@ pub const LEAST_RELEASE_BYTES: u64 = 64 << 10;
 pub const QUIET_MILLI_CPUS: u64 = 100;
 /// A process is busy at or above this part of one CPU (in thousandths). In between it stays what it was.
 pub const BUSY_MILLI_CPUS: u64 = 200;
-/// How long a process has to be still before it is called quiet.
-pub const QUIET_AFTER_NS: u64 = 150 * MS;
+/// How long a process has to be still before it is called quiet: longer than any pause of a load that works every
+/// second, and early enough for a burst that is over to be given back within two.
+pub const QUIET_AFTER_NS: u64 = SECOND;
+/// Free memory that stands above the demand of a busy process for between one and two times this long is given back
+/// even if huge pages must be split for it.
+pub const LASTING_NS: u64 = 3 * SECOND;
+/// The least that is worth that.
+pub const LASTING_BYTES: u64 = 16 * MIB;
 /// CPU shares are judged over at least this long: shorter spans are all noise.
 pub const JUDGE_OVER_NS: u64 = 20 * MS;
 
@@ -68,7 +73,7 @@ pub const BUDGET_RESERVE_NS: u64 = 2 * SECOND;
 /// Less than this is not worth starting a batch for.
 pub const LEAST_BUDGET_NS: u64 = 100_000;
 /// CPU a tick may use in a quiet process or under pressure.
-pub const FREE_TICK_CPU_NS: u64 = 50 * MS;
+pub const FREE_TICK_CPU_NS: u64 = 100 * MS;
 
 /// Sleep between two steps of a decay.
 pub const STEP_SLEEP_NS: u64 = 50 * MS;

@@ -69,7 +69,7 @@ fn a_tiny_quota_still_has_a_budget() {
         seen.now_ns += 100 * MS;
         seen.process_cpu_ns += MS;
         let decision = pacing.tick(&seen);
-        assert!(!decision.split_huge_pages, "it uses all it has, so it is busy");
+        assert!(!decision.drain_idle_threads, "it uses all it has, so it is busy");
         released += decision.release_bytes;
         seen.scavenger_cpu_ns += if decision.release_bytes > 0 { 100_000 } else { 0 };
         seen.process_cpu_ns += if decision.release_bytes > 0 { 100_000 } else { 0 };

@@ -96,7 +96,7 @@ fn panel(area: &Area, row: &Row, memory: Memory) -> Result<(), String> {
         .y_desc("MiB")
         .x_labels(7)
         .y_labels(7)
-        .x_label_formatter(&|x| format!("{x:.0}"))
+        .x_label_formatter(&|x| if x.fract() == 0.0 { format!("{x:.0}") } else { format!("{x:.1}") })
         .y_label_formatter(&|y| format!("{y:.0}"))
         .label_style(("sans-serif", 14))
         .draw()
