@@ -29,6 +29,7 @@ fn child() {
         ["holes"] => releases_of_holes_fail(),
         ["spawn"] => no_thread_to_be_had(),
         ["move"] => moves_fail(),
+        ["move-where"] => moves_where_it_pays(),
         _ => panic!("no such case: {case}"),
     }
     fault::reset();
@@ -254,6 +255,8 @@ fn moves_fail() {
             // SAFETY: a live block; the neighbour that keeps it from growing in place is freed at once.
             unsafe {
                 base.write_bytes(0x5a, bytes);
+                // Only to a place that is not backed are pages moved at all.
+                neap::scavenge();
                 if fail {
                     fault::fail_from(Op::Move, 0);
                 }
@@ -276,6 +279,39 @@ fn moves_fail() {
             let read = std::slice::from_raw_parts(zeroed, 100 * MIB);
             assert!(read[0] == 0 && read[1..] == read[..100 * MIB - 1]);
             GLOBAL.dealloc(zeroed, layout(100 * MIB));
+        }
+    }
+}
+
+#[test]
+fn pages_are_moved_only_to_places_that_are_not_backed() {
+    common::run("move-where").assert_ok();
+}
+
+fn moves_where_it_pays() {
+    let bytes = 8 * MIB;
+    for backed in [false, true] {
+        let mut base = block(bytes).unwrap();
+        // SAFETY: live blocks, each freed once; the neighbours keep the blocks below them from growing in place.
+        unsafe {
+            let first_neighbour = GLOBAL.alloc(layout(MIB));
+            let room = GLOBAL.alloc(layout(2 * bytes));
+            let second_neighbour = GLOBAL.alloc(layout(MIB));
+            base.write_bytes(0x5a, bytes);
+            room.write_bytes(1, 2 * bytes);
+            GLOBAL.dealloc(room, layout(2 * bytes));
+            if !backed {
+                neap::scavenge();
+            }
+            let before = fault::log(Op::Move).calls;
+            base = NonNull::new(GLOBAL.realloc(base.as_ptr(), layout(bytes), 2 * bytes)).unwrap();
+            assert_eq!(base.as_ptr(), room, "the lowest place with room");
+            assert_eq!(fault::log(Op::Move).calls - before, !backed as u64);
+            let kept = std::slice::from_raw_parts(base.as_ptr(), bytes);
+            assert!(kept.iter().all(|byte| *byte == 0x5a));
+            GLOBAL.dealloc(base.as_ptr(), layout(2 * bytes));
+            GLOBAL.dealloc(first_neighbour, layout(MIB));
+            GLOBAL.dealloc(second_neighbour, layout(MIB));
         }
     }
 }
