@@ -18,7 +18,8 @@ fn allocate(align: usize, size: usize) -> *mut u8 {
     by_address::allocate(size, align.max(ALIGN))
 }
 
-/// POSIX's `posix_memalign`: the answer is the error number, `errno` stays, and so does `*out` on failure.
+/// POSIX's `posix_memalign`: the answer is the error number, and `*out` stays on failure. `errno` stays too, except that a
+/// lack of memory shows there as well, as in glibc.
 ///
 /// # Safety
 /// `out` can be written.
@@ -27,9 +28,11 @@ pub unsafe extern "C" fn posix_memalign(out: *mut *mut c_void, align: usize, siz
     if !align.is_power_of_two() || !align.is_multiple_of(size_of::<*mut c_void>()) {
         return EINVAL.0;
     }
-    let _errno = Saved::new();
+    let errno = Saved::new();
     let object = allocate(align, size);
+    drop(errno);
     if object.is_null() {
+        sys::errno::set(ENOMEM);
         return ENOMEM.0;
     }
     // SAFETY: the caller's contract.

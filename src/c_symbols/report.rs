@@ -80,21 +80,11 @@ pub extern "C" fn mallopt(_option: c_int, _value: c_int) -> c_int {
     1
 }
 
-/// Text to the standard error stream, as it comes.
-struct Messages;
-
-impl Write for Messages {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        sys::message::write_text(text);
-        Ok(())
-    }
-}
-
 /// glibc's `malloc_stats`: the accounts, on the standard error stream.
 #[cfg_attr(not(test), unsafe(no_mangle))]
 pub extern "C" fn malloc_stats() {
-    // `Messages` never fails.
-    let _ = write!(Messages, "{}", global::stats());
+    // There is nobody to tell of a failure.
+    let _ = write!(Stream(sys::stream::standard_error()), "{}", global::stats());
 }
 
 /// A stream of the C library.

@@ -69,9 +69,9 @@ impl Heap {
     pub unsafe fn after_fork_in_child(&self, own: Option<&ThreadCache>) {
         // SAFETY: the caller's contract.
         self.each_lock(|lock| unsafe { lock.release_in_child() });
+        self.recount_in_child();
         // There is no scavenger any more, and nobody to act on the levels that it published.
         self.alarm.reset_in_child(self.counters.in_use_bytes() as u64);
-        self.recount_in_child();
         self.adopt_orphans(own.map_or(core::ptr::null(), core::ptr::from_ref));
     }
 

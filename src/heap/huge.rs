@@ -18,9 +18,9 @@ use core::ptr::null_mut;
 
 use crate::config::HugePages;
 use crate::sync::const_unless_loom;
-use crate::sync::plain::{AtomicPtr, AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use crate::sync::plain::{AtomicPtr, AtomicU8, AtomicU64, Ordering};
 use crate::sys;
-use crate::units::{CHUNK_BYTES, CHUNK_PAGES, Chunk, PAGE_BYTES, ROOT_CHUNKS, ROOTS, Run};
+use crate::units::{CHUNK_BYTES, CHUNK_PAGES, Chunk, PAGE_BYTES, Page, ROOT_CHUNKS, ROOTS, Run};
 
 use super::Heap;
 use super::scavenge::{Effort, address};
@@ -41,11 +41,8 @@ type Table = [AtomicPtr<Bits>; ROOTS];
 /// Which 2 MiB parts of the heap may be on a huge page. A set bit is a guess, a clear one is certain.
 pub struct HugeMap {
     table: AtomicPtr<Table>,
-    /// Whether the heap has grown before; its first huge page is left alone.
-    has_grown: AtomicU8,
-    /// Up to where advice was given, from the last growth that gave some.
-    advised_from: AtomicUsize,
-    advised_end: AtomicUsize,
+    /// The chunks that advice was last given for: number of the first, and of the one after the last in the lower half.
+    advised: AtomicU64,
     /// What the user wants: `HugePages` as a number.
     wanted: AtomicU8,
     /// What that means on this system; asked once, at the first growth. One of the `USE_` values.
@@ -67,9 +64,7 @@ impl HugeMap {
         pub fn new() -> Self {
             Self {
                 table: AtomicPtr::new(null_mut()),
-                has_grown: AtomicU8::new(0),
-                advised_from: AtomicUsize::new(0),
-                advised_end: AtomicUsize::new(0),
+                advised: AtomicU64::new(0),
                 wanted: AtomicU8::new(HugePages::Auto as u8),
                 usage: AtomicU8::new(USE_UNKNOWN),
             }
@@ -160,6 +155,17 @@ impl HugeMap {
         }
     }
 
+    /// Whether the last advice was for all of `run` (whole chunks).
+    fn is_advised(&self, run: Run) -> bool {
+        let advised = self.advised.load(Ordering::Relaxed);
+        run.first.chunk().0 as u64 >= advised >> 32 && run.end().chunk().0 as u64 <= advised & u32::MAX as u64
+    }
+
+    fn note_advice(&self, run: Run) {
+        let advised = (run.first.chunk().0 as u64) << 32 | run.end().chunk().0 as u64;
+        self.advised.store(advised, Ordering::Relaxed);
+    }
+
     /// Clears one huge page's bit; `true` if it was set.
     fn clear(&self, chunk: Chunk, part: usize) -> bool {
         self.bits(chunk.root(), false).is_some_and(|bits| {
@@ -190,40 +196,37 @@ fn publish<T>(cell: &AtomicPtr<T>, bytes: usize) -> Option<*mut T> {
 }
 
 impl Heap {
-    /// Says to the kernel what pages the freshly grown chunks want, and those that growth will come to next:
-    /// memory is accessible up to `accessible_end`.
-    pub(super) fn advise_growth(&self, run: Run, accessible_end: usize) {
+    /// Says to the kernel what pages freshly grown chunks want, and those that growth will come to next: the reservation
+    /// is accessible up to `accessible_end`. Where the heap `begins_small`, the first huge page is left to small pages.
+    pub(super) fn advise_growth(&self, run: Run, accessible_end: usize, begins_small: bool) {
         let usage = self.huge.usage();
         if usage == USE_NONE {
             return;
         }
-        let is_first = self.huge.has_grown.swap(1, Ordering::Relaxed) == 0;
-        let wanted = self.huge.wanted.load(Ordering::Relaxed);
         let (base, end) = (run.first.address(), run.end().address());
-        if wanted == HugePages::Off as u8 {
+        if self.huge.wanted.load(Ordering::Relaxed) == HugePages::Off as u8 {
             // SAFETY: chunks of the heap; advice on which pages to use does not change their content.
             let _ = unsafe { sys::vm::huge_pages(false, address(base), run.bytes()) };
             return;
         }
-        let small = usize::from(is_first && wanted != HugePages::On as u8);
+        let small = usize::from(begins_small);
         let from = base + small * (CHUNK_BYTES / HUGE_PAGES);
-        if small != 0 && usage == USE_ALL {
+        if begins_small && usage == USE_ALL {
             // SAFETY: as above.
             let _ = unsafe { sys::vm::huge_pages(false, address(base), from - base) };
         }
-        let (advised_from, advised_end) =
-            (self.huge.advised_from.load(Ordering::Relaxed), self.huge.advised_end.load(Ordering::Relaxed));
-        if from < advised_from || end > advised_end {
-            let to = if accessible_end > end && accessible_end - end < MOST_AHEAD_BYTES { accessible_end } else { end };
-            // SAFETY: as above; what lies ahead is accessible memory of the heap's reservation.
-            if unsafe { sys::vm::huge_pages(true, address(from), to - from) }.is_err() {
-                return;
-            }
-            self.huge.advised_from.store(from, Ordering::Relaxed);
-            self.huge.advised_end.store(to, Ordering::Relaxed);
+        if self.huge.is_advised(run) {
+            return;
         }
-        for part in run.by_chunk() {
+        let to = if accessible_end > end && accessible_end - end < MOST_AHEAD_BYTES { accessible_end } else { end };
+        // Before the advice, and whatever becomes of it: a set bit is only a guess.
+        let advised = Run { first: run.first, pages: Page::containing(to).0 - run.first.0 };
+        for part in advised.by_chunk() {
             self.huge.set(part.first.chunk(), if part.first == run.first { small } else { 0 });
+        }
+        // SAFETY: as above; what lies ahead is accessible memory of the same reservation.
+        if unsafe { sys::vm::huge_pages(true, address(from), to - from) }.is_ok() {
+            self.huge.note_advice(advised);
         }
     }
 

@@ -25,7 +25,7 @@ const WORDS: usize = ROOT_CHUNKS.div_ceil(64);
 /// The marks of the chunks under one root entry.
 struct Marks {
     words: [AtomicU64; WORDS],
-    /// Chunks that a search claimed and left alone because they are dense.
+    /// Chunks that a search claimed and left alone, because they are dense or huge pages would have to be split.
     postponed: [plain::AtomicU64; WORDS],
 }
 
@@ -164,7 +164,7 @@ impl ScavengeIndex {
         }
     }
 
-    /// Marks again what was left alone up to `end`, for a search that spares nothing.
+    /// Marks again what was left alone up to `end`, for a search that spares less.
     pub fn mark_postponed(&self, end: Chunk) {
         for root in 0..=end.root() {
             let Some(marks) = self.marks(root) else { continue };

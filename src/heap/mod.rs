@@ -35,7 +35,7 @@ pub use scavenge::{Effort, Scavenged};
 use core::ptr::NonNull;
 
 use crate::central::Central;
-use crate::config::Config;
+use crate::config::{Config, HugePages};
 use crate::depot::Depot;
 use crate::lock::{CachePadded, Lock, Rank};
 use crate::magazine::Word;
@@ -137,8 +137,11 @@ impl Heap {
     /// Takes in the user's settings; before the heap's first growth.
     pub fn configure(&self, config: &Config) {
         self.huge.configure(config.huge_pages);
-        if let Some(bytes) = config.hard_limit_bytes {
-            self.pages.lock().most_pages = usize::try_from(bytes).unwrap_or(usize::MAX) / PAGE_BYTES;
+        let mut pages = self.pages.lock();
+        match config.hard_limit_bytes {
+            // Every page may count then, so none is left unused.
+            Some(bytes) => pages.most_pages = usize::try_from(bytes).unwrap_or(usize::MAX) / PAGE_BYTES,
+            None => pages.begins_small = matches!(config.huge_pages, HugePages::Auto),
         }
     }
 
@@ -222,6 +225,9 @@ impl Heap {
     /// parked, and the levels it published. Without this a free could still compare with an older, higher level, and
     /// nobody would look again.
     pub fn settled_levels(&self) -> (u64, u64) {
+        for depot in &self.depots {
+            drop(depot.lock());
+        }
         for central in &self.centrals {
             drop(central.lock());
         }

@@ -21,6 +21,8 @@ pub struct PageHeap {
     pub(crate) most_pages: usize,
     /// Pages at the heap's beginning that are never used (see `huge`): neither mapped nor in use, by the heap's books.
     pub(crate) unused_pages: usize,
+    /// Whether the heap is to begin on small pages.
+    pub(crate) begins_small: bool,
 }
 
 /// The pages that growth added, for what is to be done about them after the lock has dropped.
@@ -29,6 +31,8 @@ pub struct Grown {
     pub(crate) runs: [Option<Run>; 2],
     /// Up to where the last run's reservation is accessible.
     pub(crate) accessible_end: usize,
+    /// Whether the last run is the heap's beginning, and its first huge page is to be small pages.
+    pub(crate) begins_small: bool,
 }
 
 impl Grown {
@@ -47,6 +51,7 @@ impl PageHeap {
             in_flight_pages: 0,
             most_pages: usize::MAX,
             unused_pages: 0,
+            begins_small: false,
         }
     }
 
@@ -75,9 +80,9 @@ impl PageHeap {
         // An aligned run needs room before it, unless growth begins aligned anyway.
         let slack = if align_pages > CHUNK_PAGES { align_pages } else { 0 };
         let is_first = self.allocator.mapped_pages() == 0;
-        let grown = self.grow(map, index, pages.checked_add(slack)?)?;
-        if is_first && pages.checked_add(align_pages)? <= CHUNK_PAGES - UNUSED_PAGES {
-            self.leave_unused(&grown);
+        let mut grown = self.grow(map, index, pages.checked_add(slack)?)?;
+        if is_first && self.begins_small && pages.checked_add(align_pages)? <= CHUNK_PAGES - UNUSED_PAGES {
+            self.leave_unused(&mut grown);
         }
         let taken = self.allocator.alloc_aligned(pages, align_pages)?;
         Some((taken, grown))
@@ -104,10 +109,11 @@ impl PageHeap {
     }
 
     /// Takes the heap's first pages out of use.
-    fn leave_unused(&mut self, grown: &Grown) {
-        let Some(run) = grown.runs.iter().flatten().next().filter(|_| UNUSED_PAGES != 0) else { return };
-        if self.allocator.alloc_exact(Run { pages: UNUSED_PAGES, ..*run }).is_some() {
+    fn leave_unused(&mut self, grown: &mut Grown) {
+        let Some(run) = grown.runs[1].filter(|_| UNUSED_PAGES != 0) else { return };
+        if self.allocator.alloc_exact(Run { pages: UNUSED_PAGES, ..run }).is_some() {
             self.unused_pages = UNUSED_PAGES;
+            grown.begins_small = true;
         }
     }
 

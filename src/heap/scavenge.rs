@@ -26,6 +26,8 @@ use super::page_heap::{Grown, or_end};
 
 /// Runs released in one go.
 const BATCH: usize = if cfg!(loom) { 2 } else { 32 };
+/// Chunks that a thread searches which made the heap grow: its caller waits.
+const CHUNKS_AFTER_GROWTH: usize = 32;
 /// A chunk with at least this many pages in use is dense: worth its huge pages.
 const DENSE_PAGES: usize = CHUNK_PAGES * 96 / 100;
 
@@ -81,6 +83,12 @@ pub struct Scavenged {
 impl Heap {
     /// Releases at least `want_bytes` of free memory, or all there is. Entered without any lock.
     pub fn scavenge(&self, want_bytes: usize, effort: Effort) -> Scavenged {
+        self.scavenge_some(want_bytes, effort, usize::MAX)
+    }
+
+    /// The same in `most_chunks` chunks at most.
+    fn scavenge_some(&self, want_bytes: usize, effort: Effort, most_chunks: usize) -> Scavenged {
+        let mut chunks = 0;
         let mut result = Scavenged::default();
         if effort.split_huge_pages {
             let high = self.pages.lock().allocator.high_chunk();
@@ -90,7 +98,8 @@ impl Heap {
         let mut end = None;
         let mut first = true;
         self.begin_pass();
-        while result.bytes < want_bytes && !effort.is_spent() {
+        while result.bytes < want_bytes && chunks < most_chunks && !effort.is_spent() {
+            chunks += 1;
             // Optimistic: nothing is locked. What the search found is claimed, and looked at again under the heap lock.
             let Some(chunk) = self.index.find(start, end) else {
                 if first {
@@ -171,7 +180,7 @@ impl Heap {
             if runs == 0 {
                 return (released, false);
             }
-            released += self.release_batch(&batch[..runs], effort);
+            released += self.release_batch(&batch[..runs], 0, effort);
             if !more {
                 return (released, false);
             }
@@ -186,6 +195,7 @@ impl Heap {
     fn scavenge_huge_pages(&self, chunk: Chunk, effort: Effort) -> usize {
         let mut batch = [Run { first: Page(0), pages: 0 }; HUGE_PAGES];
         let mut runs = 0;
+        let mut released_before = 0;
         {
             let mut heap = self.pages.lock();
             for part in 0..HUGE_PAGES {
@@ -197,6 +207,7 @@ impl Heap {
                 }
                 batch[runs] = run;
                 runs += 1;
+                released_before += taken.scavenged_pages;
                 heap.in_flight_pages += run.pages;
             }
             if heap.allocator.chunk_retained(chunk) != 0 {
@@ -204,11 +215,12 @@ impl Heap {
             }
             self.publish_retained(&heap);
         }
-        if runs == 0 { 0 } else { self.release_batch(&batch[..runs], effort) }
+        if runs == 0 { 0 } else { self.release_batch(&batch[..runs], released_before, effort) }
     }
 
-    /// Releases runs that are in flight, and frees them the usual way. Returns the bytes that went back to the OS.
-    fn release_batch(&self, runs: &[Run], effort: Effort) -> usize {
+    /// Releases runs that are in flight, and frees them the usual way. Returns the bytes that went back to the OS:
+    /// `released_before` of the pages were released already.
+    fn release_batch(&self, runs: &[Run], released_before: usize, effort: Effort) -> usize {
         {
             let mut state = self.scavenge.lock();
             for run in runs {
@@ -243,6 +255,7 @@ impl Heap {
             }
             self.publish_retained(&heap);
         }
+        let bytes = bytes.saturating_sub(released_before * PAGE_BYTES);
         self.counters.add_released(bytes);
         self.release_records(runs);
         bytes
@@ -313,8 +326,12 @@ impl Heap {
         if grown.pages() == 0 {
             return;
         }
-        for run in grown.runs.iter().flatten() {
-            self.advise_growth(*run, grown.accessible_end);
+        let [rest, new] = grown.runs;
+        if let Some(rest) = rest {
+            self.advise_growth(rest, rest.end().address(), false);
+        }
+        if let Some(new) = new {
+            self.advise_growth(new, grown.accessible_end, grown.begins_small);
         }
         let growth_bytes = grown.pages() * PAGE_BYTES;
         let (retained, in_use) = (self.counters.retained_bytes(), self.counters.in_use_bytes());
@@ -324,8 +341,10 @@ impl Heap {
         let released = if bytes == 0 {
             0
         } else {
-            let effort = Effort { include_dense: false, split_huge_pages: false, until_cpu_ns: None };
-            self.scavenge(bytes, effort).bytes
+            // Parts of huge pages are left to the scavenger, unless there is a limit to keep.
+            let split_huge_pages = (retained + in_use + growth_bytes) as u64 > goal.backed_bytes;
+            let effort = Effort { include_dense: false, split_huge_pages, until_cpu_ns: None };
+            self.scavenge_some(bytes, effort, CHUNKS_AFTER_GROWTH).bytes
         };
         self.counters.add_growth(released);
     }

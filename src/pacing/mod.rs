@@ -60,6 +60,7 @@ pub struct Pacing {
     released_after_ns: u64,
     charged: bool,
     was: Mode,
+    could_split: bool,
     steady_ticks: u32,
     awake_ns: u64,
     // The sleep that the last tick asked for, 0 if it parked.
@@ -90,6 +91,7 @@ impl Pacing {
             released_after_ns: 0,
             charged: false,
             was: Mode::Busy,
+            could_split: false,
             steady_ticks: 0,
             awake_ns: 0,
             asked_ns: 0,
@@ -124,13 +126,6 @@ impl Pacing {
         // A process that was wrongly thought to be quiet once is given as long a pause as it has shown since.
         let base_mode = mode_if(self.activity.is_quiet());
         let mode = mode_if(self.activity.is_quiet() && self.activity.still_ns() >= self.hold.ns());
-        if mode != self.was && mode != Mode::Busy {
-            // Huge pages may be split now, and under pressure dense chunks count too.
-            self.pages.unstick();
-            self.holes.unstick();
-        }
-        self.was = mode;
-
         // What the pools use and have free.
         let (pages, holes) = (page_view(seen), hole_view(seen, after_gap));
         let (page_base, hole_base) = (page_terms(base_mode, 0), hole_terms(base_mode, 0));
@@ -144,16 +139,20 @@ impl Pacing {
         // What stands above the demand, and this tick's part of it.
         let page_terms = page_terms(mode, self.hold.ns());
         let hole_terms = hole_terms(mode, self.hold.ns());
-        let page_surplus = self.pages.surplus(&pages, &page_terms);
-        let lasted = self.lasting.is_due();
-        let standing =
-            self.pages.standing(&pages, &page_terms).saturating_add(self.holes.standing(&holes, &hole_terms));
+        // Holes are only searched where huge pages may be split, so what such a search leaves behind is no hole. Of pages
+        // the same may be left behind because it is part of a huge page, and that counts.
+        let standing = self.pages.standing(&pages, &page_terms);
+        let standing = standing.saturating_add(self.holes.surplus(&holes, &hole_terms));
         self.lasting.observe(passed_ns, standing, self.hold.ns());
-        let split_huge_pages = mode != Mode::Busy || self.lasting.is_due();
-        if split_huge_pages && mode == Mode::Busy && !lasted {
+        let over_cap = seen.retain_max_bytes.is_some_and(|most| seen.retained_bytes > most.saturating_add(FLOOR_BYTES));
+        let split_huge_pages = mode != Mode::Busy || over_cap || self.lasting.is_due();
+        if (split_huge_pages && !self.could_split) || (mode != self.was && mode != Mode::Busy) {
+            // Parts of huge pages may go now, and under pressure dense chunks count too.
             self.pages.unstick();
             self.holes.unstick();
         }
+        (self.was, self.could_split) = (mode, split_huge_pages);
+        let page_surplus = self.pages.surplus(&pages, &page_terms);
         let hole_surplus = if split_huge_pages { self.holes.surplus(&holes, &hole_terms) } else { 0 };
         let was_decaying = self.pages.is_decaying() || self.holes.is_decaying();
         let mut release = self.pages.plan(page_surplus, passed_ns, &page_terms);
@@ -185,7 +184,9 @@ impl Pacing {
         let worked = wanted || trim_caches || drain_idle_threads;
         self.steady_ticks = if worked || mode != Mode::Busy { 0 } else { self.steady_ticks.saturating_add(1) };
 
-        let next = self.next(now_ns, mode, worked, &pages, &holes, seen);
+        // Parts of huge pages wait for the process to be quiet, or for `lasting`: only a tick notices either.
+        let waits = !split_huge_pages && pages.free > FLOOR_BYTES + LEAST_RELEASE_BYTES;
+        let next = self.next(now_ns, mode, worked, waits, &pages, &holes, seen);
         self.asked_ns = match next {
             Next::Sleep(ns) => ns,
             Next::Park => 0,
@@ -221,13 +222,23 @@ impl Pacing {
         Goal { retained_bytes: kept.min(seen.retain_max_bytes.unwrap_or(u64::MAX)), backed_bytes: pressure.line_bytes }
     }
 
-    fn next(&self, now_ns: u64, mode: Mode, worked: bool, pages: &View, holes: &View, seen: &Observation) -> Next {
+    #[allow(clippy::too_many_arguments, reason = "one caller, and all of it is one tick's state")]
+    fn next(
+        &self,
+        now_ns: u64,
+        mode: Mode,
+        worked: bool,
+        waits: bool,
+        pages: &View,
+        holes: &View,
+        seen: &Observation,
+    ) -> Next {
         let step_ns = if mode == Mode::Busy { HOLD_SLEEP_NS } else { STEP_SLEEP_NS };
         if worked {
             return Next::Sleep(step_ns);
         }
         let held = self.pages.held(pages) >= LEAST_RELEASE_BYTES || self.holes.held(holes) >= QUIET_HOLE_START_BYTES;
-        if held {
+        if held || waits {
             let least_ns = if self.steady_ticks > 10 { STEADY_SLEEP_NS } else { HOLD_SLEEP_NS };
             Next::Sleep((self.hold.ns() / LOOKS_PER_HOLD).clamp(least_ns, MAX_HOLD_SLEEP_NS))
         } else if self.caches.has_more_to_do(mode, self.awake_ns, seen.cached_bytes) {

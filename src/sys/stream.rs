@@ -5,6 +5,17 @@
 use super::held::assert_none_held;
 use core::ffi::c_void;
 
+unsafe extern "C" {
+    /// The C library's standard error stream. A program may put another in its place.
+    static stderr: *mut c_void;
+}
+
+/// The standard error stream.
+pub fn standard_error() -> *mut c_void {
+    // SAFETY: a variable of the C library, set before any code runs; replacing it is the program's own affair.
+    unsafe { (&raw const stderr).read() }
+}
+
 /// Writes bytes to a stream; `false` if not all could be written.
 ///
 /// # Safety

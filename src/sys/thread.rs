@@ -117,21 +117,22 @@ pub unsafe fn exit_key_set(key: ExitKey, value: *mut c_void) -> bool {
 }
 
 /// Whether the calling thread has run its exit functions, and only the C library's last steps are still to come. glibc
-/// frees memory in them, and blocks every signal first (from 2.34 on), the one for cancelling too, which a program cannot
-/// block. Other C libraries free nothing there.
+/// frees memory in them, and blocks every signal first (from 2.34 on), those for its own use too, which its functions keep
+/// from programs. Other C libraries free nothing there.
 pub fn has_ended() -> bool {
     assert_none_held("rt_sigprocmask");
     if !cfg!(target_env = "gnu") {
         return false;
     }
-    const CANCEL: u32 = 32;
+    // SIGKILL and SIGSTOP cannot be blocked; the signal of `setuid` may still be wanted.
+    const OPEN: u64 = 1 << (libc::SIGKILL - 1) | 1 << (libc::SIGSTOP - 1) | 1 << (33 - 1);
     let mut mask = 0_u64;
     let _saved = Saved::new();
     // SAFETY: changes no mask; the kernel writes the present one, of 8 bytes on every architecture of ours.
     let read = unsafe {
         libc::syscall(libc::SYS_rt_sigprocmask, libc::SIG_BLOCK, ptr::null::<u64>(), &raw mut mask, size_of_val(&mask))
     };
-    read == 0 && mask & 1 << (CANCEL - 1) != 0
+    read == 0 && mask | OPEN == u64::MAX
 }
 
 /// Processor time of the calling thread.

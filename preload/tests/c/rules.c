@@ -79,8 +79,9 @@ static void alignment_on_request(void) {
     CHECK(posix_memalign(&untouched, 0, 8) == EINVAL && untouched == &p);
     CHECK(posix_memalign(&untouched, 24, 8) == EINVAL && untouched == &p);
     CHECK(posix_memalign(&untouched, 4, 8) == EINVAL && untouched == &p);
-    CHECK(posix_memalign(&untouched, 64, hide_size(SIZE_MAX - 64)) == ENOMEM && untouched == &p);
     CHECK(errno == 77);
+    CHECK(posix_memalign(&untouched, 64, hide_size(SIZE_MAX - 64)) == ENOMEM && untouched == &p);
+    CHECK(errno == ENOMEM);
     errno = 0;
     CHECK(hide(memalign(hide_size(SIZE_MAX / 2 + 2), 1)) == NULL && errno == EINVAL);
     CHECK(hide(memalign(hide_size(SIZE_MAX / 2 + 1), 1)) == NULL);

@@ -98,6 +98,32 @@ fn an_exhausted_search_is_retried_twice_and_then_parks() {
 }
 
 #[test]
+fn parts_of_huge_pages_go_when_a_busy_process_falls_idle() {
+    let mut process = Process::new();
+    process.parts_bytes = 900 * MIB;
+    super::bursts::burst(&mut process, SECOND, Load::pages(10, 1_000));
+    process.run(5 * SECOND, |_| Load::pages(10, 1_000));
+    assert!(process.idle_bytes() >= 900 * MIB, "nothing lasts long enough yet");
+    assert!(!process.is_parked(), "only a tick can see that the process has fallen idle");
+    process.run(5 * SECOND, |_| Load::pages(10, 0));
+    assert!(process.idle_bytes() <= 4 * MIB, "{} MiB", process.idle_bytes() / MIB);
+    assert!(process.is_parked());
+}
+
+#[test]
+fn the_cap_on_retained_memory_holds_in_a_busy_process() {
+    let mut process = Process::new();
+    process.seen.retain_max_bytes = Some(32 * MIB);
+    process.parts_bytes = 900 * MIB;
+    for _ in 0..5 {
+        process.run(SECOND, |_| Load::pages(300, 1_000));
+        // The budget of a busy process allows for some 200 MiB a second.
+        process.run(2 * SECOND, |_| Load::pages(20, 1_000));
+        assert!(process.idle_bytes() <= 33 * MIB, "{} MiB", process.idle_bytes() / MIB);
+    }
+}
+
+#[test]
 fn a_short_return_for_want_of_budget_is_not_exhaustion() {
     let mut pacing = Pacing::new();
     let mut seen = idle_with(100);

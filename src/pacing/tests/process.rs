@@ -58,6 +58,8 @@ pub(super) struct Process {
     pub(super) unreleasable_pages: u64,
     /// Every tick comes so much later than asked for.
     pub(super) late_ns: u64,
+    /// Free pages that are parts of huge pages, and go only where those may be split.
+    pub(super) parts_bytes: u64,
     released_pages: u64,
     pub(super) wake: Wake,
     pub(super) goal: Goal,
@@ -80,6 +82,7 @@ impl Process {
             unreleasable_holes: 0,
             unreleasable_pages: 0,
             late_ns: 0,
+            parts_bytes: 0,
             released_pages: 0,
             wake: Wake::INITIAL,
             goal: Goal::INITIAL,
@@ -214,7 +217,8 @@ impl Process {
             seen.process_cpu_ns += released / MIB * ns_per_mib;
             (released, released < wanted && released == there)
         };
-        let there = seen.retained_bytes.saturating_sub(self.unreleasable_pages);
+        let parts = if decision.split_huge_pages { 0 } else { self.parts_bytes };
+        let there = seen.retained_bytes.saturating_sub(self.unreleasable_pages.max(parts));
         let (pages, pages_exhausted) = release(decision.release_bytes, there, PAGE_NS_PER_MIB);
         let there = seen.hole_bytes.saturating_sub(self.unreleasable_holes);
         let (holes, holes_exhausted) = release(decision.release_hole_bytes, there, HOLE_NS_PER_MIB);
