@@ -31,7 +31,7 @@ pub const BUSY_DECAY_NS: u64 = 400 * MS;
 pub const DECAY_LEAST_PART: u64 = 16;
 
 /// What stays beyond the demand whatever happens: enough to serve small changes without a fault.
-pub const FLOOR_BYTES: u64 = MIB;
+pub const FLOOR_BYTES: u64 = MIB / 4;
 /// What stays beyond the demand in a busy process, as a part of it: a tenth.
 pub const BUSY_MARGIN_PART: u64 = 10;
 /// The same for holes: a quarter, as free slots among live ones are what a busy heap looks like.
@@ -41,7 +41,7 @@ pub const BUSY_START_BYTES: u64 = MIB;
 /// Surplus at which a busy process starts to release holes, which are dear: many calls for few bytes.
 pub const BUSY_HOLE_START_BYTES: u64 = 16 * MIB;
 /// The same in a quiet process.
-pub const QUIET_HOLE_START_BYTES: u64 = MIB;
+pub const QUIET_HOLE_START_BYTES: u64 = MIB / 4;
 /// The smallest release: below it a system call costs more than the memory is worth.
 pub const LEAST_RELEASE_BYTES: u64 = 64 << 10;
 
