@@ -39,7 +39,7 @@ impl Profile {
 #[derive(Clone, Debug, Parser)]
 #[command(name = "compare", bin_name = "cargo bench -p neap-benches --bench compare --")]
 pub struct Options {
-    /// A quick look: a quarter of the work, 2 rounds, the default profile only
+    /// A quick look: a quarter of the work, 3 rounds, the default profile only
     #[arg(long)]
     pub quick: bool,
 
@@ -63,7 +63,7 @@ pub struct Options {
     #[arg(long = "profile", value_name = "NAME", value_delimiter = ',')]
     pub profiles: Vec<Profile>,
 
-    /// Rounds [default: 5; with --quick: 2]
+    /// Rounds [default: 7; with --quick: 3]
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..=100))]
     pub rounds: Option<u16>,
 
@@ -83,6 +83,10 @@ pub struct Options {
     #[arg(long)]
     pub render: bool,
 
+    /// Run nothing: say whether two runs agree within the spreads they print (output directories, or files of raw rows)
+    #[arg(long, num_args = 2, value_names = ["ONE", "OTHER"], conflicts_with = "render")]
+    pub agree: Vec<PathBuf>,
+
     /// Directory for raw rows, tables and plots [default: target/compare]
     #[arg(long, value_name = "DIRECTORY")]
     pub output: Option<PathBuf>,
@@ -100,12 +104,13 @@ impl Options {
 
     /// How many rounds.
     pub fn rounds(&self) -> usize {
-        self.rounds.map_or(if self.quick { 2 } else { 5 }, usize::from)
+        self.rounds.map_or(if self.quick { 3 } else { 7 }, usize::from)
     }
 
-    /// Rounds of the workloads that take seconds by design: their figures hardly vary.
+    /// Rounds of the workloads that take seconds by design: their figures hardly vary. Three are the fewest that tell
+    /// anything of their spread.
     pub fn slow_rounds(&self) -> usize {
-        self.rounds().min(if self.quick { 1 } else { 2 })
+        self.rounds().min(if self.quick { 1 } else { 3 })
     }
 
     /// Minutes after which no round is started.
@@ -134,10 +139,10 @@ mod tests {
     #[test]
     fn defaults() {
         let full = parse("--bench").unwrap();
-        assert_eq!((full.rounds(), full.slow_rounds(), full.budget_minutes()), (5, 2, 38));
+        assert_eq!((full.rounds(), full.slow_rounds(), full.budget_minutes()), (7, 3, 38));
         assert_eq!(full.profiles(), [Profile::Default, Profile::Lto]);
         let quick = parse("--quick").unwrap();
-        assert_eq!((quick.rounds(), quick.slow_rounds(), quick.scale()), (2, 1, Scale::Quick));
+        assert_eq!((quick.rounds(), quick.slow_rounds(), quick.scale()), (3, 1, Scale::Quick));
         assert_eq!(quick.profiles(), [Profile::Default]);
     }
 
@@ -159,6 +164,8 @@ mod tests {
             ("--rounds many", "invalid digit"),
             ("--threads 0", "not in 1..=1024"),
             ("--variant round", "possible values: scattered"),
+            ("--agree one", "2 values required"),
+            ("--agree one other --render", "cannot be used with"),
             ("--nonsense", "unexpected argument '--nonsense'"),
         ] {
             let text = parse(line).unwrap_err().to_string();
