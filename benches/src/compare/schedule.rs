@@ -177,9 +177,8 @@ impl Schedule<'_> {
     /// Whether a row is run in that round and profile.
     fn is_due(&self, row: &Row, round: usize, profile: Profile) -> bool {
         match row.workload.kind {
-            Kind::Speed => true,
-            // What is held and given back over time does not depend on inlining.
-            Kind::Paced | Kind::Idle => round < self.options.slow_rounds() && profile == self.options.profiles()[0],
+            Kind::Speed => self.options.is_speed_round(round, profile),
+            Kind::Paced | Kind::Idle => self.options.is_slow_round(round, profile),
         }
     }
 

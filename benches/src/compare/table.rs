@@ -142,9 +142,9 @@ fn legend(out: &mut String, summary: &Summary) {
 fn method(out: &mut String, summary: &Summary) {
     out.push_str(
         "Figures are medians of the rounds; a round's figure is the median of its turns, of which a process that is soon over has \
-         more than one. ±: how far the median of another run is to be expected, nineteen times of twenty, up or down by \
-         that factor. It is the farthest round's distance, stretched where there are fewer than seven rounds, not given with fewer \
-         than three, and at least 1 %.",
+         more than one. ±: within it the median of another run is to be expected, nineteen times of twenty, up or down by \
+         that factor; it follows from the rounds' mean distance from their median and from how few they are. It is not given with \
+         fewer than three rounds, and it is at least 1 %.",
     );
     if summary.discarded > 0 {
         write!(
