@@ -1,8 +1,8 @@
 //! Whether two runs say the same: every figure that the tables print, one run's against the other's.
 //!
 //! A figure's interval is what its spread allows. Two figures *overlap* when their intervals do. The stricter *predicted*
-//! asks that each median lies in the other's interval. A figure without a spread (fewer than three rounds) cannot be compared; the best peer's ratio is 1 by
-//! definition and counts only where the other run has another best peer.
+//! asks that each median lies in the other's interval. A figure without a spread (fewer than three rounds) cannot be
+//! compared; the best peer's ratio is 1 by definition and counts only where the other run has another best peer.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -135,9 +135,10 @@ struct Report {
 impl Report {
     fn new(one: &Summary, other: &Summary) -> Report {
         let (one, other) = (gather(one), gather(other));
-        let mut report = Report::default();
-        report.alone = one.keys().filter(|place| !other.contains_key(*place)).count()
-            + other.keys().filter(|place| !one.contains_key(*place)).count();
+        let missing = |from: &BTreeMap<Place, Spread>, there: &BTreeMap<Place, Spread>| {
+            there.keys().filter(|place| !from.contains_key(*place)).count()
+        };
+        let mut report = Report { alone: missing(&one, &other) + missing(&other, &one), ..Report::default() };
         for ((group, place), first) in &one {
             let Some(second) = other.get(&(*group, place.clone())) else { continue };
             let Some(verdict) = verdict(first, second) else { continue };

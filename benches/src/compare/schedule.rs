@@ -34,7 +34,7 @@ const FIRST_PEAK: u64 = 400 << 20;
 /// Most bursts that idle side by side.
 const SIDE_BY_SIDE: usize = 6;
 
-/// Most turns that an allocator has in a row and round, and the measured time that ends them.
+/// Most turns that an allocator has in a row and round (one in a quick run), and the measured time that ends them.
 const TURNS: usize = 3;
 const ENOUGH: Duration = Duration::from_millis(100);
 /// How often a process is run again that the machine's host robbed of its processors.
@@ -254,7 +254,7 @@ impl Schedule<'_> {
 
     /// Runs a row's processes for one round: turn by turn, to and fro.
     fn turns(&mut self, round: usize, rotation: usize, profile: Profile, row: &Row) -> Vec<Run> {
-        let turns = if row.workload.kind == Kind::Speed { TURNS } else { 1 };
+        let turns = if row.workload.kind == Kind::Speed { self.options.scale().pick(TURNS, 1, 1) } else { 1 };
         let mut order = self.in_turn(profile, rotation);
         let mut spent: BTreeMap<&str, f64> = BTreeMap::new();
         let mut peaks = self.peaks.clone();

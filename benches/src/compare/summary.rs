@@ -133,22 +133,23 @@ impl Row {
         self.cells.iter().find(|cell| cell.allocator == allocator)
     }
 
-    /// The peer with the smallest median, each round's figures taken in units of how slow that round was; and its figure.
+    /// The best peer, and its figure: the one that no other peer is ahead of, each pair compared round by round (or the one
+    /// that is least behind, should they go in a circle).
     pub fn best_peer(&self, metric: Metric) -> Option<(&str, Spread)> {
         let peers: Vec<_> = self
             .cells
             .iter()
             .filter(|cell| cell.allocator != OURS)
-            .filter_map(|cell| Some((cell, cell.median(metric)?, cell.rounds(metric))))
+            .map(|cell| (cell, cell.rounds(metric)))
+            .filter(|peer| !peer.1.is_empty())
             .collect();
-        let slowness = slowness(&peers);
-        let level = |rounds: &BTreeMap<usize, f64>| {
-            median(&rounds.iter().map(|(round, value)| value / slowness.get(round).unwrap_or(&1.0)).collect::<Vec<_>>())
+        let lead = |one: &BTreeMap<usize, f64>| {
+            let others = peers.iter().filter_map(|other| median(&by_rounds(&other.1, one)));
+            others.fold(f64::INFINITY, f64::min)
         };
         peers
             .iter()
-            .filter_map(|(cell, _, rounds)| Some((cell, level(rounds)?)))
-            .min_by(|one, other| one.1.total_cmp(&other.1))
+            .max_by(|one, other| lead(&one.1).total_cmp(&lead(&other.1)))
             .and_then(|(cell, _)| Some((cell.allocator.as_str(), cell.spread(metric)?)))
     }
 
@@ -161,9 +162,7 @@ impl Row {
 
     /// An allocator's figure over another's, round by round. For the same one 1, without a spread.
     pub fn ratio_to(&self, allocator: &str, other: &str, metric: Metric) -> Option<Spread> {
-        let (mine, its) = (self.cell(allocator)?.rounds(metric), self.cell(other)?.rounds(metric));
-        let common = mine.iter().filter_map(|(round, value)| Some((value, its.get(round).filter(|it| **it > 0.0)?)));
-        let ratio = Spread::of(&common.map(|(value, it)| value / it).collect::<Vec<_>>())?;
+        let ratio = Spread::of(&by_rounds(&self.cell(allocator)?.rounds(metric), &self.cell(other)?.rounds(metric)))?;
         Some(if allocator == other { Spread { factor: None, ..ratio } } else { ratio })
     }
 
@@ -179,15 +178,10 @@ impl Row {
     }
 }
 
-/// How slow each round was: the median over the peers of the round's figure over that peer's own median.
-fn slowness(peers: &[(&Cell, f64, BTreeMap<usize, f64>)]) -> BTreeMap<usize, f64> {
-    let mut relative: BTreeMap<usize, Vec<f64>> = BTreeMap::new();
-    for (_, middle, rounds) in peers.iter().filter(|peer| peer.1 > 0.0) {
-        for (round, value) in rounds {
-            relative.entry(*round).or_default().push(value / middle);
-        }
-    }
-    relative.into_iter().filter_map(|(round, values)| Some((round, median(&values)?))).collect()
+/// The ratio of two figures in each round that has both.
+fn by_rounds(one: &BTreeMap<usize, f64>, other: &BTreeMap<usize, f64>) -> Vec<f64> {
+    let common = one.iter().filter_map(|(round, value)| Some((value, other.get(round).filter(|it| **it > 0.0)?)));
+    common.map(|(value, it)| value / it).collect()
 }
 
 /// Everything the tables and plots show.
@@ -342,6 +336,20 @@ pub(super) mod tests {
         assert_eq!(row.best_peer(Metric::Time).unwrap().0, "system");
         let ratio = row.ratio("jemalloc", Metric::Time).unwrap();
         assert!((ratio.median - 1.5).abs() < 1e-9 && ratio.high() < 1.52, "{ratio:?}");
+    }
+
+    #[test]
+    fn no_peer_is_ahead_of_the_best() {
+        let mut records = Vec::new();
+        // By their medians the system's 20 is behind mimalloc's 19; round by round it is ahead twice.
+        for (round, (one, other)) in [(1000, 1500), (2000, 2100), (4000, 1900)].into_iter().enumerate() {
+            records.push(run("system", "replace", round, one));
+            records.push(run("mimalloc3", "replace", round, other));
+        }
+        let row = &Summary::new(&records).rows[0];
+        let (best, figure) = row.best_peer(Metric::Time).unwrap();
+        assert_eq!((best, figure.median), ("system", 20.0));
+        assert!(row.ratio("mimalloc3", Metric::Time).unwrap().median > 1.0);
     }
 
     #[test]
