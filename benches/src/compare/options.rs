@@ -63,7 +63,7 @@ pub struct Options {
     #[arg(long = "profile", value_name = "NAME", value_delimiter = ',')]
     pub profiles: Vec<Profile>,
 
-    /// Rounds [default: 9; with --quick: 3; a second profile has every other one]
+    /// Rounds [default: 11; with --quick: 3; a second profile has every other one]
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..=100))]
     pub rounds: Option<u16>,
 
@@ -104,7 +104,7 @@ impl Options {
 
     /// How many rounds.
     pub fn rounds(&self) -> usize {
-        self.rounds.map_or(if self.quick { 3 } else { 9 }, usize::from)
+        self.rounds.map_or(if self.quick { 3 } else { 11 }, usize::from)
     }
 
     /// Whether the speed rows of a profile are run in that round. A second profile has every other round: the time goes where
@@ -156,7 +156,7 @@ mod tests {
     #[test]
     fn defaults() {
         let full = parse("--bench").unwrap();
-        assert_eq!((full.rounds(), full.slow_rounds(), full.budget_minutes()), (9, 3, 38));
+        assert_eq!((full.rounds(), full.slow_rounds(), full.budget_minutes()), (11, 3, 38));
         assert_eq!(full.profiles(), [Profile::Default, Profile::Lto]);
         let quick = parse("--quick").unwrap();
         assert_eq!((quick.rounds(), quick.slow_rounds(), quick.scale()), (3, 1, Scale::Quick));
@@ -171,10 +171,10 @@ mod tests {
         };
         assert_eq!(
             due("", |options, round| options.is_speed_round(round, Profile::Default)),
-            (0..9).collect::<Vec<_>>()
+            (0..11).collect::<Vec<_>>()
         );
-        assert_eq!(due("", |options, round| options.is_speed_round(round, Profile::Lto)), [0, 2, 4, 6, 8]);
-        assert_eq!(due("", |options, round| options.is_slow_round(round, Profile::Default)), [0, 3, 6]);
+        assert_eq!(due("", |options, round| options.is_speed_round(round, Profile::Lto)), [0, 2, 4, 6, 8, 10]);
+        assert_eq!(due("", |options, round| options.is_slow_round(round, Profile::Default)), [0, 3, 7]);
         assert!(due("", |options, round| options.is_slow_round(round, Profile::Lto)).is_empty());
         assert_eq!(due("--rounds 4", |options, round| options.is_slow_round(round, Profile::Default)), [0, 1, 2]);
         assert_eq!(due("--quick", |options, round| options.is_slow_round(round, Profile::Default)), [0]);
