@@ -3,6 +3,7 @@
 use std::sync::Barrier;
 use std::time::Instant;
 
+use crate::measure::cpus::Cpus;
 use crate::measure::usage::{Stretch, Usage};
 
 /// Runs `work(index, state)` on one thread for each element of `states` (on the calling thread when there is only one),
@@ -10,6 +11,8 @@ use crate::measure::usage::{Stretch, Usage};
 ///
 /// The wall time is from the first worker's start to the last worker's end, by the workers' own clocks: with more
 /// threads than cores the thread that waits for them may run late.
+///
+/// Where every worker can have a CPU of its own it is bound to it.
 pub fn run<S: Send>(states: &mut [S], work: impl Fn(usize, &mut S) + Sync) -> (u64, Usage) {
     if let [only] = states {
         let stretch = Stretch::start();
@@ -17,13 +20,17 @@ pub fn run<S: Send>(states: &mut [S], work: impl Fn(usize, &mut S) + Sync) -> (u
         return stretch.end();
     }
     let start = Barrier::new(states.len() + 1);
+    let cpus = Cpus::allowed().filter(|cpus| states.len() <= cpus.count());
     std::thread::scope(|scope| {
-        let (start, work) = (&start, &work);
+        let (start, cpus, work) = (&start, &cpus, &work);
         let handles: Vec<_> = states
             .iter_mut()
             .enumerate()
             .map(|(index, state)| {
                 scope.spawn(move || {
+                    if let Some(cpus) = cpus {
+                        cpus.bind(index);
+                    }
                     start.wait();
                     let begin = Instant::now();
                     work(index, state);

@@ -1,5 +1,6 @@
 //! Measuring without allocating: clocks and counters, memory of our own, latencies.
 
+pub mod cpus;
 pub mod histogram;
 pub mod process;
 pub mod raw;
