@@ -34,7 +34,7 @@ impl Group {
         match self {
             Group::OurRatio => "time over the best peer's, neap",
             Group::PeersRatio => "time over the best peer's, peers",
-            Group::Time => "time an operation",
+            Group::Time => "time an operation (follows the host: not counted)",
             Group::PeakRss => "peak RSS",
             Group::Latency => "latencies",
             Group::Phases => "phases",
@@ -88,7 +88,7 @@ fn gather(summary: &Summary) -> BTreeMap<Place, Spread> {
             if row.is_timed() {
                 let group = if name == OURS { Group::OurRatio } else { Group::PeersRatio };
                 put(group, name, "time over the best peer's", row.ratio(name, Metric::Time));
-                put(Group::Time, name, "time", cell.spread(Metric::Time));
+                put(Group::Time, name, "ns an operation", cell.spread(Metric::Time));
                 put(Group::PeakRss, name, "peak RSS", cell.spread(Metric::PeakRss));
             }
             for (what, metric) in figures::columns(row, summary.header.idle_seconds) {
@@ -178,7 +178,7 @@ impl Report {
         for (group, count) in &self.counts {
             line(group.name(), count);
         }
-        line("all but the absolute times", &self.total());
+        line("all that counts", &self.total());
         for (heading, lines) in [
             ("Apart", self.apart.iter().map(|(_, line)| line).collect::<Vec<_>>()),
             ("Ratios of neap that overlap, but not with both medians", self.unpredicted.iter().collect()),

@@ -115,6 +115,13 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_whisker_has_an_end_on_either_side() {
+        let [line, low, high] = whisker(10, 30, 7);
+        assert_eq!(line, [(10, 7), (30, 7)]);
+        assert!(low.iter().all(|end| end.0 == 10) && high.iter().all(|end| end.0 == 30));
+    }
+
+    #[test]
     fn the_scale_is_logarithmic_and_closed() {
         assert_eq!(x(LOW), LEFT);
         assert_eq!(x(0.01), LEFT);
