@@ -9,6 +9,7 @@ use std::fmt::Write;
 use std::path::Path;
 
 use super::allocators::OURS;
+use super::losses::judged;
 use super::record::{self, Record};
 use super::statistics::Spread;
 use super::summary::{Metric, Row, Summary};
@@ -21,6 +22,7 @@ const BAR: f64 = 0.95;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Group {
     OurRatio,
+    OurOthers,
     PeersRatio,
     Time,
     PeakRss,
@@ -33,6 +35,7 @@ impl Group {
     fn name(self) -> &'static str {
         match self {
             Group::OurRatio => "time over the best peer's, neap",
+            Group::OurOthers => "what else neap is judged by, over the best peer's",
             Group::PeersRatio => "time over the best peer's, peers",
             Group::Time => "time an operation (follows the host: not counted)",
             Group::PeakRss => "peak RSS",
@@ -40,6 +43,11 @@ impl Group {
             Group::Phases => "phases",
             Group::Burst => "memory after a burst",
         }
+    }
+
+    /// Whether it is a ratio of neap's, all of which must overlap.
+    fn is_ours(self) -> bool {
+        matches!(self, Group::OurRatio | Group::OurOthers)
     }
 
     /// Whether the bar is asked of it: absolute times follow the host, and a faster hour is no contradiction.
@@ -83,6 +91,9 @@ fn gather(summary: &Summary) -> BTreeMap<Place, Spread> {
             let place = format!("{} ({}), {cell}: {what}", row.label(), row.profile);
             all.extend(spread.map(|spread| ((group, place), spread)));
         };
+        for (what, metric, _) in judged(row).iter().filter(|judged| judged.1 != Metric::Time) {
+            put(Group::OurOthers, OURS, &format!("{what} over the best peer's"), row.ratio(OURS, *metric));
+        }
         for cell in &row.cells {
             let name = cell.allocator.as_str();
             if row.is_timed() {
@@ -149,7 +160,7 @@ impl Report {
             let line = || format!("{place}: {} and {}", text::figure(first), text::figure(second));
             match verdict {
                 Verdict::Apart => report.apart.push((*group, line())),
-                Verdict::Overlap if *group == Group::OurRatio => report.unpredicted.push(line()),
+                Verdict::Overlap if group.is_ours() => report.unpredicted.push(line()),
                 _ => {}
             }
         }
@@ -203,7 +214,7 @@ impl Report {
         if total.all == 0 {
             return Err("the two runs have no figure in common that has a spread (three rounds are the fewest)".into());
         }
-        let ours = self.apart.iter().filter(|(group, _)| *group == Group::OurRatio).count();
+        let ours = self.apart.iter().filter(|(group, _)| group.is_ours()).count();
         if ours > 0 {
             return Err(format!("the two runs do not agree: {ours} of neap's ratios are apart"));
         }

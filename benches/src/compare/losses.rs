@@ -48,7 +48,7 @@ pub fn leanest_quick_peer(row: &Row) -> Option<(&str, f64)> {
 }
 
 /// What a row is judged by, besides its peak: name, figure, bar.
-fn judged(row: &Row) -> &'static [(&'static str, Metric, f64)] {
+pub fn judged(row: &Row) -> &'static [(&'static str, Metric, f64)] {
     match row.kind {
         Kind::Idle => {
             &[("RSS over time", Metric::RssIntegral, 1.0), ("physical memory over time", Metric::PhysicalIntegral, 1.0)]
