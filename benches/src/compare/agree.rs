@@ -322,7 +322,7 @@ mod tests {
         let nothing = read(Path::new("/nonexistent/compare")).unwrap_err();
         assert!(nothing.contains("cannot read /nonexistent/compare"), "{nothing}");
         let (full, mut quick) = (summary(1, 2, 1), summary(1, 2, 1));
-        quick.header = Header { lines: vec![("scale".into(), "quick, 3 rounds".into())], ..Header::default() };
+        quick.header = Header { lines: vec![("scale".into(), "quick, 5 rounds".into())], ..Header::default() };
         assert!(comparable(&full, &quick).unwrap_err().contains("differ in scale"));
         quick.header = Header { cpu_time: true, ..Header::default() };
         assert!(comparable(&full, &quick).unwrap_err().contains("CPU time"));

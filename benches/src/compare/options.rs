@@ -39,7 +39,7 @@ impl Profile {
 #[derive(Clone, Debug, Parser)]
 #[command(name = "compare", bin_name = "cargo bench -p neap-benches --bench compare --")]
 pub struct Options {
-    /// A quick look: a quarter of the work, 3 rounds, the default profile only
+    /// A quick look: a quarter of the work, 5 rounds, the default profile only
     #[arg(long)]
     pub quick: bool,
 
@@ -63,7 +63,7 @@ pub struct Options {
     #[arg(long = "profile", value_name = "NAME", value_delimiter = ',')]
     pub profiles: Vec<Profile>,
 
-    /// Rounds [default: 11; with --quick: 3; a second profile has every other one]
+    /// Rounds [default: 11; with --quick: 5; a second profile has every other one]
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..=100))]
     pub rounds: Option<u16>,
 
@@ -104,7 +104,7 @@ impl Options {
 
     /// How many rounds.
     pub fn rounds(&self) -> usize {
-        self.rounds.map_or(if self.quick { 3 } else { 11 }, usize::from)
+        self.rounds.map_or(if self.quick { 5 } else { 11 }, usize::from)
     }
 
     /// Whether the speed rows of a profile are run in that round. A second profile has every other round: the time goes where
@@ -159,7 +159,7 @@ mod tests {
         assert_eq!((full.rounds(), full.slow_rounds(), full.budget_minutes()), (11, 3, 38));
         assert_eq!(full.profiles(), [Profile::Default, Profile::Lto]);
         let quick = parse("--quick").unwrap();
-        assert_eq!((quick.rounds(), quick.slow_rounds(), quick.scale()), (3, 1, Scale::Quick));
+        assert_eq!((quick.rounds(), quick.slow_rounds(), quick.scale()), (5, 1, Scale::Quick));
         assert_eq!(quick.profiles(), [Profile::Default]);
     }
 
