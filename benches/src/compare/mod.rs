@@ -2,15 +2,19 @@
 //!
 //! The order of things: [`options`] are read, [`build`] makes the runners, [`schedule`] runs them (rounds outermost, allocators
 //! in rotated order, [`process`] one by one), [`record`] keeps each raw row as a line of JSON, [`summary`] makes medians
-//! and ratios of the rows, [`table`] and [`plot`] show them. `--render` starts at the raw rows of an earlier run.
+//! and ratios of the rows, [`table`] and [`plot`] show them. `--render` starts at the raw rows of an earlier run, and
+//! `--agree` compares what two runs would print.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Parser;
 
+pub mod agree;
 pub mod allocators;
 pub mod build;
+pub mod figures;
+pub mod losses;
 pub mod machine;
 pub mod options;
 pub mod plot;
@@ -19,8 +23,10 @@ pub mod record;
 pub mod sampling;
 pub mod schedule;
 pub mod statistics;
+pub mod steal;
 pub mod summary;
 pub mod table;
+pub mod text;
 pub mod warm;
 
 use options::Options;
@@ -64,11 +70,17 @@ impl Places {
     }
 }
 
+/// The file of raw rows in an output directory.
+const RAW: &str = "raw.jsonl";
+
 fn run(options: &Options) -> Result<(), String> {
+    if let [one, other] = options.agree.as_slice() {
+        return agree::run(one, other);
+    }
     let places = Places::new(options);
     std::fs::create_dir_all(&places.output)
         .map_err(|error| format!("cannot make {}: {error}", places.output.display()))?;
-    let raw = places.output.join("raw.jsonl");
+    let raw = places.output.join(RAW);
     if !options.render {
         schedule::run(options, &places, &raw)?;
     }

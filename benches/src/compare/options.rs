@@ -39,7 +39,7 @@ impl Profile {
 #[derive(Clone, Debug, Parser)]
 #[command(name = "compare", bin_name = "cargo bench -p neap-benches --bench compare --")]
 pub struct Options {
-    /// A quick look: a quarter of the work, 2 rounds, the default profile only
+    /// A quick look: a quarter of the work, 5 rounds, the default profile only
     #[arg(long)]
     pub quick: bool,
 
@@ -63,7 +63,7 @@ pub struct Options {
     #[arg(long = "profile", value_name = "NAME", value_delimiter = ',')]
     pub profiles: Vec<Profile>,
 
-    /// Rounds [default: 5; with --quick: 2]
+    /// Rounds [default: 11; with --quick: 5; a second profile has every other one]
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..=100))]
     pub rounds: Option<u16>,
 
@@ -83,6 +83,10 @@ pub struct Options {
     #[arg(long)]
     pub render: bool,
 
+    /// Run nothing: say whether two runs agree within the spreads they print (output directories, or files of raw rows)
+    #[arg(long, num_args = 2, value_names = ["ONE", "OTHER"], conflicts_with = "render")]
+    pub agree: Vec<PathBuf>,
+
     /// Directory for raw rows, tables and plots [default: target/compare]
     #[arg(long, value_name = "DIRECTORY")]
     pub output: Option<PathBuf>,
@@ -100,12 +104,30 @@ impl Options {
 
     /// How many rounds.
     pub fn rounds(&self) -> usize {
-        self.rounds.map_or(if self.quick { 2 } else { 5 }, usize::from)
+        self.rounds.map_or(if self.quick { 5 } else { 11 }, usize::from)
     }
 
-    /// Rounds of the workloads that take seconds by design: their figures hardly vary.
+    /// Whether the speed rows of a profile are run in that round. A second profile has every other round: the time goes where
+    /// most readers look.
+    pub fn is_speed_round(&self, round: usize, profile: Profile) -> bool {
+        self.is_first(profile) || round.is_multiple_of(2)
+    }
+
+    /// Whether the rows that take seconds are run in that round and profile: a few rounds evenly spread, and the first
+    /// profile only, since what is held and given back over time does not depend on inlining.
+    pub fn is_slow_round(&self, round: usize, profile: Profile) -> bool {
+        let (rounds, slow) = (self.rounds(), self.slow_rounds());
+        self.is_first(profile) && (0..slow).any(|index| index * rounds / slow == round)
+    }
+
+    fn is_first(&self, profile: Profile) -> bool {
+        self.profiles().first() == Some(&profile)
+    }
+
+    /// Rounds of the workloads that take seconds by design: their figures hardly vary. Three are the fewest that tell
+    /// anything of their spread.
     pub fn slow_rounds(&self) -> usize {
-        self.rounds().min(if self.quick { 1 } else { 2 })
+        self.rounds().min(if self.quick { 1 } else { 3 })
     }
 
     /// Minutes after which no round is started.
@@ -134,11 +156,30 @@ mod tests {
     #[test]
     fn defaults() {
         let full = parse("--bench").unwrap();
-        assert_eq!((full.rounds(), full.slow_rounds(), full.budget_minutes()), (5, 2, 38));
+        assert_eq!((full.rounds(), full.slow_rounds(), full.budget_minutes()), (11, 3, 38));
         assert_eq!(full.profiles(), [Profile::Default, Profile::Lto]);
         let quick = parse("--quick").unwrap();
-        assert_eq!((quick.rounds(), quick.slow_rounds(), quick.scale()), (2, 1, Scale::Quick));
+        assert_eq!((quick.rounds(), quick.slow_rounds(), quick.scale()), (5, 1, Scale::Quick));
         assert_eq!(quick.profiles(), [Profile::Default]);
+    }
+
+    #[test]
+    fn rounds_are_spread_over_the_run() {
+        let due = |line: &str, is: fn(&Options, usize) -> bool| {
+            let options = parse(line).unwrap();
+            (0..options.rounds()).filter(|round| is(&options, *round)).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            due("", |options, round| options.is_speed_round(round, Profile::Default)),
+            (0..11).collect::<Vec<_>>()
+        );
+        assert_eq!(due("", |options, round| options.is_speed_round(round, Profile::Lto)), [0, 2, 4, 6, 8, 10]);
+        assert_eq!(due("", |options, round| options.is_slow_round(round, Profile::Default)), [0, 3, 7]);
+        assert!(due("", |options, round| options.is_slow_round(round, Profile::Lto)).is_empty());
+        assert_eq!(due("--rounds 4", |options, round| options.is_slow_round(round, Profile::Default)), [0, 1, 2]);
+        assert_eq!(due("--quick", |options, round| options.is_slow_round(round, Profile::Default)), [0]);
+        let alone = due("--profile lto --rounds 3", |options, round| options.is_speed_round(round, Profile::Lto));
+        assert_eq!(alone, [0, 1, 2]);
     }
 
     #[test]
@@ -159,6 +200,8 @@ mod tests {
             ("--rounds many", "invalid digit"),
             ("--threads 0", "not in 1..=1024"),
             ("--variant round", "possible values: scattered"),
+            ("--agree one", "2 values required"),
+            ("--agree one other --render", "cannot be used with"),
             ("--nonsense", "unexpected argument '--nonsense'"),
         ] {
             let text = parse(line).unwrap_err().to_string();

@@ -14,6 +14,7 @@ use super::allocators::{Allocator, is_tuning};
 use super::build::Runner;
 use super::record::Run;
 use super::sampling::{Physical, Resident};
+use super::steal::Ticks;
 
 /// Time between two samples of memory.
 const SAMPLE_EVERY: Duration = Duration::from_millis(50);
@@ -25,6 +26,8 @@ const LIMIT: Duration = Duration::from_secs(90);
 pub struct Task<'a> {
     /// The round, from zero.
     pub round: usize,
+    /// The turn in it, from zero.
+    pub turn: usize,
     /// The allocator.
     pub allocator: &'a Allocator,
     /// Its runner.
@@ -41,10 +44,12 @@ pub struct Task<'a> {
     pub scale: Scale,
 }
 
-/// Runs it. `watching` is called with every sample, with the time since the marker line.
+/// Runs it. `watching` is called with every sample, with the time since the marker line. A run that was robbed of its
+/// processors comes back as discarded.
 pub fn run(task: &Task, mut watching: impl FnMut(Duration)) -> Run {
     let mut run = Run {
         round: task.round,
+        turn: task.turn,
         allocator: task.allocator.name.into(),
         profile: task.profile.into(),
         workload: task.workload.name.into(),
@@ -52,9 +57,13 @@ pub fn run(task: &Task, mut watching: impl FnMut(Duration)) -> Run {
         threads: task.threads,
         ..Run::default()
     };
+    let before = Ticks::now();
     if let Err(line) = try_run(task, &mut run, &mut watching) {
         run.failure = Some(line);
     }
+    let after = Ticks::now();
+    run.stolen = after.part_since(&before);
+    run.discarded = run.failure.is_none() && after.robbed_since(&before);
     run
 }
 
@@ -178,6 +187,7 @@ mod tests {
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
         let task = Task {
             round: 0,
+            turn: 0,
             allocator: &crate::compare::allocators::ALL[1],
             runner: &Runner { path: path.clone(), preload: None },
             profile: "default",

@@ -58,6 +58,9 @@ pub struct Build {
 pub struct Run {
     /// The round, from zero.
     pub round: usize,
+    /// The turn in it, from zero: a process that is soon over is run more than once a round.
+    #[serde(default)]
+    pub turn: usize,
     /// The allocator's name.
     pub allocator: String,
     /// The profile's name.
@@ -70,6 +73,12 @@ pub struct Run {
     pub threads: usize,
     /// Why there are no figures.
     pub failure: Option<String>,
+    /// Part of the machine's time that its host gave to others while the process ran, by the kernel's count of stolen time.
+    #[serde(default)]
+    pub stolen: f64,
+    /// Whether so much was stolen that the process was run again: it does not count.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub discarded: bool,
     /// What the process measured.
     pub figures: BTreeMap<String, u64>,
     /// Seconds, resident bytes, and bytes of physical memory, sampled from outside.

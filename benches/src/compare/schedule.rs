@@ -1,6 +1,11 @@
 //! What runs when: rounds outermost, then profiles, then rows, and in each row the allocators in an order that rotates,
 //! so that neither a warm machine nor a noisy minute favours one of them.
 //!
+//! A process that is over in a few hundredths of a second is at the mercy of whoever shares the core with it then. So each
+//! allocator has up to [`TURNS`] turns in a row and round, until its processes have worked for [`ENOUGH`] together; the
+//! order is reversed from turn to turn, and what counts is the turns' median. More rounds would cost a slow allocator as
+//! much as a quick one; turns spend the time where the figures need it.
+//!
 //! Bursts idle for seconds. Where each process' memory can be told from the others' they idle side by side, but only one
 //! at a time allocates, and the next one starts when the first seconds, in which memory is given back, are over.
 
@@ -28,6 +33,12 @@ const BURST_BYTES: u64 = 2 << 30;
 const FIRST_PEAK: u64 = 400 << 20;
 /// Most bursts that idle side by side.
 const SIDE_BY_SIDE: usize = 6;
+
+/// Most turns that an allocator has in a row and round (one in a quick run), and the measured time that ends them.
+const TURNS: usize = 3;
+const ENOUGH: Duration = Duration::from_millis(100);
+/// How often a process is run again that the machine's host robbed of its processors.
+const AGAIN: usize = 2;
 
 /// A row of the tables.
 #[derive(Clone, Copy)]
@@ -156,9 +167,9 @@ struct Schedule<'a> {
     rows: Vec<Row>,
     contenders: Vec<Contender>,
     pace: Pace,
-    /// Whether free memory is touched before each process, and the most that a process of a row has needed.
+    /// Whether free memory is touched before each process, and how much each allocator needed in each row.
     warm: bool,
-    peaks: BTreeMap<String, u64>,
+    peaks: BTreeMap<(String, &'static str), u64>,
     start: Instant,
 }
 
@@ -166,10 +177,8 @@ impl Schedule<'_> {
     /// Whether a row is run in that round and profile.
     fn is_due(&self, row: &Row, round: usize, profile: Profile) -> bool {
         match row.workload.kind {
-            Kind::Speed => true,
-            Kind::Paced => round < self.options.slow_rounds(),
-            // What is given back does not depend on inlining.
-            Kind::Idle => round < self.options.slow_rounds() && profile == self.options.profiles()[0],
+            Kind::Speed => self.options.is_speed_round(round, profile),
+            Kind::Paced | Kind::Idle => self.options.is_slow_round(round, profile),
         }
     }
 
@@ -189,9 +198,10 @@ impl Schedule<'_> {
         sum
     }
 
-    fn task<'b>(&'b self, round: usize, contender: &'b Contender, row: &Row) -> Task<'b> {
+    fn task<'b>(&'b self, round: usize, turn: usize, contender: &'b Contender, row: &Row) -> Task<'b> {
         Task {
             round,
+            turn,
             allocator: contender.allocator,
             runner: &contender.runner,
             profile: contender.profile.name(),
@@ -219,21 +229,9 @@ impl Schedule<'_> {
             let (idle, busy): (Vec<_>, Vec<_>) = due.into_iter().partition(|row| row.workload.kind == Kind::Idle);
             for (index, row) in busy.iter().enumerate() {
                 let begun = Instant::now();
-                let mut runs = Vec::new();
-                let mut needed = 0;
-                self.peaks.entry(row.label()).or_insert(FIRST_PEAK);
-                for contender in self.in_turn(profile, round + index) {
-                    if self.warm {
-                        warm::up(self.peaks[&row.label()]);
-                    }
-                    let run = process::run(&self.task(round, contender, row), |_| {});
-                    if let Some(peak) = run.figures.get("peak_rss_bytes") {
-                        needed = needed.max(*peak);
-                    }
-                    runs.push(run);
-                }
-                let seconds = begun.elapsed().as_secs_f64() / runs.len().max(1) as f64;
-                self.peaks.insert(row.label(), needed);
+                let runs = self.turns(round, round + index, profile, row);
+                let contenders = self.contenders.iter().filter(|contender| contender.profile == profile).count();
+                let seconds = begun.elapsed().as_secs_f64() / contenders.max(1) as f64;
                 self.pace.learn(row.workload.kind, seconds);
                 progress(round, rounds, profile, &row.label(), &runs);
                 for run in runs {
@@ -254,6 +252,47 @@ impl Schedule<'_> {
         Ok(())
     }
 
+    /// Runs a row's processes for one round: turn by turn, to and fro.
+    fn turns(&mut self, round: usize, rotation: usize, profile: Profile, row: &Row) -> Vec<Run> {
+        let turns = if row.workload.kind == Kind::Speed { self.options.scale().pick(TURNS, 1, 1) } else { 1 };
+        let mut order = self.in_turn(profile, rotation);
+        let mut spent: BTreeMap<&str, f64> = BTreeMap::new();
+        let mut peaks = self.peaks.clone();
+        let mut runs = Vec::new();
+        for turn in 0..turns {
+            for contender in &order {
+                let peak = peaks.entry((row.label(), contender.allocator.name)).or_insert(FIRST_PEAK);
+                let spent = spent.entry(contender.allocator.name).or_default();
+                if *spent >= ENOUGH.as_nanos() as f64 {
+                    continue;
+                }
+                for attempt in 0..=AGAIN {
+                    if self.warm {
+                        warm::up(*peak);
+                    }
+                    let mut run = process::run(&self.task(round, turn, contender, row), |_| {});
+                    // The last attempt counts whatever it met, and so does one that failed.
+                    run.discarded &= attempt < AGAIN;
+                    let again = run.discarded;
+                    if let Some(needed) = run.figures.get("peak_rss_bytes") {
+                        *peak = *needed;
+                    }
+                    if !again {
+                        // A process that failed has no figure; it need not fail again in this round.
+                        *spent += run.figure("wall_ns").unwrap_or(f64::INFINITY);
+                    }
+                    runs.push(run);
+                    if !again {
+                        break;
+                    }
+                }
+            }
+            order.reverse();
+        }
+        self.peaks = peaks;
+        runs
+    }
+
     /// Runs the rows that idle, side by side where that does not blur what is measured.
     fn bursts(&mut self, round: usize, profile: Profile, rows: &[Row], writer: &mut Writer) -> Result<(), String> {
         let separate = Physical::prepare("probe").is_separate();
@@ -264,7 +303,7 @@ impl Schedule<'_> {
             .enumerate()
             .flat_map(|(index, row)| {
                 let contenders = self.in_turn(profile, round + index);
-                contenders.into_iter().map(|contender| self.task(round, contender, row)).collect::<Vec<_>>()
+                contenders.into_iter().map(|contender| self.task(round, 0, contender, row)).collect::<Vec<_>>()
             })
             .collect();
         // While a process gives memory back no other one allocates.
@@ -278,11 +317,13 @@ impl Schedule<'_> {
                 scope.spawn(|| {
                     while let Some(task) = tasks.get(next.fetch_add(1, Ordering::Relaxed)) {
                         let mut turn = Some(busy.lock().expect("no run panics"));
-                        let run = process::run(task, |since| {
+                        let mut run = process::run(task, |since| {
                             if since >= quiet {
                                 turn = None;
                             }
                         });
+                        // What counts here is memory, and side by side nobody knows who was robbed.
+                        run.discarded = false;
                         drop(turn);
                         let label = format!("{} {}", task.workload.name, task.variant);
                         progress(round, self.options.rounds(), profile, &label, std::slice::from_ref(&run));
@@ -302,13 +343,19 @@ impl Schedule<'_> {
 
 /// One line about the processes of a row.
 fn progress(round: usize, rounds: usize, profile: Profile, label: &str, runs: &[Run]) {
-    let parts: Vec<_> = runs
-        .iter()
-        .map(|run| match (&run.failure, run.figure("wall_ns")) {
-            (None, Some(ns)) => format!("{} {:.0}", run.allocator, ns / 1e6),
-            (failure, _) => format!("{}: {}", run.allocator, failure.as_deref().unwrap_or("no result")),
-        })
-        .collect();
+    let mut parts: Vec<(&str, String)> = Vec::new();
+    for run in runs {
+        let text = match (&run.failure, run.figure("wall_ns")) {
+            (None, Some(ns)) if run.discarded => format!("({:.0})", ns / 1e6),
+            (None, Some(ns)) => format!("{:.0}", ns / 1e6),
+            (failure, _) => failure.clone().unwrap_or_else(|| "no result".into()),
+        };
+        match parts.iter_mut().find(|part| part.0 == run.allocator) {
+            Some(part) => part.1.extend([" ", text.as_str()]),
+            None => parts.push((&run.allocator, text)),
+        }
+    }
+    let parts: Vec<_> = parts.into_iter().map(|(name, text)| format!("{name} {text}")).collect();
     eprintln!("[{}/{rounds} {}] {label}: {} (ms)", round + 1, profile.name(), parts.join(", "));
 }
 

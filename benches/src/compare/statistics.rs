@@ -1,36 +1,78 @@
-//! Medians and spreads.
+//! Medians, and where the median of another run is to be expected.
 
-/// The median and how far the samples lie from it.
+/// The median of the rounds, and how far from it the median of another run is to be expected.
+///
+/// A prediction: the median of another run with as many rounds should be at most `factor` times this one, and at least this
+/// one over `factor`, nineteen times of twenty. It rests on the mean distance of the rounds from their median: one bad
+/// round hardly moves a median, so the farthest round would predict too much. The factor is never below [`FLOOR`], and
+/// fewer than three rounds have none.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Spread {
     /// The median.
     pub median: f64,
-    /// The smallest sample.
-    pub low: f64,
-    /// The largest sample.
-    pub high: f64,
-    /// How many samples.
+    /// How many times more or less another median may be.
+    pub factor: Option<f64>,
+    /// How many rounds.
     pub count: usize,
 }
 
+/// What is always allowed for: the tables' three digits can show no less.
+const FLOOR: f64 = 1.01;
+
+/// How many mean distances another median may be away: what 95 of 100 pairs of runs keep within, simulated with normal,
+/// one-sided and long-tailed noise of the logarithms. Few rounds tell too little of their own spread.
+fn distances(count: usize) -> Option<f64> {
+    match count {
+        0..=2 => None,
+        3 => Some(8.0),
+        4 => Some(4.4),
+        5 => Some(3.4),
+        6 => Some(2.6),
+        7 => Some(2.3),
+        8 => Some(2.0),
+        9 => Some(1.9),
+        many => Some(5.2 / (many as f64).sqrt()),
+    }
+}
+
 impl Spread {
-    /// Of these samples; none when there are none.
-    pub fn of(samples: &[f64]) -> Option<Spread> {
-        let mut sorted = samples.to_vec();
-        sorted.sort_by(f64::total_cmp);
-        let (low, high) = (*sorted.first()?, *sorted.last()?);
-        let middle = sorted.len() / 2;
-        let median = if sorted.len() % 2 == 1 { sorted[middle] } else { (sorted[middle - 1] + sorted[middle]) / 2.0 };
-        Some(Spread { median, low, high, count: sorted.len() })
+    /// Of these rounds; none when there are none.
+    pub fn of(rounds: &[f64]) -> Option<Spread> {
+        let median = median(rounds)?;
+        let mean = rounds.iter().map(|round| distance(*round, median).ln()).sum::<f64>() / rounds.len() as f64;
+        let factor = distances(rounds.len()).map(|many| (many * mean).exp().max(FLOOR));
+        Some(Spread { median, factor, count: rounds.len() })
     }
 
-    /// The farther of the two ends, in percent of the median.
-    pub fn percent(&self) -> f64 {
-        if self.median == 0.0 {
-            return 0.0;
-        }
-        100.0 * (self.high - self.median).max(self.median - self.low) / self.median
+    /// The lower end of the expectation, or the median itself.
+    pub fn low(&self) -> f64 {
+        self.median / self.factor.unwrap_or(1.0)
     }
+
+    /// The upper end, or the median itself.
+    pub fn high(&self) -> f64 {
+        self.median * self.factor.unwrap_or(1.0)
+    }
+
+    /// What the factor adds, in percent.
+    pub fn percent(&self) -> Option<f64> {
+        self.factor.map(|factor| 100.0 * (factor - 1.0))
+    }
+}
+
+/// By how many times two figures differ. Zero is taken for a hundredth of the other one.
+fn distance(one: f64, other: f64) -> f64 {
+    let (less, more) = (one.min(other), one.max(other));
+    if more <= 0.0 { 1.0 } else { more / less.max(more / 100.0) }
+}
+
+/// The median, of the middle two where there are two.
+pub fn median(samples: &[f64]) -> Option<f64> {
+    let mut sorted = samples.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let middle = sorted.len() / 2;
+    let upper = *sorted.get(middle)?;
+    Some(if sorted.len() % 2 == 1 { upper } else { (sorted[middle - 1] + upper) / 2.0 })
 }
 
 /// The area under `(x, y)` points by trapezoids, up to `end`, the last value held where points are missing.
@@ -74,11 +116,63 @@ mod tests {
     #[test]
     fn medians() {
         assert_eq!(Spread::of(&[]), None);
-        let odd = Spread::of(&[3.0, 1.0, 2.0]).unwrap();
-        assert_eq!((odd.median, odd.low, odd.high, odd.count), (2.0, 1.0, 3.0, 3));
-        assert_eq!(Spread::of(&[4.0, 1.0, 2.0, 3.0]).unwrap().median, 2.5);
-        assert_eq!(odd.percent(), 50.0);
-        assert_eq!(Spread::of(&[0.0, 0.0]).unwrap().percent(), 0.0);
+        assert_eq!(median(&[3.0, 1.0, 2.0]), Some(2.0));
+        assert_eq!(median(&[4.0, 1.0, 2.0, 3.0]), Some(2.5));
+        let spread = Spread { median: 5.0, factor: Some(2.0), count: 9 };
+        assert_eq!((spread.low(), spread.high(), spread.percent()), (2.5, 10.0, Some(100.0)));
+        let unknown = Spread { factor: None, ..spread };
+        assert_eq!((unknown.low(), unknown.high(), unknown.percent()), (5.0, 5.0, None));
+    }
+
+    #[test]
+    fn one_bad_round_is_not_the_spread() {
+        let rounds = [1.0, 1.1, 1.0, 0.9, 1.0, 1.1, 0.9, 1.0, 5.0];
+        let spread = Spread::of(&rounds).unwrap();
+        assert_eq!(spread.median, 1.0);
+        assert!(spread.factor.unwrap() < 2.0, "{spread:?}");
+    }
+
+    #[test]
+    fn few_rounds_are_trusted_less() {
+        assert_eq!(Spread::of(&[1.0, 2.0]).unwrap().factor, None);
+        let factors: Vec<_> = (3..=16)
+            .map(|count| {
+                let rounds: Vec<_> = (0..count).map(|round| if round % 3 == 0 { 11.0 } else { 10.0 }).collect();
+                Spread::of(&rounds).unwrap().factor.unwrap()
+            })
+            .collect();
+        assert!(factors[0] > 1.25, "{factors:?}");
+        assert!(factors[1] > factors[4] && factors[4] > factors[7] && factors[7] > factors[13], "{factors:?}");
+    }
+
+    #[test]
+    fn no_spread_is_below_the_floor() {
+        let steady = Spread::of(&[100.0; 7]).unwrap();
+        assert_eq!(steady.factor, Some(FLOOR));
+        let nothing = Spread::of(&[0.0; 7]).unwrap();
+        assert_eq!((nothing.median, nothing.low(), nothing.high()), (0.0, 0.0, 0.0));
+        let some = Spread::of(&[0.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0]).unwrap();
+        assert!(some.median == 1.0 && some.factor > Some(4.0), "{some:?}");
+    }
+
+    /// Draws from a noise that only adds, as a neighbour on the same core does, and counts how often the median of a second
+    /// run of as many rounds is where the first one says.
+    #[test]
+    fn another_run_is_where_the_spread_says() {
+        let mut random = neap_workloads::random::Random::new(1);
+        let mut run = |count: usize| -> Spread {
+            let rounds: Vec<_> = (0..count).map(|_| 100.0 * (0.2 * -random.unit().max(1e-9).ln()).exp()).collect();
+            Spread::of(&rounds).unwrap()
+        };
+        for count in [3, 4, 5, 6, 7, 8, 9, 12, 20] {
+            let hits = (0..2000)
+                .filter(|_| {
+                    let (one, other) = (run(count), run(count));
+                    one.low() <= other.median && other.median <= one.high()
+                })
+                .count();
+            assert!(hits >= 1880, "{count} rounds: {hits} of 2000");
+        }
     }
 
     #[test]

@@ -1,10 +1,15 @@
 //! From raw rows to the figures of the tables.
+//!
+//! A cell's figure is the median of its rounds, a round's that of its turns. The ratio of two cells is taken round by round,
+//! since the processes of one round ran within seconds of each other: what the machine did in another minute cancels out.
+
+use std::collections::BTreeMap;
 
 use neap_workloads::workloads::{self, Kind, Workload};
 
 use super::allocators::{self, OURS};
 use super::record::{Build, Header, Record, Run};
-use super::statistics::{Spread, integral, mean, value_at};
+use super::statistics::{Spread, integral, mean, median, value_at};
 
 /// MiB of bytes.
 const MIB: f64 = 1024.0 * 1024.0;
@@ -77,19 +82,26 @@ pub struct Cell {
     pub allocator: String,
     /// Why there are no figures, if any of its processes failed.
     pub failure: Option<String>,
-    /// Its runs, one a round.
+    /// Its runs that count: one or more a round.
     pub runs: Vec<Run>,
     header: Header,
 }
 
 impl Cell {
-    /// A figure over all rounds. None for a failed cell: half a result is not one.
-    pub fn spread(&self, metric: Metric) -> Option<Spread> {
-        if self.failure.is_some() {
-            return None;
+    /// A figure for each round: the median of the round's turns. Empty for a failed cell: half a result is not one.
+    pub fn rounds(&self, metric: Metric) -> BTreeMap<usize, f64> {
+        let mut turns: BTreeMap<usize, Vec<f64>> = BTreeMap::new();
+        if self.failure.is_none() {
+            for run in &self.runs {
+                turns.entry(run.round).or_default().extend(metric.of(run, &self.header));
+            }
         }
-        let values: Vec<_> = self.runs.iter().filter_map(|run| metric.of(run, &self.header)).collect();
-        Spread::of(&values)
+        turns.into_iter().filter_map(|(round, values)| Some((round, median(&values)?))).collect()
+    }
+
+    /// A figure over all rounds.
+    pub fn spread(&self, metric: Metric) -> Option<Spread> {
+        Spread::of(&self.rounds(metric).into_values().collect::<Vec<_>>())
     }
 
     /// Its median.
@@ -121,19 +133,37 @@ impl Row {
         self.cells.iter().find(|cell| cell.allocator == allocator)
     }
 
-    /// The peer with the smallest median.
+    /// The best peer, and its figure: the one that no other peer is ahead of, each pair compared round by round (or the one
+    /// that is least behind, should they go in a circle).
     pub fn best_peer(&self, metric: Metric) -> Option<(&str, Spread)> {
-        self.cells
+        let peers: Vec<_> = self
+            .cells
             .iter()
             .filter(|cell| cell.allocator != OURS)
-            .filter_map(|cell| Some((cell.allocator.as_str(), cell.spread(metric)?)))
-            .min_by(|a, b| a.1.median.total_cmp(&b.1.median))
+            .map(|cell| (cell, cell.rounds(metric)))
+            .filter(|peer| !peer.1.is_empty())
+            .collect();
+        let lead = |one: &BTreeMap<usize, f64>| {
+            let others = peers.iter().filter_map(|other| median(&by_rounds(&other.1, one)));
+            others.fold(f64::INFINITY, f64::min)
+        };
+        peers
+            .iter()
+            .max_by(|one, other| lead(&one.1).total_cmp(&lead(&other.1)))
+            .and_then(|(cell, _)| Some((cell.allocator.as_str(), cell.spread(metric)?)))
     }
 
-    /// An allocator's median over the best peer's.
-    pub fn ratio(&self, allocator: &str, metric: Metric) -> Option<f64> {
-        let best = self.best_peer(metric)?.1.median;
-        (best > 0.0).then_some(self.cell(allocator)?.median(metric)? / best)
+    /// An allocator's figure over the best peer's, round by round. For the best peer itself 1, without a spread.
+    ///
+    /// The best of several is chosen by the same rounds, so it looks a little better than it is: the error is on its side.
+    pub fn ratio(&self, allocator: &str, metric: Metric) -> Option<Spread> {
+        self.ratio_to(allocator, self.best_peer(metric)?.0, metric)
+    }
+
+    /// An allocator's figure over another's, round by round. For the same one 1, without a spread.
+    pub fn ratio_to(&self, allocator: &str, other: &str, metric: Metric) -> Option<Spread> {
+        let ratio = Spread::of(&by_rounds(&self.cell(allocator)?.rounds(metric), &self.cell(other)?.rounds(metric)))?;
+        Some(if allocator == other { Spread { factor: None, ..ratio } } else { ratio })
     }
 
     /// Name, variant and threads.
@@ -148,6 +178,12 @@ impl Row {
     }
 }
 
+/// The ratio of two figures in each round that has both.
+fn by_rounds(one: &BTreeMap<usize, f64>, other: &BTreeMap<usize, f64>) -> Vec<f64> {
+    let common = one.iter().filter_map(|(round, value)| Some((value, other.get(round).filter(|it| **it > 0.0)?)));
+    common.map(|(value, it)| value / it).collect()
+}
+
 /// Everything the tables and plots show.
 #[derive(Clone, Debug, Default)]
 pub struct Summary {
@@ -157,6 +193,8 @@ pub struct Summary {
     pub builds: Vec<Build>,
     /// Sentences for the reader.
     pub notes: Vec<String>,
+    /// Processes that do not count because the machine's host robbed them of its processors.
+    pub discarded: usize,
     /// Profiles in order of appearance.
     pub profiles: Vec<String>,
     /// Rows in the order of the workloads.
@@ -173,6 +211,7 @@ impl Summary {
                 Record::Header(header) => summary.header = header.clone(),
                 Record::Build(build) => summary.builds.push(build.clone()),
                 Record::Note { text } => summary.notes.push(text.clone()),
+                Record::Run(run) if run.discarded => summary.discarded += 1,
                 Record::Run(run) => runs.push(run),
             }
         }
@@ -260,10 +299,57 @@ pub(super) mod tests {
         assert_eq!(summary.allocators(), ["neap", "system", "mimalloc3"]);
         let row = &summary.rows[0];
         let (best, spread) = row.best_peer(Metric::Time).unwrap();
-        assert_eq!((best, spread.median, spread.percent()), ("mimalloc3", 20.0, 50.0));
-        assert_eq!(row.ratio("neap", Metric::Time), Some(0.5));
-        assert_eq!(row.ratio("system", Metric::Time), Some(2.0));
+        assert_eq!((best, spread.median, spread.count), ("mimalloc3", 20.0, 3));
+        assert!(spread.low() < 10.0 && spread.high() > 30.0, "{spread:?}");
+        let ratio = row.ratio("neap", Metric::Time).unwrap();
+        assert_eq!((ratio.median, ratio.factor), (0.5, Some(1.01)), "rounds three times as slow cancel out");
+        assert_eq!(row.ratio("system", Metric::Time).unwrap().median, 2.0);
+        let best = row.ratio("mimalloc3", Metric::Time).unwrap();
+        assert_eq!((best.median, best.factor), (1.0, None));
         assert_eq!(row.cell("neap").unwrap().median(Metric::PeakRss), Some(8.0));
+    }
+
+    #[test]
+    fn turns_count_by_their_median_and_robbed_ones_not_at_all() {
+        let mut records = Vec::new();
+        for (turn, ns) in [1000, 9000, 2000, 90_000].into_iter().enumerate() {
+            let Record::Run(mut run) = run("system", "replace", 0, ns) else { panic!("a run") };
+            (run.turn, run.discarded) = (turn, ns == 90_000);
+            records.push(Record::Run(run));
+        }
+        records.push(run("system", "replace", 1, 4000));
+        let summary = Summary::new(&records);
+        assert_eq!(summary.discarded, 1);
+        let rounds = summary.rows[0].cell("system").unwrap().rounds(Metric::Time);
+        assert_eq!(rounds.into_iter().collect::<Vec<_>>(), [(0, 20.0), (1, 40.0)]);
+    }
+
+    #[test]
+    fn what_slows_a_whole_round_cancels_out() {
+        let mut records = Vec::new();
+        for (round, slow) in [1, 2, 5, 10, 20, 30].into_iter().enumerate() {
+            for (name, ns) in [("system", 1000), ("mimalloc3", 1100), ("jemalloc", 1500)] {
+                records.push(run(name, "replace", round, slow * ns));
+            }
+        }
+        let row = &Summary::new(&records).rows[0];
+        assert_eq!(row.best_peer(Metric::Time).unwrap().0, "system");
+        let ratio = row.ratio("jemalloc", Metric::Time).unwrap();
+        assert!((ratio.median - 1.5).abs() < 1e-9 && ratio.high() < 1.52, "{ratio:?}");
+    }
+
+    #[test]
+    fn no_peer_is_ahead_of_the_best() {
+        let mut records = Vec::new();
+        // By their medians the system's 20 is behind mimalloc's 19; round by round it is ahead twice.
+        for (round, (one, other)) in [(1000, 1500), (2000, 2100), (4000, 1900)].into_iter().enumerate() {
+            records.push(run("system", "replace", round, one));
+            records.push(run("mimalloc3", "replace", round, other));
+        }
+        let row = &Summary::new(&records).rows[0];
+        let (best, figure) = row.best_peer(Metric::Time).unwrap();
+        assert_eq!((best, figure.median), ("system", 20.0));
+        assert!(row.ratio("mimalloc3", Metric::Time).unwrap().median > 1.0);
     }
 
     #[test]

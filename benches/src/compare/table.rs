@@ -5,7 +5,9 @@ use std::fmt::Write;
 use neap_workloads::workloads::{self, Kind};
 
 use super::allocators::OURS;
+use super::losses::{self, PEAK_BAR, Standing, leanest_quick_peer, standing};
 use super::summary::{Cell, Metric, Row, Summary};
+use super::{figures, text};
 
 /// A table with a heading; the first column is left-aligned.
 fn table(out: &mut String, columns: &[String], rows: &[Vec<String>]) {
@@ -19,24 +21,6 @@ fn table(out: &mut String, columns: &[String], rows: &[Vec<String>]) {
     out.push('\n');
 }
 
-/// A number with three digits that matter.
-fn number(value: f64) -> String {
-    match value.abs() {
-        large if large >= 100.0 => format!("{value:.0}"),
-        middle if middle >= 10.0 => format!("{value:.1}"),
-        _ => format!("{value:.2}"),
-    }
-}
-
-/// A time in the unit that fits.
-fn time(ns: f64) -> String {
-    match ns {
-        _ if ns >= 1e6 => format!("{} ms", number(ns / 1e6)),
-        _ if ns >= 1e3 => format!("{} µs", number(ns / 1e3)),
-        _ => format!("{} ns", number(ns)),
-    }
-}
-
 fn bold(text: String, when: bool) -> String {
     if when { format!("**{text}**") } else { text }
 }
@@ -47,25 +31,25 @@ fn failed(cell: &Cell) -> String {
 }
 
 /// One row with a ratio to the best peer for each allocator.
-fn ratios(row: &Row, names: &[&str], metric: Metric, best: impl Fn(f64) -> String) -> Vec<String> {
+fn ratios(row: &Row, names: &[&str]) -> Vec<String> {
     let mut cells = vec![row.label()];
-    match row.best_peer(metric) {
-        Some((name, spread)) => cells.push(format!("{name} {}", best(spread.median))),
+    match row.best_peer(Metric::Time) {
+        Some((name, spread)) => cells.push(format!("{name} {}", text::time(spread.median))),
         None => cells.push("–".into()),
     }
     for name in names {
-        cells.push(match (row.ratio(name, metric), row.cell(name)) {
-            (Some(ratio), _) => bold(format!("{ratio:.2}"), *name == OURS && loses(ratio)),
+        cells.push(match (row.ratio(name, Metric::Time), row.cell(name)) {
+            (Some(ratio), _) if *name == OURS => match standing(&ratio, 1.0) {
+                Standing::Holds => text::ratio(&ratio),
+                Standing::Level => format!("*{}*", text::ratio(&ratio)),
+                Standing::Behind => format!("**{}**", text::ratio(&ratio)),
+            },
+            (Some(ratio), _) => text::ratio(&ratio),
             (None, Some(cell)) => failed(cell),
             (None, None) => "–".into(),
         });
     }
     cells
-}
-
-/// A ratio that prints as more than 1.00.
-fn loses(ratio: f64) -> bool {
-    ratio >= 1.005
 }
 
 fn columns(first: &[&str], names: &[&str]) -> Vec<String> {
@@ -85,7 +69,8 @@ pub fn render(summary: &Summary) -> String {
     out.push('\n');
     builds(&mut out, summary);
     legend(&mut out, summary);
-    losses(&mut out, summary);
+    method(&mut out, summary);
+    losses::write(&mut out, summary);
     for profile in &summary.profiles {
         let timed: Vec<_> = summary.of_profile(profile).filter(|row| row.is_timed()).collect();
         if timed.is_empty() {
@@ -99,31 +84,29 @@ pub fn render(summary: &Summary) -> String {
         };
         writeln!(
             out,
-            "## Speed, {shape}\n\nTime over the best peer's, medians; lower is better. {counted}. Bold: neap is behind.\n"
+            "## Speed, {shape}\n\nTime over the best peer's in the same round; lower is better. {counted}. Bold: neap is behind \
+             beyond the spread; italic: behind, but level within it.\n"
         )
         .expect("writing to a string cannot fail");
-        let rows: Vec<_> = timed.iter().map(|row| ratios(row, &names, Metric::Time, time)).collect();
+        let rows: Vec<_> = timed.iter().map(|row| ratios(row, &names)).collect();
         table(&mut out, &columns(&["workload ×threads", "best peer"], &names), &rows);
-        writeln!(out, "Time an operation, median ± the farthest round:\n").expect("writing to a string cannot fail");
+        writeln!(out, "Time an operation:\n").expect("writing to a string cannot fail");
         let rows: Vec<_> = timed.iter().map(|row| times(row, &names)).collect();
         table(&mut out, &columns(&["workload ×threads"], &names), &rows);
         writeln!(
             out,
-            "### Peak RSS, {shape}\n\nMiB, median, without the benchmark's own tables. Bold: neap is above 1.05 times the \
+            "### Peak RSS, {shape}\n\nMiB, without the benchmark's own tables. Bold: neap is above 1.05 times the \
              leanest peer that is within 1.5 times of its speed.\n"
         )
         .expect("writing to a string cannot fail");
         let rows: Vec<_> = timed.iter().map(|row| peaks(row, &names)).collect();
         table(&mut out, &columns(&["workload ×threads"], &names), &rows);
-        for row in timed.iter().filter(|row| row.workload == "server") {
-            latencies(&mut out, row, shape);
-        }
-        for row in timed.iter().filter(|row| row.kind == Kind::Paced) {
-            phases(&mut out, row, shape);
+        for row in &timed {
+            own(&mut out, row, summary.header.idle_seconds);
         }
     }
     for row in summary.rows.iter().filter(|row| row.kind == Kind::Idle) {
-        burst(&mut out, row, summary.header.idle_seconds);
+        own(&mut out, row, summary.header.idle_seconds);
     }
     out
 }
@@ -155,154 +138,85 @@ fn legend(out: &mut String, summary: &Summary) {
     out.push('\n');
 }
 
+/// How the figures were made of the raw rows.
+fn method(out: &mut String, summary: &Summary) {
+    out.push_str(
+        "Figures are medians of the rounds; a round's figure is the median of its turns, of which a process that is soon over has \
+         more than one. ±: within it the median of another run is to be expected, nineteen times of twenty, up or down by \
+         that factor; it follows from the rounds' mean distance from their median and from how few they are. It is not given with \
+         fewer than three rounds, and it is at least 1 %.",
+    );
+    if summary.discarded > 0 {
+        write!(
+            out,
+            " {} processes were run again since the machine's host took their processors away (stolen time of 3 % or more).",
+            summary.discarded
+        )
+        .expect("writing to a string cannot fail");
+    }
+    out.push_str("\n\n");
+}
+
 fn times(row: &Row, names: &[&str]) -> Vec<String> {
     let cell = |name: &&str| match row.cell(name) {
         None => "–".to_owned(),
-        Some(cell) => match cell.spread(Metric::Time) {
-            Some(spread) => format!("{} ±{:.0} %", time(spread.median), spread.percent()),
-            None => failed(cell),
-        },
+        Some(cell) => cell.spread(Metric::Time).map_or_else(|| failed(cell), |spread| text::time_figure(&spread)),
     };
     std::iter::once(row.label()).chain(names.iter().map(cell)).collect()
-}
-
-/// The least peak RSS among peers that take at most 1.5 times our time.
-fn leanest_quick_peer(row: &Row) -> Option<(&str, f64)> {
-    let ours = row.cell(OURS)?.median(Metric::Time)?;
-    row.cells
-        .iter()
-        .filter(|cell| cell.allocator != OURS && cell.median(Metric::Time).is_some_and(|time| time <= 1.5 * ours))
-        .filter_map(|cell| Some((cell.allocator.as_str(), cell.median(Metric::PeakRss)?)))
-        .min_by(|a, b| a.1.total_cmp(&b.1))
 }
 
 fn peaks(row: &Row, names: &[&str]) -> Vec<String> {
-    let limit = leanest_quick_peer(row).map(|(_, peak)| 1.05 * peak);
+    let limit = leanest_quick_peer(row).map(|(_, peak)| PEAK_BAR * peak);
     let cell = |name: &&str| match row.cell(name) {
         None => "–".to_owned(),
-        Some(cell) => match cell.median(Metric::PeakRss) {
-            Some(peak) => bold(number(peak), *name == OURS && limit.is_some_and(|limit| peak > limit)),
+        Some(cell) => match cell.spread(Metric::PeakRss) {
+            Some(peak) => bold(text::figure(&peak), *name == OURS && limit.is_some_and(|limit| peak.median > limit)),
             None => failed(cell),
         },
     };
     std::iter::once(row.label()).chain(names.iter().map(cell)).collect()
 }
 
-/// A table with the allocators as rows, for one row of the comparison.
-fn by_allocator(out: &mut String, row: &Row, metrics: &[(&str, Metric)]) {
-    let names: Vec<_> = metrics.iter().map(|metric| metric.0).collect();
+/// The row's own table, with the allocators as lines, if it has one.
+fn own(out: &mut String, row: &Row, idle_seconds: f64) {
+    let metrics = figures::columns(row, idle_seconds);
+    if metrics.is_empty() {
+        return;
+    }
+    heading(out, row, idle_seconds);
     let rows: Vec<Vec<String>> = row
         .cells
         .iter()
         .map(|cell| {
-            let value = |metric: &(&str, Metric)| match cell.spread(metric.1) {
-                Some(spread) => number(spread.median),
-                None => failed(cell),
+            let value = |metric: &(String, Metric)| {
+                cell.spread(metric.1).map_or_else(|| failed(cell), |spread| text::figure(&spread))
             };
             let name = bold(cell.allocator.clone(), cell.allocator == OURS);
             std::iter::once(name).chain(metrics.iter().map(value)).collect()
         })
         .collect();
+    let names: Vec<_> = metrics.iter().map(|metric| metric.0.as_str()).collect();
     table(out, &columns(&["allocator"], &names), &rows);
 }
 
-fn latencies(out: &mut String, row: &Row, shape: &str) {
-    writeln!(out, "### Latency of {}, {shape}\n\nMicroseconds a request, median of the rounds.\n", row.label())
-        .expect("writing to a string cannot fail");
-    let metrics = [
-        ("p50", Metric::Latency("p50_ns")),
-        ("p99", Metric::Latency("p99_ns")),
-        ("p99.9", Metric::Latency("p999_ns")),
-        ("max", Metric::Latency("max_ns")),
-    ];
-    by_allocator(out, row, &metrics);
-}
-
-fn phases(out: &mut String, row: &Row, shape: &str) {
-    writeln!(out, "### {}, {shape}\n", row.label()).expect("writing to a string cannot fail");
-    let metrics = [
-        ("CPU ns/op", Metric::Time),
-        ("mean RSS MiB", Metric::MeanRss),
-        ("mean physical MiB", Metric::MeanPhysical),
-        ("peak RSS MiB", Metric::PeakRss),
-        ("faults/1000 ops", Metric::Faults),
-    ];
-    by_allocator(out, row, &metrics);
-}
-
-fn burst(out: &mut String, row: &Row, idle_seconds: f64) {
-    let late = idle_seconds.min(10.0);
-    let optimum = row.cells.iter().find_map(|cell| cell.median(Metric::Optimum)).unwrap_or(0.0);
-    let how = row.cells.iter().flat_map(|cell| &cell.runs).map(|run| run.physical.as_str()).find(|how| !how.is_empty());
-    writeln!(
-        out,
-        "## Memory after a burst: {}, {}\n\nMiB, and GiB·s over {idle_seconds} s; page optimum {} MiB or a little more, by \
-         placement; physical memory by {}.\n",
-        row.variant,
-        shape(&row.profile),
-        number(optimum),
-        how.unwrap_or("nothing"),
-    )
-    .expect("writing to a string cannot fail");
-    let late_rss = format!("RSS {late} s");
-    let late_physical = format!("physical {late} s");
-    let metrics = [
-        ("RSS 2 s", Metric::RssAt(2.0)),
-        (late_rss.as_str(), Metric::RssAt(late)),
-        ("RSS GiB·s", Metric::RssIntegral),
-        ("physical 2 s", Metric::PhysicalAt(2.0)),
-        (late_physical.as_str(), Metric::PhysicalAt(late)),
-        ("physical GiB·s", Metric::PhysicalIntegral),
-        ("page optimum", Metric::Optimum),
-        ("idle CPU ms", Metric::IdleCpu),
-    ];
-    by_allocator(out, row, &metrics);
-}
-
-/// The list of rows where neap is behind.
-fn losses(out: &mut String, summary: &Summary) {
-    if !summary.allocators().contains(&OURS) {
-        return;
-    }
-    let mut lines = Vec::new();
-    for row in &summary.rows {
-        let place = format!("{} ({})", row.label(), row.profile);
-        if let Some(failure) = row.cell(OURS).and_then(|cell| cell.failure.as_ref()) {
-            lines.push(format!("{place}: {failure}"));
-            continue;
+fn heading(out: &mut String, row: &Row, idle_seconds: f64) {
+    let shape = shape(&row.profile);
+    let text = match row.kind {
+        Kind::Speed => format!("### Latency of {}, {shape}\n\nMicroseconds a request.\n", row.label()),
+        Kind::Paced => format!("### {}, {shape}\n", row.label()),
+        Kind::Idle => {
+            let optimum = row.cells.iter().find_map(|cell| cell.median(Metric::Optimum)).unwrap_or(0.0);
+            let mut runs = row.cells.iter().flat_map(|cell| &cell.runs);
+            let how = runs.find(|run| !run.physical.is_empty()).map_or("nothing", |run| run.physical.as_str());
+            format!(
+                "## Memory after a burst: {}, {shape}\n\nMiB, and GiB·s over {idle_seconds} s; page optimum {} MiB or a little \
+                 more, by placement; physical memory by {how}.\n",
+                row.variant,
+                text::number(optimum),
+            )
         }
-        let metrics: &[(&str, Metric, f64)] = match row.kind {
-            Kind::Idle => &[
-                ("RSS over time", Metric::RssIntegral, 1.0),
-                ("physical memory over time", Metric::PhysicalIntegral, 1.0),
-            ],
-            Kind::Paced => &[("CPU time", Metric::Time, 1.0), ("page faults", Metric::Faults, 1.1)],
-            Kind::Speed if row.workload == "server" => {
-                &[("time", Metric::Time, 1.0), ("p99.9 latency", Metric::Latency("p999_ns"), 1.05)]
-            }
-            Kind::Speed => &[("time", Metric::Time, 1.0)],
-        };
-        for (what, metric, bar) in metrics {
-            let (Some(ratio), Some((best, _))) = (row.ratio(OURS, *metric), row.best_peer(*metric)) else { continue };
-            if loses(ratio / bar) {
-                lines.push(format!("{place}: {what} {ratio:.2} of {best}'s"));
-            }
-        }
-        let peak = row.cell(OURS).and_then(|cell| cell.median(Metric::PeakRss));
-        if let (true, Some(peak), Some((name, least))) = (row.is_timed(), peak, leanest_quick_peer(row))
-            && peak > 1.05 * least
-        {
-            lines.push(format!("{place}: peak RSS {} MiB, {name} {} MiB", number(peak), number(least)));
-        }
-    }
-    out.push_str("## Where neap loses\n\n");
-    if lines.is_empty() {
-        out.push_str("Nowhere in this run.\n");
-    }
-    for line in lines {
-        writeln!(out, "- {line}").expect("writing to a string cannot fail");
-    }
-    out.push('\n');
+    };
+    writeln!(out, "{text}").expect("writing to a string cannot fail");
 }
 
 #[cfg(test)]
@@ -310,12 +224,6 @@ mod tests {
     use super::super::record::{Build, Record};
     use super::super::summary::tests::run;
     use super::*;
-
-    #[test]
-    fn numbers_have_three_digits() {
-        assert_eq!([number(1234.5), number(12.34), number(1.234)], ["1234", "12.3", "1.23"]);
-        assert_eq!([time(12.3), time(4_560.0), time(7.8e6)], ["12.3 ns", "4.56 µs", "7.80 ms"]);
-    }
 
     #[test]
     fn losing_rows_are_bold_and_listed() {

@@ -1,4 +1,5 @@
-//! Ratios to the best peer: a line for each row, neap as a bar, every peer as a dot, on a logarithmic scale.
+//! Ratios to the best peer: a line for each row, neap as a bar with its spread as a whisker, every peer as a dot, on a
+//! logarithmic scale. Ten whiskers on one line would hide each other: the peers' spreads are in the table.
 
 use std::path::Path;
 
@@ -25,6 +26,11 @@ fn x(ratio: f64) -> i32 {
     LEFT + (part * f64::from(WIDTH - LEFT - RIGHT)) as i32
 }
 
+/// A line from the low end to the high one, with a stroke across at each.
+fn whisker(low: i32, high: i32, y: i32) -> [[(i32, i32); 2]; 3] {
+    [[(low, y), (high, y)], [(low, y - 5), (low, y + 5)], [(high, y - 5), (high, y + 5)]]
+}
+
 /// Draws the rows.
 pub(super) fn draw(
     file: &Path,
@@ -41,7 +47,11 @@ pub(super) fn draw(
     };
     let put = |label: String, at: (i32, i32), style: TextStyle| root.draw(&Text::new(label, at, style)).map_err(failed);
     let shape = if profile == "lto" { "thin LTO" } else { "default release profile" };
-    put(format!("{what} over the best peer's, {shape} (left is better)"), (WIDTH / 2, 20), text(20, HPos::Center))?;
+    put(
+        format!("{what} over the best peer's, {shape} (left is better; whisker: where another run should be)"),
+        (WIDTH / 2, 20),
+        text(20, HPos::Center),
+    )?;
     legend(names, &put, &|at, name| {
         let colour = palette::colour(name);
         if name == OURS {
@@ -62,14 +72,20 @@ pub(super) fn draw(
         let y = TOP + LINE * index as i32 + LINE / 2;
         put(row.label(), (LEFT - 12, y), text(15, HPos::Right))?;
         if let Some(ratio) = row.ratio(OURS, metric) {
-            let bar = [(LEFT, y - 8), (x(ratio), y + 8)];
+            let bar = [(LEFT, y - 8), (x(ratio.median), y + 8)];
             root.draw(&Rectangle::new(bar, palette::colour(OURS).filled())).map_err(failed)?;
         }
         for name in names.iter().rev().filter(|name| **name != OURS) {
             if let Some(ratio) = row.ratio(name, metric) {
-                let dot = (x(ratio), y);
+                let dot = (x(ratio.median), y);
                 root.draw(&Circle::new(dot, 6, WHITE.filled())).map_err(failed)?;
                 root.draw(&Circle::new(dot, 5, palette::colour(name).filled())).map_err(failed)?;
+            }
+        }
+        // Last, so that no dot hides it.
+        if let Some(ratio) = row.ratio(OURS, metric).filter(|ratio| ratio.factor.is_some()) {
+            for line in whisker(x(ratio.low()), x(ratio.high()), y) {
+                root.draw(&PathElement::new(line, BLACK.stroke_width(2))).map_err(failed)?;
             }
         }
     }
@@ -97,6 +113,13 @@ fn legend(names: &[&str], put: &Put, mark: &Mark) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_whisker_has_an_end_on_either_side() {
+        let [line, low, high] = whisker(10, 30, 7);
+        assert_eq!(line, [(10, 7), (30, 7)]);
+        assert!(low.iter().all(|end| end.0 == 10) && high.iter().all(|end| end.0 == 30));
+    }
 
     #[test]
     fn the_scale_is_logarithmic_and_closed() {
