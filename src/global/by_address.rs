@@ -88,7 +88,9 @@ unsafe fn free_slow(object: *mut u8) {
     // SAFETY: the caller's contract.
     match unsafe { class_at(object) } {
         // SAFETY: the thread's own words; the object is the caller's.
-        Some(class) => unsafe { heap::deallocate_slow(heap, tls::slot(), class, object, slow::on_new_cache) },
+        Some(class) => unsafe {
+            heap::deallocate_slow(heap, tls::slot(), class, object, slow::on_new_cache_in_free_by_c)
+        },
         None => heap.deallocate_large(object),
     }
     slow::look_after_free_by_c(heap);

@@ -121,13 +121,17 @@ fn own_cache() -> *mut ThreadCache {
 /// A cache was made for the calling thread: its exit must be noticed. Whether it will be.
 pub(super) fn on_new_cache() -> bool {
     let own = tls::slot().own.load(Ordering::Relaxed);
-    // C's frees also come from threads that have ended but for giving their stack back. One of those that never allocated
-    // would get its first cache then, and nobody would be told that its words are gone.
     // SAFETY: any value but null will do; the destructor looks at the thread's words.
-    let noticed = !sys::thread::has_ended()
-        && statics::exit_key().is_some_and(|key| unsafe { sys::thread::exit_key_set(key, own.cast()) });
+    let noticed = statics::exit_key().is_some_and(|key| unsafe { sys::thread::exit_key_set(key, own.cast()) });
     statics::set_fork_handlers();
     noticed
+}
+
+/// The same in a free by C. Those also come from threads that have ended but for giving their stack back: one of them that
+/// never allocated would get its first cache then, and nobody would be told that its words are gone.
+#[cfg(any(feature = "c-symbols", neap_library))]
+pub(super) fn on_new_cache_in_free_by_c() -> bool {
+    !sys::thread::has_ended() && on_new_cache()
 }
 
 /// At the end of a slow path, outside everything: starts the scavenger if it is asked for.

@@ -142,7 +142,7 @@ impl PageAllocator {
             return None;
         }
         let from = self.hints.start(pages)?;
-        let first = self.table.as_deref()?.first_aligned_fit(from, pages, align, self.end)?;
+        let first = self.table.as_deref_mut()?.first_aligned_fit(from, pages, align, self.end)?;
         self.take(Run { first, pages })
     }
 

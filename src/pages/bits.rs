@@ -212,35 +212,45 @@ impl ChunkBits {
             // Whatever else is free is shorter.
             rest
         } else {
-            return self.summary();
+            // Often there is another run as long.
+            self.longest(joined)
         };
         Summary::new(if reached_below { from } else { start }, max, if reached_above { CHUNK_PAGES - to } else { end })
     }
 
-    /// The chunk's summary, from its bits.
+    /// The longest free run, none of which is longer than `most`.
     #[inline]
-    pub(super) fn summary(&self) -> Summary {
+    fn longest(&self, most: usize) -> usize {
         let mut max = 0;
         // The free run that reaches up to the current word.
         let mut tail = 0;
-        // The run at the chunk's start, once its end has been seen.
-        let mut start = None;
         for &free in &self.free {
+            if free == 0 {
+                max = if tail > max { tail } else { max };
+                tail = 0;
+                continue;
+            }
             let low = free.trailing_ones() as usize;
             tail += low;
             if low == 64 {
                 continue;
             }
             max = if tail > max { tail } else { max };
-            start = start.or(Some(tail));
             tail = free.leading_ones() as usize;
             // Between the runs at the word's ends lie at least the two pages in use that end them.
-            if free != 0 && low + tail + 2 + max < 64 {
-                max = if tail > max { tail } else { max };
+            if low + tail + 2 + max < 64 {
                 max = longest_run(free, max);
             }
+            if max >= most {
+                return max;
+            }
         }
-        max = if tail > max { tail } else { max };
-        Summary::new(start.unwrap_or(tail), max, tail)
+        if tail > max { tail } else { max }
+    }
+
+    /// The chunk's summary, from its bits.
+    #[inline]
+    pub(super) fn summary(&self) -> Summary {
+        Summary::new(self.free_from(0), self.longest(CHUNK_PAGES), self.free_below(CHUNK_PAGES))
     }
 }

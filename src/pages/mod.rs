@@ -10,7 +10,7 @@
 //! Invariants (checked by `validate`, relied on everywhere):
 //! 1. scavenged implies free;
 //! 2. free implies mapped: the bits and summaries of an unmapped chunk are zero and have never been written;
-//! 3. each summary is what its children (or its bitmap) say;
+//! 3. each summary is what its children (or its bitmap) say, those above one chunk what it said a while ago (see `table`);
 //! 4. a search address lies in mapped memory, and no free run of its size starts below it;
 //! 5. the counters equal the population counts of the bitmaps.
 //!

@@ -6,7 +6,8 @@
 //! index the compiler knows to be in bounds.
 //!
 //! Invariants:
-//! 1. a node is the merge of its group of children; a leaf is its bitmap's summary; an unmapped chunk's leaf is zero;
+//! 1. a node is the merge of its group of children, except above the chunk that the table has not settled; a leaf is its
+//!    bitmap's summary; an unmapped chunk's leaf is zero;
 //! 2. the summary of the root itself lives in the `RootTable`, so that the search need not touch roots that do not fit.
 //!
 //! Locks: none; the caller holds the heap lock.
@@ -103,23 +104,21 @@ impl Root {
         self.climb(summary, low, high, true);
     }
 
-    /// Applies `edit` to one chunk's bitmaps and brings the summaries up to date, of which `summary` is the root's own.
+    /// Applies `edit` to one chunk's bitmaps and brings its summary up to date, but not the nodes above.
     #[inline]
-    pub(super) fn edit<R>(&mut self, summary: &mut Summary, chunk: usize, edit: impl FnOnce(&mut ChunkBits) -> R) -> R {
+    pub(super) fn edit<R>(&mut self, chunk: usize, edit: impl FnOnce(&mut ChunkBits) -> R) -> R {
         let chunk = chunk & CHUNK;
         let bits = &mut self.bits[chunk];
         let result = edit(bits);
-        let new = bits.summary();
-        self.set_leaf(summary, chunk, new);
+        self.leaves[chunk >> LEVEL_BITS][chunk & CHILD] = bits.summary();
         result
     }
 
     /// Applies `edit` to pages `from..from + pages` of one chunk, all of which it leaves free (`freed`) or in use where
-    /// they were the opposite. `summary` is the root's own.
+    /// they were the opposite, and brings its summary up to date, but not the nodes above.
     #[inline]
     pub(super) fn edit_part(
         &mut self,
-        summary: &mut Summary,
         chunk: usize,
         (from, pages): (usize, usize),
         freed: bool,
@@ -128,17 +127,8 @@ impl Root {
         let chunk = chunk & CHUNK;
         let bits = &mut self.bits[chunk];
         edit(bits, from, pages);
-        let new = bits.summary_after(self.leaves[chunk >> LEVEL_BITS][chunk & CHILD], from, pages, freed);
-        self.set_leaf(summary, chunk, new);
-    }
-
-    #[inline]
-    fn set_leaf(&mut self, summary: &mut Summary, chunk: usize, new: Summary) {
         let leaf = &mut self.leaves[chunk >> LEVEL_BITS][chunk & CHILD];
-        let old = core::mem::replace(leaf, new);
-        if old != new {
-            self.climb_from(summary, chunk, old);
-        }
+        *leaf = bits.summary_after(*leaf, from, pages, freed);
     }
 
     /// Applies `edit(bits, first page in chunk, pages)` to each chunk that `pages` pages from `first` (its place under
@@ -171,9 +161,18 @@ impl Root {
         }
     }
 
-    /// Brings the nodes above one leaf, which said `old` before, up to date, and stops at the first that does not change.
+    /// Brings the nodes above a chunk, which take its summary to be `told`, up to date, and stops at the first that does
+    /// not change. What they have been told now. `summary` is the root's own.
     #[inline]
-    fn climb_from(&mut self, summary: &mut Summary, chunk: usize, old: Summary) {
+    pub(super) fn climb_from(&mut self, summary: &mut Summary, chunk: usize, told: Summary) -> Summary {
+        let new = self.leaf(chunk);
+        if new != told {
+            self.climb_from_changed(summary, chunk & CHUNK, told);
+        }
+        new
+    }
+
+    fn climb_from_changed(&mut self, summary: &mut Summary, chunk: usize, old: Summary) {
         let (group, child) = (chunk >> LEVEL_BITS, chunk & CHILD);
         let node = &mut self.level3[group >> LEVEL_BITS][group & CHILD];
         let Some(old) = update(node, &self.leaves[group], child, old, CHUNK_PAGES) else { return };
@@ -209,7 +208,9 @@ impl Root {
         let mut summary = self.summary();
         while let Some(chunk) = self.next_chunk(0, true) {
             self.mapped[chunk / 64] &= !(1 << (chunk % 64));
-            self.edit(&mut summary, chunk, |bits| *bits = ChunkBits::FULL);
+            let old = self.leaf(chunk);
+            self.edit(chunk, |bits| *bits = ChunkBits::FULL);
+            self.climb_from(&mut summary, chunk, old);
         }
     }
 

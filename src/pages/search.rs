@@ -5,7 +5,8 @@
 //! does it go down again, and then the summary has promised a fit. All along it keeps the length of the free run that ends
 //! where it stands, so that runs across chunks, nodes and roots are found like any other.
 //!
-//! Locks: none; the caller holds the heap lock. Reads no summary of an unmapped root, and changes nothing.
+//! Locks: none; the caller holds the heap lock. Reads no summary of an unmapped root, and changes nothing
+//! but that it settles the table before it leaves the first chunk.
 #![forbid(unsafe_code)]
 
 use crate::units::{CHUNK_PAGES, Chunk, LEVEL_BITS, Page, ROOT_PAGES_SHIFT, Run};
@@ -104,9 +105,9 @@ impl Walk {
         }
     }
 
-    /// Looks at the rest of a root from the page where the walk stands. `Err` ends the walk.
+    /// Looks at the rest of a chunk from the page where the walk stands.
     #[inline]
-    fn rest_of_root(&mut self, root: &Root) -> Result<(), Option<Page>> {
+    fn rest_of_chunk(&mut self, root: &Root) -> Option<Page> {
         let page = Page(self.at);
         let chunk = page.chunk().index_in_root();
         let from = page.index_in_chunk();
@@ -114,14 +115,14 @@ impl Walk {
         if max >= self.wanted
             && let Some(found) = root.bits(chunk).find(from, self.wanted)
         {
-            return Err(Some(Page(self.at - from + found)));
+            return Some(Page(self.at - from + found));
         }
         self.at += CHUNK_PAGES - from;
         self.tail = end.min(CHUNK_PAGES - from);
-        self.later_chunks(root, chunk)
+        None
     }
 
-    /// Looks at what follows a chunk under its root, going up as far as need be.
+    /// Looks at what follows a chunk under its root, going up as far as need be. `Err` ends the walk.
     fn later_chunks(&mut self, root: &Root, chunk: usize) -> Result<(), Option<Page>> {
         let mut node = chunk;
         self.in_leaves(root, node >> LEVEL_BITS, (node & CHILD) + 1)?;
@@ -138,13 +139,21 @@ impl RootTable {
     /// The start of the lowest run of `pages` free pages that starts at or above `from`, a page of a mapped chunk.
     /// `end` is the first chunk above all mapped ones.
     #[inline]
-    pub(super) fn first_fit(&self, from: Page, pages: usize, end: Chunk) -> Option<Page> {
+    pub(super) fn first_fit(&mut self, from: Page, pages: usize, end: Chunk) -> Option<Page> {
         let mut walk = Walk { wanted: pages, at: from.0, tail: 0 };
-        let root = from.chunk().root();
-        if let Err(end) = walk.rest_of_root(self.root(root)?) {
+        if let Some(found) = walk.rest_of_chunk(self.root(from.chunk().root())?) {
+            return Some(found);
+        }
+        self.beyond_chunk(walk, from.chunk(), end)
+    }
+
+    #[inline(never)]
+    fn beyond_chunk(&mut self, mut walk: Walk, chunk: Chunk, end: Chunk) -> Option<Page> {
+        self.settle();
+        if let Err(end) = walk.later_chunks(self.root(chunk.root())?, chunk.index_in_root()) {
             return end;
         }
-        self.later_roots(walk, root + 1, end)
+        self.later_roots(walk, chunk.root() + 1, end)
     }
 
     fn later_roots(&self, mut walk: Walk, mut root: usize, end: Chunk) -> Option<Page> {
@@ -168,7 +177,7 @@ impl RootTable {
     /// The lowest run of `pages` free pages at or above `from` whose first page is a multiple of `align`.
     ///
     /// Each round either ends or steps over a page in use, so that nothing between two candidates is looked at twice.
-    pub(super) fn first_aligned_fit(&self, mut from: Page, pages: usize, align: usize, end: Chunk) -> Option<Page> {
+    pub(super) fn first_aligned_fit(&mut self, mut from: Page, pages: usize, align: usize, end: Chunk) -> Option<Page> {
         loop {
             let start = self.first_fit(from, pages, end)?;
             let first = Page(start.0.checked_next_multiple_of(align)?);

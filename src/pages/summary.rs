@@ -87,9 +87,16 @@ impl Summary {
         Self::new(start, max, end)
     }
 
+    /// The longest run under the node above `children`.
     #[inline(never)]
-    fn merge_all(children: &Group, child_pages: usize) -> Self {
-        Self::merge(children, child_pages)
+    fn longest(children: &Group, child_pages: usize) -> usize {
+        let any = children.iter().fold(0, |any, child| any | child.0);
+        if any & !(FIELD << FIELD_BITS) == 0 {
+            // No run reaches an end of its child, so all that the words say is how long the runs inside are.
+            let max = children.iter().fold(0, |max, child| if child.0 > max { child.0 } else { max });
+            return (max >> FIELD_BITS) as usize;
+        }
+        Self::merge(children, child_pages).root_fields().1
     }
 
     /// What this summary of a parent becomes when child number `i` changes from `old` to what it says now. Equal to
@@ -123,7 +130,7 @@ impl Summary {
             // Whatever else is free is shorter.
             new_longest
         } else {
-            return Self::merge_all(children, child_pages);
+            Self::longest(children, child_pages)
         };
         let whole = new_start == child_pages;
         let from_start = below + if whole { child_pages + right } else { new_start };

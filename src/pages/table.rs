@@ -3,7 +3,14 @@
 //! All-zero memory is a valid empty table. Two words of state keep searches off the 16384 entries: the allocator knows
 //! the lowest and highest mapped chunk, and a bitmap of the roots with mapped chunks lets every walk step over gaps.
 //!
-//! Invariant: a root's summary is the merge of its level 1; entries without a root, or with nothing mapped, are zero.
+//! First fit takes from the same chunk again and again, and most of what it changes there is changed back before a search
+//! ever looks at the nodes above. So these hear of the chunk that was edited last only when another one is edited, or when
+//! a search leaves its own chunk: until then the table keeps what they have been told.
+//!
+//! Invariants:
+//! 1. a root's summary is the merge of its level 1; entries without a root, or with nothing mapped, are zero;
+//! 2. the nodes above `unsettled` are as if its summary were `told`.
+//!
 //! Locks: none; the caller holds the heap lock.
 #![forbid(unsafe_code)]
 
@@ -26,12 +33,22 @@ pub struct RootTable {
     roots: [Option<&'static mut Root>; ROOTS],
     /// One bit a root that has mapped chunks.
     mapped: [u64; ROOT_WORDS],
+    /// The chunk that was edited last.
+    pub(super) unsettled: Chunk,
+    /// What the nodes above it take its summary to be.
+    pub(super) told: Summary,
 }
 
 impl RootTable {
     /// A table without roots, equal to zeroed memory. Large: meant for zeroed mappings, statics and tests.
     pub const fn new() -> Self {
-        Self { summaries: [Summary::FULL; ROOTS], roots: [const { None }; ROOTS], mapped: [0; ROOT_WORDS] }
+        Self {
+            summaries: [Summary::FULL; ROOTS],
+            roots: [const { None }; ROOTS],
+            mapped: [0; ROOT_WORDS],
+            unsettled: Chunk(0),
+            told: Summary::FULL,
+        }
     }
 
     #[inline]
@@ -53,6 +70,8 @@ impl RootTable {
     /// Hands the memory below entry `root` back, emptied, and forgets what it said. For tests, which use it again.
     #[cfg(any(test, feature = "internals"))]
     pub fn remove_root(&mut self, root: usize) -> Option<&'static mut Root> {
+        self.settle();
+        (self.unsettled, self.told) = (Chunk(0), Summary::FULL);
         let memory = self.roots.get_mut(root)?.take()?;
         self.summaries[root] = Summary::FULL;
         self.mapped[root / 64] &= !(1 << (root % 64));
@@ -130,15 +149,51 @@ impl RootTable {
         self.edit_run(run, true, |bits, from, pages| bits.give(from, pages, scavenged));
     }
 
-    /// Applies `edit` to a chunk that has a root, and brings the tree up to date.
+    /// Applies `edit` to a chunk that has a root, and brings its summary up to date.
     #[inline]
     pub(super) fn edit<R>(&mut self, chunk: Chunk, edit: impl FnOnce(&mut ChunkBits) -> R) -> Option<R> {
-        let (root, summary) = self.root_mut(chunk.root())?;
-        Some(root.edit(summary, chunk.index_in_root(), edit))
+        self.unsettle(chunk);
+        let (root, _) = self.root_mut(chunk.root())?;
+        Some(root.edit(chunk.index_in_root(), edit))
+    }
+
+    /// Tells the nodes above the chunk that was edited last what its summary has become.
+    #[inline]
+    pub(super) fn settle(&mut self) {
+        let (chunk, told) = (self.unsettled, self.told);
+        if let Some((root, summary)) = self.root_mut(chunk.root()) {
+            self.told = root.climb_from(summary, chunk.index_in_root(), told);
+        }
+    }
+
+    /// Comes before an edit of `chunk` of which the nodes above are not told at once.
+    #[inline]
+    fn unsettle(&mut self, chunk: Chunk) {
+        if chunk != self.unsettled {
+            self.settle();
+            self.unsettled = chunk;
+            self.told = self.leaf(chunk);
+        }
+    }
+
+    /// Makes a change that reaches beyond one chunk and brings the nodes above up to date itself.
+    fn change_settled(&mut self, change: impl FnOnce(&mut Self)) {
+        self.settle();
+        change(self);
+        self.told = self.leaf(self.unsettled);
+    }
+
+    #[inline]
+    fn leaf(&self, chunk: Chunk) -> Summary {
+        self.root(chunk.root()).map_or(Summary::FULL, |root| root.leaf(chunk.index_in_root()))
     }
 
     /// Maps chunks, free and released. The caller has checked that their roots exist.
     pub(super) fn map(&mut self, low: Chunk, chunks: usize) {
+        self.change_settled(|table| table.map_roots(low, chunks));
+    }
+
+    fn map_roots(&mut self, low: Chunk, chunks: usize) {
         let (mut next, end) = (low.0, low.0 + chunks);
         while next < end {
             let root = Chunk(next).root();
@@ -156,8 +211,9 @@ impl RootTable {
         let chunk = run.first.chunk();
         let from = run.first.index_in_chunk();
         if from + run.pages <= CHUNK_PAGES {
-            if let Some((root, summary)) = self.root_mut(chunk.root()) {
-                root.edit_part(summary, chunk.index_in_root(), (from, run.pages), freed, edit);
+            self.unsettle(chunk);
+            if let Some((root, _)) = self.root_mut(chunk.root()) {
+                root.edit_part(chunk.index_in_root(), (from, run.pages), freed, edit);
             }
         } else {
             self.edit_long_run(run, freed, edit);
@@ -165,7 +221,11 @@ impl RootTable {
     }
 
     #[inline(never)]
-    fn edit_long_run(&mut self, run: Run, freed: bool, mut edit: impl FnMut(&mut ChunkBits, usize, usize)) {
+    fn edit_long_run(&mut self, run: Run, freed: bool, edit: impl FnMut(&mut ChunkBits, usize, usize)) {
+        self.change_settled(|table| table.edit_roots(run, freed, edit));
+    }
+
+    fn edit_roots(&mut self, run: Run, freed: bool, mut edit: impl FnMut(&mut ChunkBits, usize, usize)) {
         let (mut next, end) = (run.first, run.end());
         while next < end {
             let root = next.chunk().root();

@@ -135,7 +135,9 @@ impl PageAllocator {
                 mapped += CHUNK_PAGES;
                 end = chunk.0 + 1;
             }
-            check_levels(memory, page)?;
+            let unsettled = table.unsettled;
+            let told = (unsettled.root() == root).then_some((unsettled.index_in_root(), table.told));
+            check_levels(memory, told, page)?;
             check(table.summaries[root] == memory.summary(), "root summary", page)?;
             let any = memory.next_chunk(0, true).is_some();
             check((table.next_mapped_root(root) == Some(root)) == any, "bitmap of mapped roots", page)?;
@@ -156,18 +158,27 @@ impl PageAllocator {
     }
 }
 
-fn check_levels(root: &Root, page: Page) -> Result<(), Disagreement> {
-    let same = |parents: &[Group], children: &[Group], child_pages: usize| {
-        children.iter().enumerate().all(|(i, group)| {
-            let kept = parents[i / FANOUT][i % FANOUT];
-            if *group == [Summary::FULL; FANOUT] {
-                kept == Summary::FULL
-            } else {
-                kept == slow_merge(group, child_pages)
-            }
-        })
+/// `told`: a chunk, and the summary that the nodes above take it to have.
+fn check_levels(root: &Root, told: Option<(usize, Summary)>, page: Page) -> Result<(), Disagreement> {
+    let as_told = |i: usize, group: &Group| {
+        let mut group = *group;
+        if let Some((chunk, told)) = told
+            && chunk / FANOUT == i
+        {
+            group[chunk % FANOUT] = told;
+        }
+        group
     };
-    check(same(&root.level3, &root.leaves, CHUNK_PAGES), "level 3", page)?;
+    let same_above = |parents: &[Group], i: usize, group: &Group, child_pages: usize| {
+        let kept = parents[i / FANOUT][i % FANOUT];
+        kept == if *group == [Summary::FULL; FANOUT] { Summary::FULL } else { slow_merge(group, child_pages) }
+    };
+    let same = |parents: &[Group], children: &[Group], child_pages: usize| {
+        children.iter().enumerate().all(|(i, group)| same_above(parents, i, group, child_pages))
+    };
+    let level3 =
+        root.leaves.iter().enumerate().all(|(i, group)| same_above(&root.level3, i, &as_told(i, group), CHUNK_PAGES));
+    check(level3, "level 3", page)?;
     check(same(&root.level2, &root.level3, LEVEL3_PAGES), "level 2", page)?;
     check(same(core::slice::from_ref(&root.level1), &root.level2, LEVEL2_PAGES), "level 1", page)
 }

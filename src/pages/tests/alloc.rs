@@ -230,3 +230,35 @@ fn aligned_runs_take_nothing_but_themselves() {
     assert_eq!(heap.alloc_aligned(64, 64), taken(B + 128, 64, 64));
     assert_eq!(heap.alloc_aligned(64, 64), None);
 }
+
+#[test]
+fn a_search_past_its_chunk_knows_what_the_last_edit_changed_elsewhere() {
+    let mut heap = Heap::with(&[(BASE, 24)]);
+    heap.claim(B, 24 * P);
+    // Searches for two pages start here, in vain.
+    heap.free(run(B + 8, 1)).unwrap();
+    // Under other nodes of the level above.
+    for far in [B + 9 * P + 5, B + 23 * P + 70] {
+        // The last edit made the only room there is.
+        heap.free(run(far, 2)).unwrap();
+        assert_eq!(heap.alloc(2), taken(far, 2, 0));
+        // The nodes above hear of room because another chunk is edited; the last edit takes it.
+        heap.free(run(far, 2)).unwrap();
+        heap.free(run(B + P, 1)).unwrap();
+        heap.claim(B + P, 1);
+        heap.claim(far, 2);
+        assert_eq!(heap.alloc(2), None);
+        heap.validate().unwrap();
+    }
+    // A change of many chunks, and growth, while an edit elsewhere has not been heard of.
+    heap.free(run(B + 10 * P, 2)).unwrap();
+    heap.free(run(B + P, P + 1)).unwrap();
+    heap.validate().unwrap();
+    heap.free(run(B + 12 * P, 2)).unwrap();
+    heap.map(BASE + 24, 1);
+    heap.validate().unwrap();
+    assert_eq!(heap.alloc(P + 3), None);
+    assert_eq!(heap.alloc(P + 1), taken(B + P, P + 1, 0));
+    assert_eq!(heap.alloc(2), taken(B + 10 * P, 2, 0));
+    assert_eq!(heap.alloc(P), taken(B + 24 * P, P, P));
+}
