@@ -7,12 +7,13 @@
 //! must give back *physical* memory: the kernel unmaps part of a huge page on MADV_DONTNEED but frees nothing until the
 //! page is split, which MADV_COLD does. It is asked to once all that is to go has gone, since it takes up each page that is
 //! still there. Before, the huge page is asked to stay on small pages, so that khugepaged does not fault the released part
-//! in again. Whole huge pages are released whole and keep their advice. Measured on kernel 6.18; the Go runtime's history (MADV_HUGEPAGE stalls,
-//! MADV_COLLAPSE under a lock, khugepaged undoing releases) says what not to do.
+//! in again. Whole huge pages are released whole and keep their advice. Measured on kernel 6.18; the Go runtime's history
+//! (MADV_HUGEPAGE stalls, MADV_COLLAPSE under a lock, khugepaged undoing releases) says what not to do.
 //!
-//! Orderings: tables are published with AcqRel and read with Acquire; the rest is Relaxed: bits and figures are guesses.
+//! Orderings: tables are published with AcqRel and read with Acquire; `first_to_split` is lowered with Release and taken with
+//! Acquire, so that who takes it sees the bits; the rest is Relaxed: bits and figures are guesses.
 //!
-//! Locks: none; all calls are made without any.
+//! Locks: heap, to see how high it reaches; all calls are made without any.
 
 use core::ptr::null_mut;
 
@@ -180,7 +181,7 @@ impl HugeMap {
         if let Some(bits) = self.bits(chunk.root(), true) {
             let index = chunk.index_in_root() * HUGE_PAGES + part;
             bits.to_split[index / 64].fetch_or(1 << (index % 64), Ordering::Relaxed);
-            self.first_to_split.fetch_min(chunk.root(), Ordering::Relaxed);
+            self.first_to_split.fetch_min(chunk.root(), Ordering::Release);
         }
     }
 
@@ -311,20 +312,22 @@ impl Heap {
     }
 
     /// Makes the kernel split the huge pages that were released in part: only this gives their memory back. To be called
-    /// after the releases. What a spent effort leaves is done by the next call.
-    pub fn split_huge_pages(&self, effort: Effort) {
-        let first = self.huge.first_to_split.swap(usize::MAX, Ordering::Relaxed);
+    /// after the releases. What is beyond `most` or a spent effort is left to the next call.
+    pub fn split_huge_pages(&self, most: usize, effort: Effort) {
+        let first = self.huge.first_to_split.swap(usize::MAX, Ordering::Acquire);
         if first == usize::MAX {
             return;
         }
         let high = self.pages.lock().allocator.high_chunk().unwrap_or_default();
+        let mut left = most;
         for root in first..=high.root() {
             while let Some(number) = self.huge.take_to_split(root) {
                 let run = huge_page(Chunk(root * ROOT_CHUNKS + number / HUGE_PAGES), number % HUGE_PAGES);
                 // SAFETY: pages of the heap; the advice leaves content alone, so it does not matter who holds them.
                 let _ = unsafe { sys::vm::cold(address(run.first.address()), run.bytes()) };
-                if effort.is_spent() {
-                    self.huge.first_to_split.fetch_min(root, Ordering::Relaxed);
+                left = left.saturating_sub(1);
+                if left == 0 || effort.is_spent() {
+                    self.huge.first_to_split.fetch_min(root, Ordering::Release);
                     return;
                 }
             }
