@@ -136,5 +136,7 @@ fn work(heap: &Heap, decision: &Decision, begin_cpu_ns: u64, most_cpu_ns: u64) -
         outcome.hole_released_bytes = scavenged.bytes as u64;
         outcome.holes_exhausted = scavenged.exhausted;
     }
+    // Now that both have released what they could of a huge page.
+    heap.split_huge_pages(usize::MAX, effort);
     outcome
 }

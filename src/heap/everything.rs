@@ -22,6 +22,7 @@ impl Heap {
         self.next_tick();
         let pages = self.scavenge(usize::MAX, Effort::FULL).bytes;
         let holes = self.release_holes(usize::MAX, 0, Effort::FULL).bytes;
+        self.split_huge_pages(usize::MAX, Effort::FULL);
         pages + holes
     }
 

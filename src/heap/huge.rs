@@ -5,20 +5,21 @@
 //! what it touches, and a larger one for little more than that on small pages. The advice is given ahead of growth, for
 //! all that was made accessible, since another thread may touch a new chunk before the one that grew has come to it. A release
 //! must give back *physical* memory: the kernel unmaps part of a huge page on MADV_DONTNEED but frees nothing until the
-//! page is split, so a huge page is split first (MADV_COLD on a part of it does), and the rest of that chunk is asked to
-//! stay on small pages, so that khugepaged does not fault the released part in again. Whole huge pages are released
-//! whole and keep their advice. Measured on kernel 6.18; the Go runtime's history (MADV_HUGEPAGE stalls,
-//! MADV_COLLAPSE under a lock, khugepaged undoing releases) says what not to do.
+//! page is split, which MADV_COLD does. It is asked to once all that is to go has gone, since it takes up each page that is
+//! still there. Before, the huge page is asked to stay on small pages, so that khugepaged does not fault the released part
+//! in again. Whole huge pages are released whole and keep their advice. Measured on kernel 6.18; the Go runtime's history
+//! (MADV_HUGEPAGE stalls, MADV_COLLAPSE under a lock, khugepaged undoing releases) says what not to do.
 //!
-//! Orderings: tables are published with AcqRel and read with Acquire; the rest is Relaxed: bits and figures are guesses.
+//! Orderings: tables are published with AcqRel and read with Acquire; `first_to_split` is lowered with Release and taken with
+//! Acquire, so that who takes it sees the bits; the rest is Relaxed: bits and figures are guesses.
 //!
-//! Locks: none; all calls are made without any.
+//! Locks: heap, to see how high it reaches; all calls are made without any.
 
 use core::ptr::null_mut;
 
 use crate::config::HugePages;
 use crate::sync::const_unless_loom;
-use crate::sync::plain::{AtomicPtr, AtomicU8, AtomicU64, Ordering};
+use crate::sync::plain::{AtomicPtr, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use crate::sys;
 use crate::units::{CHUNK_BYTES, CHUNK_PAGES, Chunk, PAGE_BYTES, Page, ROOT_CHUNKS, ROOTS, Run};
 
@@ -35,12 +36,20 @@ pub(super) const UNUSED_PAGES: usize = if cfg!(loom) { 0 } else { CHUNK_PAGES / 
 pub(super) const HUGE_PAGES: usize = 2;
 const WORDS: usize = (ROOT_CHUNKS * HUGE_PAGES).div_ceil(64);
 
-type Bits = [AtomicU64; WORDS];
+/// A root entry's huge pages.
+struct Bits {
+    may_be_huge: [AtomicU64; WORDS],
+    /// Parts of these were released, and the kernel has yet to be made to split them.
+    to_split: [AtomicU64; WORDS],
+}
+
 type Table = [AtomicPtr<Bits>; ROOTS];
 
 /// Which 2 MiB parts of the heap may be on a huge page. A set bit is a guess, a clear one is certain.
 pub struct HugeMap {
     table: AtomicPtr<Table>,
+    /// The lowest root entry with huge pages to split; `usize::MAX` if there is none.
+    first_to_split: AtomicUsize,
     /// The chunks that advice was last given for: number of the first, and of the one after the last in the lower half.
     advised: AtomicU64,
     /// What the user wants: `HugePages` as a number.
@@ -64,6 +73,7 @@ impl HugeMap {
         pub fn new() -> Self {
             Self {
                 table: AtomicPtr::new(null_mut()),
+                first_to_split: AtomicUsize::new(usize::MAX),
                 advised: AtomicU64::new(0),
                 wanted: AtomicU8::new(HugePages::Auto as u8),
                 usage: AtomicU8::new(USE_UNKNOWN),
@@ -128,7 +138,7 @@ impl HugeMap {
 
     fn word(bits: &Bits, chunk: Chunk) -> (&AtomicU64, u32) {
         let index = chunk.index_in_root() * HUGE_PAGES;
-        (&bits[index / 64], (index % 64) as u32)
+        (&bits.may_be_huge[index / 64], (index % 64) as u32)
     }
 
     /// Whether some part of the chunk may be on a huge page.
@@ -164,6 +174,23 @@ impl HugeMap {
     fn note_advice(&self, run: Run) {
         let advised = (run.first.chunk().0 as u64) << 32 | run.end().chunk().0 as u64;
         self.advised.store(advised, Ordering::Relaxed);
+    }
+
+    /// Notes that a huge page is to be split.
+    fn set_to_split(&self, chunk: Chunk, part: usize) {
+        if let Some(bits) = self.bits(chunk.root(), true) {
+            let index = chunk.index_in_root() * HUGE_PAGES + part;
+            bits.to_split[index / 64].fetch_or(1 << (index % 64), Ordering::Relaxed);
+            self.first_to_split.fetch_min(chunk.root(), Ordering::Release);
+        }
+    }
+
+    /// Takes the next huge page to split out of a root entry, as its number there.
+    fn take_to_split(&self, root: usize) -> Option<usize> {
+        let words = &self.bits(root, false)?.to_split;
+        let index = words.iter().position(|word| word.load(Ordering::Relaxed) != 0)?;
+        let bit = words[index].load(Ordering::Relaxed).trailing_zeros();
+        (words[index].fetch_and(!(1 << bit), Ordering::Relaxed) >> bit & 1 != 0).then_some(index * 64 + bit as usize)
     }
 
     /// Clears one huge page's bit; `true` if it was set.
@@ -258,17 +285,18 @@ impl Heap {
         }
     }
 
-    /// Prepares the release of part of a chunk: huge pages that would be cut are split first.
+    /// Prepares the release of part of a chunk: huge pages that are cut by it are to be split.
     pub(super) fn before_release(&self, run: Run, effort: Effort) {
         let chunk = run.first.chunk();
         if !effort.split_huge_pages || !self.huge.may_be_huge(chunk) {
             return;
         }
-        self.split_partly_covered(chunk, run.first.address(), run.bytes());
+        self.note_partly_covered(chunk, run.first.address(), run.bytes());
     }
 
-    /// Splits those huge pages of a chunk that the range covers in part, and keeps the kernel from making them again.
-    pub(super) fn split_partly_covered(&self, chunk: Chunk, base: usize, bytes: usize) {
+    /// Notes which huge pages of a chunk the range covers in part, for [`Heap::split_huge_pages`], and keeps the kernel from
+    /// making them again.
+    pub(super) fn note_partly_covered(&self, chunk: Chunk, base: usize, bytes: usize) {
         let huge = CHUNK_BYTES / HUGE_PAGES;
         let chunk_base = chunk.first_page().address();
         for part in 0..HUGE_PAGES {
@@ -277,11 +305,52 @@ impl Heap {
             if from >= to || (from == low && to == high) || !self.huge.clear(chunk, part) {
                 continue;
             }
-            // SAFETY: pages of the heap; both kinds of advice leave content alone, so it does not matter who holds them.
-            unsafe {
-                let _ = sys::vm::cold(address(from), (to - from).min(PAGE_BYTES.max(self.os_page_bytes())));
-                let _ = sys::vm::huge_pages(false, address(low), huge);
+            // SAFETY: pages of the heap; the advice leaves content alone, so it does not matter who holds them.
+            let _ = unsafe { sys::vm::huge_pages(false, address(low), huge) };
+            self.huge.set_to_split(chunk, part);
+        }
+    }
+
+    /// Makes the kernel split the huge pages that were released in part: only this gives their memory back. To be called
+    /// after the releases. What is beyond `most` or a spent effort is left to the next call.
+    pub fn split_huge_pages(&self, most: usize, effort: Effort) {
+        let first = self.huge.first_to_split.swap(usize::MAX, Ordering::Acquire);
+        if first == usize::MAX {
+            return;
+        }
+        let high = self.pages.lock().allocator.high_chunk().unwrap_or_default();
+        let mut left = most;
+        for root in first..=high.root() {
+            while let Some(number) = self.huge.take_to_split(root) {
+                let run = huge_page(Chunk(root * ROOT_CHUNKS + number / HUGE_PAGES), number % HUGE_PAGES);
+                // SAFETY: pages of the heap; the advice leaves content alone, so it does not matter who holds them.
+                let _ = unsafe { sys::vm::cold(address(run.first.address()), run.bytes()) };
+                left = left.saturating_sub(1);
+                if left == 0 || effort.is_spent() {
+                    self.huge.first_to_split.fetch_min(root, Ordering::Release);
+                    return;
+                }
             }
         }
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_huge_page_to_split_is_taken_once() {
+        let map = HugeMap::new();
+        assert_eq!(map.first_to_split.load(Ordering::Relaxed), usize::MAX);
+        assert_eq!(map.take_to_split(1), None);
+        let first = ROOT_CHUNKS;
+        for (chunk, part) in [(2 * ROOT_CHUNKS, 0), (first + 70, 1), (first, 1), (first + 70, 1)] {
+            map.set_to_split(Chunk(chunk), part);
+        }
+        assert_eq!(map.first_to_split.load(Ordering::Relaxed), 1);
+        assert_eq!([(); 3].map(|()| map.take_to_split(1)), [Some(1), Some(141), None]);
+        assert_eq!([(); 2].map(|()| map.take_to_split(2)), [Some(0), None]);
+        assert!(!map.may_be_huge(Chunk(first)), "it says nothing about what may be huge");
     }
 }

@@ -123,7 +123,7 @@ impl Heap {
             if effort.split_huge_pages {
                 for chunk in [start, start + bytes - 1].map(|at| crate::units::Page::containing(at).chunk()) {
                     if self.huge.may_be_huge(chunk) {
-                        self.split_partly_covered(chunk, start, bytes);
+                        self.note_partly_covered(chunk, start, bytes);
                     }
                 }
             }

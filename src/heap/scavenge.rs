@@ -344,7 +344,9 @@ impl Heap {
             // Parts of huge pages are left to the scavenger, unless there is a limit to keep.
             let split_huge_pages = (retained + in_use + growth_bytes) as u64 > goal.backed_bytes;
             let effort = Effort { include_dense: false, split_huge_pages, until_cpu_ns: None };
-            self.scavenge_some(bytes, effort, CHUNKS_AFTER_GROWTH).bytes
+            let released = self.scavenge_some(bytes, effort, CHUNKS_AFTER_GROWTH).bytes;
+            self.split_huge_pages(CHUNKS_AFTER_GROWTH * HUGE_PAGES, effort);
+            released
         };
         self.counters.add_growth(released);
     }

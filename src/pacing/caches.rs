@@ -4,6 +4,9 @@
 //! times more, as a working set takes two trims to age. Draining reaches into other threads and costs more: once per
 //! stillness is enough, since idle threads fill no magazines.
 //!
+//! A drain always has a trim with it, even where the depots hold next to nothing: the spans that it empties would stay
+//! with their classes as spares.
+//!
 //! Invariant: a quiet process whose caches do not change gets a bounded number of trims and drains, then none.
 //!
 //! Locks: none.
@@ -41,18 +44,20 @@ impl Caches {
             self.drain_armed = true;
         }
         let worth = cached_bytes >= LEAST_TRIM_BYTES;
-        let trim = match mode {
-            Mode::Busy => worth && self.trimmed_ns_ago >= BUSY_TRIM_NS,
-            Mode::Quiet | Mode::Pressure => worth && self.idle_trims < IDLE_TRIMS,
-        };
+        let still = mode == Mode::Pressure || (mode == Mode::Quiet && still_ns >= DRAIN_AFTER_NS);
+        let drain = still && self.drain_armed && self.drained_ns_ago >= DRAIN_EVERY_NS;
+        // A drain empties spans, and each class keeps one of them as its spare: a trim takes those.
+        let trim = drain
+            || match mode {
+                Mode::Busy => worth && self.trimmed_ns_ago >= BUSY_TRIM_NS,
+                Mode::Quiet | Mode::Pressure => worth && self.idle_trims < IDLE_TRIMS,
+            };
         if trim {
             let progress = cached_bytes < self.seen_bytes;
             self.idle_trims = if progress { 0 } else { self.idle_trims + 1 };
             self.seen_bytes = cached_bytes;
             self.trimmed_ns_ago = 0;
         }
-        let still = mode == Mode::Pressure || (mode == Mode::Quiet && still_ns >= DRAIN_AFTER_NS);
-        let drain = still && self.drain_armed && self.drained_ns_ago >= DRAIN_EVERY_NS;
         if drain {
             self.drain_armed = false;
             self.drained_ns_ago = 0;

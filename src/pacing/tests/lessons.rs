@@ -188,6 +188,7 @@ fn caches_are_trimmed_and_idle_threads_drained_once_per_stillness() {
     for tick in 0..100 {
         seen.now_ns += 100 * MS;
         let decision = pacing.tick(&seen);
+        assert!(decision.trim_caches || !decision.drain_idle_threads, "a drain leaves spare spans to trim");
         trims += u32::from(decision.trim_caches);
         drains += u32::from(decision.drain_idle_threads);
         if decision.trim_caches && seen.cached_bytes > MIB {
