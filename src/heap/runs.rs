@@ -6,9 +6,9 @@
 //!
 //! Locks: page cache and heap, one after the other, never both.
 
-use crate::pages::{CACHE_RUN_LIMIT, PageCache, Taken};
+use crate::pages::{CACHE_PAGES, CACHE_RUN_LIMIT, PageCache, Taken};
 use crate::sync::Futex;
-use crate::units::Run;
+use crate::units::{PAGE_BYTES, Run};
 
 use super::page_heap::{Grown, PageHeap, or_end};
 use super::{Heap, PAGE_CACHES};
@@ -17,6 +17,12 @@ use super::{Heap, PAGE_CACHES};
 const RECLAIM_TRIES: usize = if cfg!(loom) { 2 } else { 1000 };
 /// ... so long. A batch in flight takes the kernel up to tens of milliseconds.
 const RECLAIM_PAUSE_NS: u64 = 100_000;
+
+/// Over how many page caches the threads of a heap with so much in use are spread: as many as could hold a quarter of
+/// it. Each makes the heap's extent larger, which shows where the heap is small.
+fn page_caches(in_use_bytes: usize) -> usize {
+    (in_use_bytes / (4 * CACHE_PAGES * PAGE_BYTES)).clamp(1, PAGE_CACHES)
+}
 
 impl Heap {
     /// Takes `pages` pages at a multiple of `align_pages`; `None` if there is no memory.
@@ -77,7 +83,7 @@ impl Heap {
             self.after_growth(grown);
             return Some(taken);
         }
-        let cache = &self.page_caches[shard % PAGE_CACHES];
+        let cache = &self.page_caches[shard % page_caches(self.counters.in_use_bytes())];
         let taken = cache.lock().as_mut().and_then(|cache| cache.alloc(pages));
         if let Some(taken) = taken {
             self.counters.add_in_use(pages, taken.scavenged_pages);
@@ -168,5 +174,17 @@ impl Heap {
         };
         self.counters.add_in_use(run.pages, taken.scavenged_pages);
         Some(taken)
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn small_heaps_use_few_page_caches() {
+        for (in_use_mib, caches) in [(0, 1), (1, 1), (3, 1), (4, 2), (7, 3), (15, 7), (16, 8), (4096, 8)] {
+            assert_eq!(page_caches(in_use_mib << 20), caches, "{in_use_mib} MiB");
+        }
     }
 }
