@@ -104,7 +104,7 @@ impl Options {
 
     /// How many rounds.
     pub fn rounds(&self) -> usize {
-        self.rounds.map_or(if self.quick { 5 } else { 11 }, usize::from)
+        self.rounds.map_or(if self.quick { 5 } else { 9 }, usize::from)
     }
 
     /// Whether the speed rows of a profile are run in that round. A second profile has every other round: the time goes where
@@ -113,14 +113,14 @@ impl Options {
         self.is_first(profile) || round.is_multiple_of(2)
     }
 
-    /// Whether the rows that take seconds are run in that round and profile: a few rounds evenly spread, and the first
-    /// profile only, since what is held and given back over time does not depend on inlining.
-    pub fn is_slow_round(&self, round: usize, profile: Profile) -> bool {
+    /// Whether the rows that take seconds are run in that round: a few rounds evenly spread.
+    pub fn is_slow_round(&self, round: usize) -> bool {
         let (rounds, slow) = (self.rounds(), self.slow_rounds());
-        self.is_first(profile) && (0..slow).any(|index| index * rounds / slow == round)
+        (0..slow).any(|index| index * rounds / slow == round)
     }
 
-    fn is_first(&self, profile: Profile) -> bool {
+    /// Whether that is the first of the profiles.
+    pub fn is_first(&self, profile: Profile) -> bool {
         self.profiles().first() == Some(&profile)
     }
 
@@ -156,7 +156,7 @@ mod tests {
     #[test]
     fn defaults() {
         let full = parse("--bench").unwrap();
-        assert_eq!((full.rounds(), full.slow_rounds(), full.budget_minutes()), (11, 3, 38));
+        assert_eq!((full.rounds(), full.slow_rounds(), full.budget_minutes()), (9, 3, 38));
         assert_eq!(full.profiles(), [Profile::Default, Profile::Lto]);
         let quick = parse("--quick").unwrap();
         assert_eq!((quick.rounds(), quick.slow_rounds(), quick.scale()), (5, 1, Scale::Quick));
@@ -171,13 +171,12 @@ mod tests {
         };
         assert_eq!(
             due("", |options, round| options.is_speed_round(round, Profile::Default)),
-            (0..11).collect::<Vec<_>>()
+            (0..9).collect::<Vec<_>>()
         );
-        assert_eq!(due("", |options, round| options.is_speed_round(round, Profile::Lto)), [0, 2, 4, 6, 8, 10]);
-        assert_eq!(due("", |options, round| options.is_slow_round(round, Profile::Default)), [0, 3, 7]);
-        assert!(due("", |options, round| options.is_slow_round(round, Profile::Lto)).is_empty());
-        assert_eq!(due("--rounds 4", |options, round| options.is_slow_round(round, Profile::Default)), [0, 1, 2]);
-        assert_eq!(due("--quick", |options, round| options.is_slow_round(round, Profile::Default)), [0]);
+        assert_eq!(due("", |options, round| options.is_speed_round(round, Profile::Lto)), [0, 2, 4, 6, 8]);
+        assert_eq!(due("", |options, round| options.is_slow_round(round)), [0, 3, 6]);
+        assert_eq!(due("--rounds 4", |options, round| options.is_slow_round(round)), [0, 1, 2]);
+        assert_eq!(due("--quick", |options, round| options.is_slow_round(round)), [0]);
         let alone = due("--profile lto --rounds 3", |options, round| options.is_speed_round(round, Profile::Lto));
         assert_eq!(alone, [0, 1, 2]);
     }

@@ -94,6 +94,14 @@ impl Run {
     pub fn figure(&self, name: &str) -> Option<f64> {
         self.figures.get(name).map(|value| *value as f64)
     }
+
+    /// The samples without the table in which a burst keeps its survivors: seconds, resident and physical bytes. The table
+    /// is the benchmark's, in a mapping of its own, and the same under every allocator.
+    pub fn memory(&self) -> impl Iterator<Item = (f64, f64, f64)> {
+        let table = self.figure("survivor_table_bytes").unwrap_or(0.0);
+        let without = move |bytes: u64| (bytes as f64 - table).max(0.0);
+        self.samples.iter().map(move |&(at, resident, physical)| (at, without(resident), without(physical)))
+    }
 }
 
 /// The raw file while it grows: each line is on the disk before the next process starts.

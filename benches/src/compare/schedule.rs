@@ -178,7 +178,9 @@ impl Schedule<'_> {
     fn is_due(&self, row: &Row, round: usize, profile: Profile) -> bool {
         match row.workload.kind {
             Kind::Speed => self.options.is_speed_round(round, profile),
-            Kind::Paced | Kind::Idle => self.options.is_slow_round(round, profile),
+            Kind::Paced => self.options.is_slow_round(round),
+            // What is given back does not depend on inlining.
+            Kind::Idle => self.options.is_slow_round(round) && self.options.is_first(profile),
         }
     }
 

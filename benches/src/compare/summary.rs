@@ -47,8 +47,8 @@ impl Metric {
     fn of(self, run: &Run, header: &Header) -> Option<f64> {
         let idle_seconds = header.idle_seconds;
         let ops = run.figure("ops").filter(|ops| *ops > 0.0);
-        let resident = || run.samples.iter().map(|sample| (sample.0, sample.1 as f64)).collect::<Vec<_>>();
-        let physical = || run.samples.iter().map(|sample| (sample.0, sample.2 as f64)).collect::<Vec<_>>();
+        let resident = || run.memory().map(|(at, resident, _)| (at, resident)).collect::<Vec<_>>();
+        let physical = || run.memory().map(|(at, _, physical)| (at, physical)).collect::<Vec<_>>();
         let watched = |points: Vec<(f64, f64)>| (!points.is_empty()).then_some(points);
         match self {
             Metric::Time => {
@@ -375,6 +375,9 @@ pub(super) mod tests {
         assert!((Metric::RssIntegral.of(&burst, &watched(10.0)).unwrap() - 10.0).abs() < 1e-9);
         assert!((Metric::PhysicalIntegral.of(&burst, &watched(12.0)).unwrap() - 24.0).abs() < 1e-9);
         assert_eq!(Metric::Optimum.of(&burst, &watched(10.0)), Some(1.0));
+        burst.figures.insert("survivor_table_bytes".into(), 24 << 20);
+        assert_eq!(Metric::RssAt(2.0).of(&burst, &watched(10.0)), Some(1000.0), "without the benchmark's table");
+        assert_eq!(Metric::PhysicalAt(2.0).of(&burst, &watched(10.0)), Some(2024.0));
         assert_eq!(Metric::RssAt(2.0).of(&Run::default(), &watched(10.0)), None);
     }
 }

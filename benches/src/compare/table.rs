@@ -209,8 +209,8 @@ fn heading(out: &mut String, row: &Row, idle_seconds: f64) {
             let mut runs = row.cells.iter().flat_map(|cell| &cell.runs);
             let how = runs.find(|run| !run.physical.is_empty()).map_or("nothing", |run| run.physical.as_str());
             format!(
-                "## Memory after a burst: {}, {shape}\n\nMiB, and GiB·s over {idle_seconds} s; page optimum {} MiB or a little \
-                 more, by placement; physical memory by {how}.\n",
+                "## Memory after a burst: {}, {shape}\n\nMiB, and GiB·s over {idle_seconds} s, without the benchmark's own table \
+                 of survivors; page optimum {} MiB or a little more, by placement; physical memory by {how}.\n",
                 row.variant,
                 text::number(optimum),
             )

@@ -36,11 +36,12 @@ impl Memory {
 
     /// Seconds and MiB of a run.
     fn points(self, run: &Run) -> Vec<(f64, f64)> {
-        let bytes = |sample: &(f64, u64, u64)| match self {
-            Memory::Resident => sample.1,
-            Memory::Physical => sample.2,
+        let bytes = |resident, physical| match self {
+            Memory::Resident => resident,
+            Memory::Physical => physical,
         };
-        run.samples.iter().map(|sample| (sample.0, bytes(sample) as f64 / 1024.0 / 1024.0)).collect()
+        let mib = |bytes: f64| bytes / 1024.0 / 1024.0;
+        run.memory().map(|(at, resident, physical)| (at, mib(bytes(resident, physical)))).collect()
     }
 }
 

@@ -155,6 +155,8 @@ fn run(job: &Job) -> Outcome {
     let mut outcome = Outcome::new(parts.iter().map(|part| part.ops).sum(), burst);
     outcome.set("page_optimum_bytes", optimum);
     outcome.set("live_bytes", live);
+    let table: usize = parts.iter().map(|part| size_of_val(&part.survivors[..part.survivors_len])).sum();
+    outcome.set("survivor_table_bytes", table as u64);
     outcome.set("baseline_rss_bytes", baseline);
     outcome.set("idle_cpu_ns", idle_usage.cpu_ns());
     outcome.set("idle_faults", idle_usage.minor_faults);
