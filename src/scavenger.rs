@@ -11,6 +11,7 @@ use core::ptr::null;
 use crate::config::cgroup::Cgroup;
 use crate::config::{Config, Limit};
 use crate::heap::{Effort, Heap};
+use crate::pacing::tuning::STEP_SLEEP_NS;
 use crate::pacing::{Decision, Next, Observation, Outcome, Pacing};
 use crate::sys;
 
@@ -63,11 +64,12 @@ impl Scavenger {
         let seen = self.observe(heap);
         let decision = self.pacing.tick(&seen);
         heap.alarm().publish(decision.wake, decision.goal);
-        let outcome = work(heap, &decision, begin_cpu_ns, most_cpu_ns);
+        let (outcome, has_more) = work(heap, &decision, begin_cpu_ns, most_cpu_ns);
         self.pacing.report(&outcome);
         self.cpu_ns += sys::thread::thread_cpu_time_ns().saturating_sub(begin_cpu_ns);
         heap.note_scavenger_cpu(self.cpu_ns);
-        decision.next
+        // Whoever parks is done: nothing else would wake it for huge pages that wait to be split.
+        if has_more && decision.next == Next::Park { Next::Sleep(STEP_SLEEP_NS) } else { decision.next }
     }
 
     fn observe(&mut self, heap: &Heap) -> Observation {
@@ -111,8 +113,8 @@ impl Scavenger {
     }
 }
 
-/// Does what the policy decided.
-fn work(heap: &Heap, decision: &Decision, begin_cpu_ns: u64, most_cpu_ns: u64) -> Outcome {
+/// Does what the policy decided. The second answer is whether huge pages are left to be split.
+fn work(heap: &Heap, decision: &Decision, begin_cpu_ns: u64, most_cpu_ns: u64) -> (Outcome, bool) {
     let effort = Effort {
         include_dense: decision.include_dense,
         split_huge_pages: decision.split_huge_pages,
@@ -137,6 +139,6 @@ fn work(heap: &Heap, decision: &Decision, begin_cpu_ns: u64, most_cpu_ns: u64) -
         outcome.holes_exhausted = scavenged.exhausted;
     }
     // Now that both have released what they could of a huge page.
-    heap.split_huge_pages(usize::MAX, effort);
-    outcome
+    let has_more = heap.split_huge_pages(usize::MAX, effort);
+    (outcome, has_more)
 }

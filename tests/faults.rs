@@ -27,6 +27,7 @@ fn child() {
         ["back", n] => growth_fails(Op::Back, n.parse().unwrap()),
         ["release", n] => releases_fail(n.parse().unwrap()),
         ["holes"] => releases_of_holes_fail(),
+        ["split"] => huge_pages_are_split(),
         ["spawn"] => no_thread_to_be_had(),
         ["move"] => moves_fail(),
         ["move-where"] => moves_where_it_pays(),
@@ -213,6 +214,37 @@ fn releases_of_holes_fail() {
     slots.iter().step_by(32).for_each(|slot| free(*slot, 1000));
     neap::scavenge();
     assert_eq!(neap::stats().hole_released_bytes / MIB as u64, 0, "{}", neap::stats());
+}
+
+#[test]
+fn huge_pages_are_split_after_they_were_released_in_part() {
+    let mut child = common::child("split");
+    // All that is split is split by the calling thread.
+    child.env("NEAP_SCAVENGER", "off");
+    common::end_of(child).assert_ok();
+}
+
+fn huge_pages_are_split() {
+    if neap::sys::thp::mode() == neap::sys::thp::Mode::Never {
+        return;
+    }
+    let bytes = MIB / 2;
+    let blocks: Vec<_> = (0..64).map(|_| block(bytes).unwrap()).collect();
+    let split = || fault::log(Op::Cold);
+    assert_eq!(split().calls, 0, "nothing was released yet");
+    blocks.iter().step_by(2).for_each(|base| free(*base, bytes));
+    // What the kernel refused to release is not cut, and may be huge still.
+    fault::fail_from(Op::Release, 0);
+    neap::scavenge();
+    fault::reset();
+    let before = split();
+    assert!(neap::scavenge() >= 15 * MIB, "{}", neap::stats());
+    let after = split();
+    assert!(after.calls - before.calls >= 15, "of 16 huge pages: {before:?} {after:?}");
+    assert_eq!(after.bytes - before.bytes, (after.calls - before.calls) * 2 * MIB as u64, "as a whole");
+    neap::scavenge();
+    assert_eq!(split(), after, "each once");
+    blocks.iter().skip(1).step_by(2).for_each(|base| free(*base, bytes));
 }
 
 #[test]

@@ -72,6 +72,7 @@ impl Heap {
         self.recount_in_child();
         // There is no scavenger any more, and nobody to act on the levels that it published.
         self.alarm.reset_in_child(self.counters.in_use_bytes() as u64);
+        self.recount_to_split_in_child();
         self.adopt_orphans(own.map_or(core::ptr::null(), core::ptr::from_ref));
     }
 

@@ -187,10 +187,18 @@ impl HugeMap {
 
     /// Takes the next huge page to split out of a root entry, as its number there.
     fn take_to_split(&self, root: usize) -> Option<usize> {
-        let words = &self.bits(root, false)?.to_split;
-        let index = words.iter().position(|word| word.load(Ordering::Relaxed) != 0)?;
-        let bit = words[index].load(Ordering::Relaxed).trailing_zeros();
-        (words[index].fetch_and(!(1 << bit), Ordering::Relaxed) >> bit & 1 != 0).then_some(index * 64 + bit as usize)
+        for (index, word) in self.bits(root, false)?.to_split.iter().enumerate() {
+            let mut seen = word.load(Ordering::Relaxed);
+            while seen != 0 {
+                let bit = seen & seen.wrapping_neg();
+                // Somebody else may have taken it since.
+                if word.fetch_and(!bit, Ordering::Relaxed) & bit != 0 {
+                    return Some(index * 64 + bit.trailing_zeros() as usize);
+                }
+                seen &= !bit;
+            }
+        }
+        None
     }
 
     /// Clears one huge page's bit; `true` if it was set.
@@ -200,6 +208,19 @@ impl HugeMap {
             let bit = 1 << (shift + part as u32);
             word.load(Ordering::Relaxed) & bit != 0 && word.fetch_and(!bit, Ordering::Relaxed) & bit != 0
         })
+    }
+}
+
+/// The huge pages, at most `N`, that the releases of a batch cut: each range cuts two at most.
+pub(super) struct Cuts<const N: usize> {
+    parts: [(Chunk, usize); N],
+    count: usize,
+}
+
+impl<const N: usize> Cuts<N> {
+    /// None yet.
+    pub(super) const fn new() -> Self {
+        Self { parts: [(Chunk(0), 0); N], count: 0 }
     }
 }
 
@@ -270,6 +291,9 @@ impl Heap {
         {
             let (word, shift) = HugeMap::word(bits, chunk);
             word.fetch_or(1 << (shift + part as u32), Ordering::Relaxed);
+            // Nothing is left of what was to be split.
+            let number = chunk.index_in_root() * HUGE_PAGES + part;
+            bits.to_split[number / 64].fetch_and(!(1 << (number % 64)), Ordering::Relaxed);
         }
     }
 
@@ -285,18 +309,16 @@ impl Heap {
         }
     }
 
-    /// Prepares the release of part of a chunk: huge pages that are cut by it are to be split.
-    pub(super) fn before_release(&self, run: Run, effort: Effort) {
+    /// Prepares the release of part of a chunk: adds the huge pages that it cuts to `cuts`, for [`Heap::after_release`].
+    pub(super) fn before_release<const N: usize>(&self, run: Run, effort: Effort, cuts: &mut Cuts<N>) {
         let chunk = run.first.chunk();
-        if !effort.split_huge_pages || !self.huge.may_be_huge(chunk) {
-            return;
+        if effort.split_huge_pages && self.huge.may_be_huge(chunk) {
+            self.add_cuts(chunk, run.first.address(), run.bytes(), cuts);
         }
-        self.note_partly_covered(chunk, run.first.address(), run.bytes());
     }
 
-    /// Notes which huge pages of a chunk the range covers in part, for [`Heap::split_huge_pages`], and keeps the kernel from
-    /// making them again.
-    pub(super) fn note_partly_covered(&self, chunk: Chunk, base: usize, bytes: usize) {
+    /// Adds the huge pages of a chunk that the range covers in part, and keeps the kernel from making them again.
+    pub(super) fn add_cuts<const N: usize>(&self, chunk: Chunk, base: usize, bytes: usize, cuts: &mut Cuts<N>) {
         let huge = CHUNK_BYTES / HUGE_PAGES;
         let chunk_base = chunk.first_page().address();
         for part in 0..HUGE_PAGES {
@@ -307,16 +329,30 @@ impl Heap {
             }
             // SAFETY: pages of the heap; the advice leaves content alone, so it does not matter who holds them.
             let _ = unsafe { sys::vm::huge_pages(false, address(low), huge) };
+            if let Some(place) = cuts.parts.get_mut(cuts.count) {
+                *place = (chunk, part);
+                cuts.count += 1;
+            }
+        }
+    }
+
+    /// Notes what a batch has cut, for [`Heap::split_huge_pages`]. Only now: the kernel splits what is cut already, and
+    /// whoever splits takes each note once. After a batch that was not released in full they may be huge still.
+    pub(super) fn after_release<const N: usize>(&self, cuts: &Cuts<N>, in_full: bool) {
+        for &(chunk, part) in &cuts.parts[..cuts.count] {
             self.huge.set_to_split(chunk, part);
+            if !in_full {
+                self.huge.set(chunk, part);
+            }
         }
     }
 
     /// Makes the kernel split the huge pages that were released in part: only this gives their memory back. To be called
-    /// after the releases. What is beyond `most` or a spent effort is left to the next call.
-    pub fn split_huge_pages(&self, most: usize, effort: Effort) {
+    /// after the releases. What is beyond `most` or a spent effort is left to the next call: whether there is such.
+    pub fn split_huge_pages(&self, most: usize, effort: Effort) -> bool {
         let first = self.huge.first_to_split.swap(usize::MAX, Ordering::Acquire);
         if first == usize::MAX {
-            return;
+            return false;
         }
         let high = self.pages.lock().allocator.high_chunk().unwrap_or_default();
         let mut left = most;
@@ -328,10 +364,17 @@ impl Heap {
                 left = left.saturating_sub(1);
                 if left == 0 || effort.is_spent() {
                     self.huge.first_to_split.fetch_min(root, Ordering::Release);
-                    return;
+                    return true;
                 }
             }
         }
+        false
+    }
+
+    /// In the child of a fork, where nobody goes on with the walk that the parent's scavenger may have been on: the next
+    /// one begins at the start.
+    pub(super) fn recount_to_split_in_child(&self) {
+        self.huge.first_to_split.store(0, Ordering::Relaxed);
     }
 }
 

@@ -14,6 +14,7 @@ use crate::size_class::CLASSES;
 use crate::sys;
 
 use super::Heap;
+use super::huge::Cuts;
 use super::scavenge::{Effort, Scavenged, address};
 
 /// Spans whose holes are released in one go.
@@ -68,6 +69,7 @@ impl Heap {
         let mut released = [false; SPANS];
         while done < spans {
             let mut ranges = [(NonNull::dangling(), 0); RANGES];
+            let mut cuts = Cuts::<{ 2 * RANGES }>::new();
             let mut count = 0;
             let first = done;
             while done < spans {
@@ -76,11 +78,12 @@ impl Heap {
                 if count + needed > RANGES {
                     break;
                 }
-                count = self.collect_ranges(&holes, os_page_bytes, effort, &mut ranges, count);
+                count = self.collect_ranges(&holes, os_page_bytes, effort, (&mut ranges, &mut cuts), count);
                 done += 1;
             }
             // SAFETY: no slot on these pages is out, and none can be taken until the slots are returned.
             let result = unsafe { sys::vm::release_many(&ranges[..count]) };
+            self.after_release(&cuts, result.is_ok());
             if result.is_ok() {
                 for index in first..done {
                     released[index] = true;
@@ -110,7 +113,7 @@ impl Heap {
         holes: &Holes,
         os_page_bytes: usize,
         effort: Effort,
-        ranges: &mut [(NonNull<u8>, usize)],
+        (ranges, cuts): (&mut [(NonNull<u8>, usize)], &mut Cuts<{ 2 * RANGES }>),
         mut count: usize,
     ) -> usize {
         let base = holes.span.base();
@@ -123,7 +126,7 @@ impl Heap {
             if effort.split_huge_pages {
                 for chunk in [start, start + bytes - 1].map(|at| crate::units::Page::containing(at).chunk()) {
                     if self.huge.may_be_huge(chunk) {
-                        self.note_partly_covered(chunk, start, bytes);
+                        self.add_cuts(chunk, start, bytes, cuts);
                     }
                 }
             }

@@ -21,7 +21,7 @@ use crate::sys;
 use crate::units::{CHUNK_PAGES, Chunk, PAGE_BYTES, Page, Run};
 
 use super::Heap;
-use super::huge::{HUGE_PAGES, huge_page};
+use super::huge::{Cuts, HUGE_PAGES, huge_page};
 use super::page_heap::{Grown, or_end};
 
 /// Runs released in one go.
@@ -228,15 +228,17 @@ impl Heap {
             }
         }
         let mut ranges = [(NonNull::dangling(), 0); BATCH];
+        let mut cuts = Cuts::<{ 2 * BATCH }>::new();
         for (range, run) in ranges.iter_mut().zip(runs) {
             *range = (address(run.first.address()), run.bytes());
-            self.before_release(*run, effort);
+            self.before_release(*run, effort, &mut cuts);
         }
         // SAFETY: the runs are in flight, so nobody uses their memory or can be handed it.
         let refused_from = match unsafe { sys::vm::release_many(&ranges[..runs.len()]) } {
             Ok(()) => runs.len(),
             Err(stopped) => stopped.released,
         };
+        self.after_release(&cuts, refused_from == runs.len());
         let mut bytes = 0;
         {
             let mut heap = self.pages.lock();
@@ -345,7 +347,9 @@ impl Heap {
             let split_huge_pages = (retained + in_use + growth_bytes) as u64 > goal.backed_bytes;
             let effort = Effort { include_dense: false, split_huge_pages, until_cpu_ns: None };
             let released = self.scavenge_some(bytes, effort, CHUNKS_AFTER_GROWTH).bytes;
-            self.split_huge_pages(CHUNKS_AFTER_GROWTH * HUGE_PAGES, effort);
+            if split_huge_pages {
+                self.split_huge_pages(CHUNKS_AFTER_GROWTH * HUGE_PAGES, effort);
+            }
             released
         };
         self.counters.add_growth(released);

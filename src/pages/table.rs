@@ -71,11 +71,11 @@ impl RootTable {
     #[cfg(any(test, feature = "internals"))]
     pub fn remove_root(&mut self, root: usize) -> Option<&'static mut Root> {
         self.settle();
-        (self.unsettled, self.told) = (Chunk(0), Summary::FULL);
         let memory = self.roots.get_mut(root)?.take()?;
         self.summaries[root] = Summary::FULL;
         self.mapped[root / 64] &= !(1 << (root % 64));
         memory.clear();
+        self.told = self.leaf(self.unsettled);
         Some(memory)
     }
 

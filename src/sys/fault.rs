@@ -23,6 +23,8 @@ pub enum Op {
     Move,
     /// `huge_pages`. Counted only, like all that follow.
     HugePages,
+    /// `cold`.
+    Cold,
     /// `populate_write`.
     Populate,
     /// `collapse`.

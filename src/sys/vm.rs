@@ -127,6 +127,7 @@ pub unsafe fn free_hint(base: NonNull<u8>, bytes: usize) -> Result<(), Errno> {
 /// The range is OS-page-aligned and lies in memory of ours.
 pub unsafe fn cold(base: NonNull<u8>, bytes: usize) -> Result<(), Errno> {
     assert_none_held("madvise(COLD)");
+    fault::record(Op::Cold, bytes);
     // SAFETY: the advice changes no content.
     unsafe { advise(base, bytes, libc::MADV_COLD) }
 }

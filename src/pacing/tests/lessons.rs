@@ -205,6 +205,19 @@ fn caches_are_trimmed_and_idle_threads_drained_once_per_stillness() {
 }
 
 #[test]
+fn a_drain_has_a_trim_with_it_where_nothing_is_cached() {
+    let mut pacing = Pacing::new();
+    let mut seen = idle_with(0);
+    seen.in_use_bytes = 10 * MIB;
+    let drained = (0..100).find_map(|_| {
+        seen.now_ns += 100 * MS;
+        let decision = pacing.tick(&seen);
+        decision.drain_idle_threads.then_some(decision.trim_caches)
+    });
+    assert_eq!(drained, Some(true), "the spans that it empties would stay as spares");
+}
+
+#[test]
 fn growth_never_releases_more_than_it_added() {
     let goal = Goal { retained_bytes: 10 * MIB, backed_bytes: 100 * MIB };
     assert_eq!(goal.growth_release_bytes(10 * MIB, 50 * MIB, 4 * MIB), 0);
