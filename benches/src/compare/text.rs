@@ -26,9 +26,16 @@ fn unit(ns: f64) -> (f64, &'static str) {
     }
 }
 
+/// From here on a spread says only that the figure says nothing.
+const WIDE_PERCENT: f64 = 300.0;
+
 /// The spread, with a space before it, rounded up; nothing where there is none.
 fn spread(of: &Spread) -> String {
-    of.percent().map_or(String::new(), |percent| format!(" ±{:.0} %", (percent - 1e-6).ceil()))
+    match of.percent() {
+        None => String::new(),
+        Some(wide) if wide > WIDE_PERCENT => format!(" ±>{WIDE_PERCENT:.0} %"),
+        Some(percent) => format!(" ±{:.0} %", (percent - 1e-6).ceil()),
+    }
 }
 
 /// A figure and its spread.
@@ -64,6 +71,8 @@ mod tests {
             ["1234 ±13 %", "1234.50 ±13 %", "1.23 µs ±13 %"]
         );
         assert_eq!(figure(&Spread { factor: Some(1.01), ..spread }), "1234 ±1 %");
+        assert_eq!(figure(&Spread { factor: Some(4.0), ..spread }), "1234 ±300 %");
+        assert_eq!(figure(&Spread { factor: Some(50.0), ..spread }), "1234 ±>300 %");
         assert_eq!(figure(&Spread { factor: None, ..spread }), "1234");
     }
 }
