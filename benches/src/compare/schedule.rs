@@ -2,7 +2,7 @@
 //! so that neither a warm machine nor a noisy minute favours one of them.
 //!
 //! A process that is over in a few hundredths of a second is at the mercy of whoever shares the core with it then. So each
-//! allocator has up to [`TURNS`] turns in a row and round, until its processes have worked for [`ENOUGH`] together; the
+//! allocator has up to `TURNS` turns in a row and round, until its processes have worked for `ENOUGH` together; the
 //! order is reversed from turn to turn, and what counts is the turns' median. More rounds would cost a slow allocator as
 //! much as a quick one; turns spend the time where the figures need it.
 //!

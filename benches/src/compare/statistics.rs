@@ -4,7 +4,7 @@
 ///
 /// A prediction: the median of another run with as many rounds should be at most `factor` times this one, and at least this
 /// one over `factor`, nineteen times of twenty. It rests on the mean distance of the rounds from their median: one bad
-/// round hardly moves a median, so the farthest round would predict too much. The factor is never below [`FLOOR`], and
+/// round hardly moves a median, so the farthest round would predict too much. The factor is never below `FLOOR`, and
 /// fewer than three rounds have none.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Spread {
