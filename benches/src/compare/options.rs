@@ -39,7 +39,7 @@ impl Profile {
 #[derive(Clone, Debug, Parser)]
 #[command(name = "compare", bin_name = "cargo bench -p neap-benches --bench compare --")]
 pub struct Options {
-    /// A quick look: a quarter of the work, 5 rounds, the default profile only
+    /// A quick look: a quarter of the work, 4 rounds, the default profile only
     #[arg(long)]
     pub quick: bool,
 
@@ -104,7 +104,7 @@ impl Options {
 
     /// How many rounds.
     pub fn rounds(&self) -> usize {
-        self.rounds.map_or(if self.quick { 5 } else { 9 }, usize::from)
+        self.rounds.map_or(if self.quick { 4 } else { 9 }, usize::from)
     }
 
     /// Whether the speed rows of a profile are run in that round. A second profile has every other round: the time goes where
@@ -159,7 +159,7 @@ mod tests {
         assert_eq!((full.rounds(), full.slow_rounds(), full.budget_minutes()), (9, 3, 38));
         assert_eq!(full.profiles(), [Profile::Default, Profile::Lto]);
         let quick = parse("--quick").unwrap();
-        assert_eq!((quick.rounds(), quick.slow_rounds(), quick.scale()), (5, 1, Scale::Quick));
+        assert_eq!((quick.rounds(), quick.slow_rounds(), quick.scale()), (4, 1, Scale::Quick));
         assert_eq!(quick.profiles(), [Profile::Default]);
     }
 
