@@ -55,6 +55,10 @@ pub fn reserve(bytes: usize, align: usize) -> Option<NonNull<u8>> {
 /// Maps `bytes` of zeroed memory for the allocator's own tables; pages are backed when first touched. `None` when the
 /// kernel refuses. Never unmapped by design; a test may [`unmap`] it.
 ///
+/// Tables are sparse, and parts of them are released again. So they stay on small pages even where the system is set to
+/// huge ones everywhere: a touch would take 2 MiB, and a release of part of that would give nothing back. Asked for in
+/// every mode, since the administrator may change it later.
+///
 /// May run under the locks of growth.
 pub fn map_metadata(bytes: usize) -> Option<NonNull<u8>> {
     assert_only_held("mmap", &Rank::GROWTH);
@@ -63,6 +67,10 @@ pub fn map_metadata(bytes: usize) -> Option<NonNull<u8>> {
     }
     let base = map(bytes, libc::PROT_READ | libc::PROT_WRITE)?;
     fault::record(Op::Map, bytes);
+    // A kernel without huge pages refuses, and a free that needed metadata leaves `errno` alone.
+    let _saved = super::errno::Saved::new();
+    // SAFETY: the fresh mapping is ours and holds nothing.
+    let _ = unsafe { advise(base, bytes, libc::MADV_NOHUGEPAGE) };
     set_name(base, bytes, c"neap metadata");
     Some(base)
 }

@@ -58,6 +58,27 @@ fn metadata_is_zeroed_and_writable() {
     }
 }
 
+/// In every mode of the system: the advice shows as a flag of the mapping, whatever the mode is now.
+#[test]
+fn metadata_stays_on_small_pages() {
+    if !std::path::Path::new("/sys/kernel/mm/transparent_hugepage").exists() {
+        // A kernel without huge pages, which refuses the advice.
+        return;
+    }
+    let base = map_metadata(MIB).unwrap();
+    let smaps = std::fs::read_to_string("/proc/self/smaps").unwrap();
+    let address = base.as_ptr().addr();
+    let holds_it = |line: &str| {
+        let ends = line.split(' ').next().and_then(|range| range.split_once('-'));
+        ends.and_then(|(from, to)| Some(usize::from_str_radix(from, 16).ok()?..usize::from_str_radix(to, 16).ok()?))
+            .is_some_and(|range| range.contains(&address))
+    };
+    let flags = smaps.lines().skip_while(|line| !holds_it(line)).find(|line| line.starts_with("VmFlags:")).unwrap();
+    assert!(flags.split(' ').any(|flag| flag == "nh"), "{flags}");
+    // SAFETY: the mapping is this test's own.
+    assert!(unsafe { unmap(base, MIB) });
+}
+
 #[test]
 fn release_zeroes_and_gives_back() {
     let base = backed(8 * MIB);
