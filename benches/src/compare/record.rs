@@ -95,11 +95,12 @@ impl Run {
         self.figures.get(name).map(|value| *value as f64)
     }
 
-    /// The samples without the table in which a burst keeps its survivors: seconds, resident and physical bytes. The table
-    /// is the benchmark's, in a mapping of its own, and the same under every allocator.
+    /// The samples without the tables a burst keeps while it idles (its survivors, room for the numbers of their pages):
+    /// seconds, resident and physical bytes. The tables are the benchmark's, in mappings of their own, and the same under
+    /// every allocator.
     pub fn memory(&self) -> impl Iterator<Item = (f64, f64, f64)> {
-        let table = self.figure("survivor_table_bytes").unwrap_or(0.0);
-        let without = move |bytes: u64| (bytes as f64 - table).max(0.0);
+        let tables = self.figure("idle_bookkeeping_bytes").unwrap_or(0.0);
+        let without = move |bytes: u64| (bytes as f64 - tables).max(0.0);
         self.samples.iter().map(move |&(at, resident, physical)| (at, without(resident), without(physical)))
     }
 }

@@ -375,8 +375,8 @@ pub(super) mod tests {
         assert!((Metric::RssIntegral.of(&burst, &watched(10.0)).unwrap() - 10.0).abs() < 1e-9);
         assert!((Metric::PhysicalIntegral.of(&burst, &watched(12.0)).unwrap() - 24.0).abs() < 1e-9);
         assert_eq!(Metric::Optimum.of(&burst, &watched(10.0)), Some(1.0));
-        burst.figures.insert("survivor_table_bytes".into(), 24 << 20);
-        assert_eq!(Metric::RssAt(2.0).of(&burst, &watched(10.0)), Some(1000.0), "without the benchmark's table");
+        burst.figures.insert("idle_bookkeeping_bytes".into(), 24 << 20);
+        assert_eq!(Metric::RssAt(2.0).of(&burst, &watched(10.0)), Some(1000.0), "without the benchmark's tables");
         assert_eq!(Metric::PhysicalAt(2.0).of(&burst, &watched(10.0)), Some(2024.0));
         assert_eq!(Metric::RssAt(2.0).of(&Run::default(), &watched(10.0)), None);
     }

@@ -1,12 +1,15 @@
 //! Arrays of the benchmark's own, mapped straight from the kernel and backed at birth: recording into them neither calls
-//! the allocator under test nor faults. Their total is subtracted from the peak RSS.
+//! the allocator under test nor faults. They are subtracted from what is measured of the process, so they stay on small
+//! pages in every huge page mode: a table then takes what it is long, rounded up to whole pages.
 
 use std::ops::{Deref, DerefMut};
 use std::ptr::{NonNull, null_mut};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Bytes of all mappings that were made so far, and of those that are there now.
+/// Bytes of all mappings that were made so far.
 static MADE: AtomicUsize = AtomicUsize::new(0);
+/// Bytes of those that are there now.
+static LIVE: AtomicUsize = AtomicUsize::new(0);
 
 /// Types for which all-zero bytes are a value.
 ///
@@ -37,23 +40,13 @@ impl<T: Zeroable> Raw<T> {
     pub fn zeroed(len: usize) -> Self {
         assert!(align_of::<T>() <= 4096);
         let bytes = Self::bytes(len);
-        // SAFETY: a new private mapping.
-        let address = unsafe {
-            libc::mmap(
-                null_mut(),
-                bytes,
-                libc::PROT_READ | libc::PROT_WRITE,
-                libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_POPULATE,
-                -1,
-                0,
-            )
-        };
-        if address == libc::MAP_FAILED {
+        let Some(first) = map_backed(bytes) else {
             eprintln!("neap-workloads: no memory for {bytes} bytes of bookkeeping");
             std::process::exit(1);
-        }
+        };
         MADE.fetch_add(bytes, Ordering::Relaxed);
-        Raw { first: NonNull::new(address.cast()).expect("mmap does not return page zero"), len }
+        LIVE.fetch_add(bytes, Ordering::Relaxed);
+        Raw { first: first.cast(), len }
     }
 
     fn bytes(len: usize) -> usize {
@@ -61,9 +54,40 @@ impl<T: Zeroable> Raw<T> {
     }
 }
 
+/// A new mapping of `bytes` zeroed bytes on small pages, all of them touched.
+fn map_backed(bytes: usize) -> Option<NonNull<u8>> {
+    // SAFETY: a new private mapping.
+    let address = unsafe {
+        libc::mmap(
+            null_mut(),
+            bytes,
+            libc::PROT_READ | libc::PROT_WRITE,
+            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
+            -1,
+            0,
+        )
+    };
+    if address == libc::MAP_FAILED {
+        return None;
+    }
+    let first = NonNull::new(address.cast::<u8>())?;
+    // SAFETY: advice about our own mapping. A kernel without huge pages refuses it, and has none to avoid.
+    unsafe { libc::madvise(address, bytes, libc::MADV_NOHUGEPAGE) };
+    for offset in (0..bytes).step_by(4096) {
+        // SAFETY: inside our own mapping; volatile, since nobody reads it before it is written again.
+        unsafe { first.add(offset).write_volatile(0) };
+    }
+    Some(first)
+}
+
 /// Bytes of bookkeeping made over the process' life (an upper bound of what was there at any one time).
 pub fn made_bytes() -> usize {
     MADE.load(Ordering::Relaxed)
+}
+
+/// Bytes of bookkeeping that are there now.
+pub fn live_bytes() -> usize {
+    LIVE.load(Ordering::Relaxed)
 }
 
 impl<T: Zeroable> Deref for Raw<T> {
@@ -91,6 +115,7 @@ impl<T: Zeroable> Drop for Raw<T> {
             std::ptr::drop_in_place(&raw mut **self);
             libc::munmap(self.first.as_ptr().cast(), Self::bytes(self.len));
         }
+        LIVE.fetch_sub(Self::bytes(self.len), Ordering::Relaxed);
     }
 }
 

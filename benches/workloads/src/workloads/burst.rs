@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::block::Block;
 use crate::measure::process;
-use crate::measure::raw::Raw;
+use crate::measure::raw::{self, Raw};
 use crate::measure::usage::Stretch;
 use crate::outcome::Outcome;
 use crate::random::Random;
@@ -124,13 +124,14 @@ fn run(job: &Job) -> Outcome {
     let mut parts: Vec<_> = (0..job.threads).map(|_| Part::new(bytes)).collect();
     let survivors: usize = parts.iter().map(|part| part.survivors.len()).sum();
     let mut pages = Pages(Raw::zeroed(2 * survivors));
-    let baseline = process::rss_bytes() - bookkeeping_of_the_burst(&parts);
+    // Less the benchmark's own tables, as all memory of this workload is given.
+    let baseline = process::rss_bytes().saturating_sub(raw::live_bytes() as u64);
     let meet = Barrier::new(job.threads);
     let done = Barrier::new(job.threads);
     let quiet = Barrier::new(job.threads);
     let stretch = Stretch::start();
     let (first, others) = parts.split_first_mut().expect("at least one thread");
-    let (burst, idle_usage) = std::thread::scope(|scope| {
+    let (burst, idle_usage, tables) = std::thread::scope(|scope| {
         for (index, part) in others.iter_mut().enumerate() {
             let (sizes, meet, done, quiet) = (&sizes, &meet, &done, &quiet);
             scope.spawn(move || {
@@ -143,30 +144,25 @@ fn run(job: &Job) -> Outcome {
         first.burst(bytes, job.variant, &sizes, 0, &meet);
         done.wait();
         let burst = stretch.end();
+        let tables = raw::live_bytes();
         process::write_line(MARKER);
         let stretch = Stretch::start();
         wait(idle, job.variant.ends_with("-tick"));
         let usage = stretch.end().1;
         process::write_line(END_MARKER);
         quiet.wait();
-        (burst, usage)
+        (burst, usage, tables)
     });
     let (optimum, live) = pages.optimum(&parts);
     let mut outcome = Outcome::new(parts.iter().map(|part| part.ops).sum(), burst);
     outcome.set("page_optimum_bytes", optimum);
     outcome.set("live_bytes", live);
-    let table: usize = parts.iter().map(|part| size_of_val(&part.survivors[..part.survivors_len])).sum();
-    outcome.set("survivor_table_bytes", table as u64);
+    outcome.set("idle_bookkeeping_bytes", tables as u64);
     outcome.set("baseline_rss_bytes", baseline);
     outcome.set("idle_cpu_ns", idle_usage.cpu_ns());
     outcome.set("idle_faults", idle_usage.minor_faults);
     outcome.set("idle_waits", idle_usage.waits);
     outcome
-}
-
-/// The tables that are gone when the burst is over.
-fn bookkeeping_of_the_burst(parts: &[Part]) -> u64 {
-    parts.iter().filter_map(|part| part.mortal.as_ref()).map(|table| size_of_val(&table[..]) as u64).sum()
 }
 
 /// Sleeps, or sleeps in steps of 100 ms with a hundred small objects allocated and freed in each.
