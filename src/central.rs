@@ -16,13 +16,16 @@
 //! Locks: each class has its own (rank central); nothing is taken under it and no system call is made.
 
 use crate::holes;
-use crate::size_class::{Class, figures};
-use crate::span::{STATE_SMALL, Span};
+use crate::size_class::figures;
+use crate::span::Span;
 use crate::span_map::SpanMap;
 use crate::units::PAGE_BYTES;
 
 /// Lists by occupancy: list `i` holds spans with about `i / 8` of their slots free.
 const BUCKETS: usize = 8;
+
+/// With less than so much free a central keeps it for its own shard: see [`Central::is_sparse`].
+const SPARSE_BYTES: usize = if cfg!(loom) { 1 } else { 32 << 10 };
 
 /// A free that cannot be right, with the address.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -107,18 +110,6 @@ fn bucket(free_slots: u16, slots: u32) -> u8 {
     ((free_slots as u32 * BUCKETS as u32 / slots) as usize).min(BUCKETS - 1) as u8
 }
 
-/// Marks the slot at `offset` into a span as free.
-#[inline]
-fn set_free(figures: &Class, bitmap: &mut [u64], offset: usize, address: usize) -> Result<(), Misuse> {
-    let slot = figures.slot_at(offset).ok_or(Misuse::Foreign(address))?;
-    let (word, bit) = (&mut bitmap[slot / 64], 1u64 << (slot % 64));
-    if *word & bit != 0 {
-        return Err(Misuse::DoubleFree(address));
-    }
-    *word |= bit;
-    Ok(())
-}
-
 impl Central {
     /// A class without spans.
     pub const fn new() -> Self {
@@ -128,6 +119,13 @@ impl Central {
     /// Slots free in the class's spans.
     pub fn free_slots(&self) -> usize {
         self.free_slots
+    }
+
+    /// Whether more of the class's memory here is free than in use, and enough of it for others to share.
+    pub fn is_sparse(&self, class: usize) -> bool {
+        let figures = figures(class);
+        let free = self.free_slots * figures.slot_bytes as usize;
+        free >= SPARSE_BYTES && 2 * self.free_slots > self.spans * figures.slots as usize
     }
 
     /// Spans of the class.
@@ -245,94 +243,121 @@ impl Central {
         Some(spare)
     }
 
-    /// Takes up to `out.len()` slots, lowest address first within each span. Returns how many, and how many OS pages
-    /// under them were released and will be faulted in again.
-    pub fn take(&mut self, class: usize, os_page_bytes: usize, out: &mut [usize]) -> (usize, u32) {
+    /// Takes up to `wanted` slots, lowest address first within each span, and hands each to `place`. Returns how many, and
+    /// how many OS pages under them were released and will be faulted in again.
+    #[inline]
+    pub fn take(
+        &mut self,
+        class: usize,
+        os_page_bytes: usize,
+        wanted: usize,
+        mut place: impl FnMut(usize),
+    ) -> (usize, u32) {
         let figures = figures(class);
-        let mut taken = 0;
+        let slot_bytes = figures.slot_bytes as usize;
+        let mut left = wanted;
         let mut refaulted = 0;
-        while taken < out.len() {
+        while left != 0 {
             let Some(span) = self.fullest(figures.slots) else { break };
             // SAFETY: under the class's lock; record and bitmap are disjoint.
             let (record, bitmap) = unsafe { (span.record(), span.bitmap()) };
-            let base = span.base();
-            let slot_bytes = figures.slot_bytes as usize;
-            let before = taken;
+            let before = left;
             let has_released = record.released_holes != 0;
-            'words: for (index, word) in bitmap.iter_mut().enumerate() {
+            let mut first = span.base();
+            for word in bitmap {
                 let mut free = *word;
-                while free != 0 {
-                    let Some(place) = out.get_mut(taken) else {
-                        *word = free;
-                        break 'words;
-                    };
-                    let offset = (index * 64 + free.trailing_zeros() as usize) * slot_bytes;
+                while free != 0 && left != 0 {
+                    let offset = free.trailing_zeros() as usize * slot_bytes;
                     free &= free - 1;
                     if has_released {
-                        let pages = holes::page_mask(offset, slot_bytes, os_page_bytes);
+                        let pages = holes::page_mask(first + offset - span.base(), slot_bytes, os_page_bytes);
                         refaulted += (record.released_holes & pages).count_ones();
                         record.released_holes &= !pages;
                     }
-                    *place = base + offset;
-                    taken += 1;
+                    place(first + offset);
+                    left -= 1;
                 }
-                *word = 0;
+                *word = free;
+                if left == 0 {
+                    break;
+                }
+                first += 64 * slot_bytes;
             }
-            record.free_slots -= (taken - before) as u16;
-            self.free_slots -= taken - before;
+            let taken = before - left;
+            record.free_slots -= taken as u16;
+            self.free_slots -= taken;
             if record.free_slots == 0 {
                 self.unlink(span);
                 self.unqueue_for_holes(span);
             }
         }
-        (taken, refaulted)
+        (wanted - left, refaulted)
     }
 
-    /// Gives slots back. Spans that become empty are pushed onto `emptied`; the caller retires them.
+    /// The span of a class that holds the slot at `address`; its shard says which central the slot goes back to.
+    #[inline]
+    pub fn span_of(map: &SpanMap, class: usize, address: usize) -> Result<Span, Misuse> {
+        map.small_span(address, class).map(|(span, _)| span).ok_or(Misuse::Foreign(address))
+    }
+
+    /// Gives those slots back whose spans are in `shard`, which is this central's, and moves the others to the front of
+    /// `slots`: how many they are. Spans that become empty are pushed onto `emptied`; the caller retires them.
     pub fn give(
         &mut self,
-        class: usize,
+        (class, shard): (usize, usize),
         map: &SpanMap,
-        slots: &[usize],
+        slots: &mut [usize],
         tick: u32,
         emptied: &mut SpanChain,
-    ) -> Result<(), Misuse> {
-        let figures = figures(class);
-        let mut rest = slots;
-        while let Some(&address) = rest.first() {
-            let span = map
-                .lookup(address)
-                .filter(|span| span.state() == STATE_SMALL && span.class() == class)
-                .ok_or(Misuse::Foreign(address))?;
-            let base = span.base();
-            // SAFETY: under the class's lock; record and bitmap are disjoint.
-            let (record, bitmap) = unsafe { (span.record(), span.bitmap()) };
-            // As many slots as follow each other in the same span: neighbours often come back together.
-            let mut given = 0;
-            let mut misuse = None;
-            for &address in rest {
-                let offset = address.wrapping_sub(base);
-                if offset >= figures.span_pages as usize * PAGE_BYTES {
-                    break;
-                }
-                misuse = set_free(figures, bitmap, offset, address).err();
-                if misuse.is_some() {
-                    break;
-                }
-                given += 1;
+    ) -> Result<usize, Misuse> {
+        // Copied, so that they stay in registers while bitmaps are written.
+        let figures = *figures(class);
+        let span_bytes = figures.span_pages as usize * PAGE_BYTES;
+        let mut kept = 0;
+        let mut next = 0;
+        while let Some(&address) = slots.get(next) {
+            let (span, base) = map.small_span(address, class).ok_or(Misuse::Foreign(address))?;
+            if span.shard() != shard {
+                slots[kept] = address;
+                kept += 1;
+                next += 1;
+                continue;
             }
+            // SAFETY: under the class's lock; record and bitmap are disjoint.
+            let (record, bitmap) = unsafe { (span.record(), span.bitmap_of(&figures)) };
+            // As many slots as follow each other in the same span: neighbours often come back together.
+            let first = next;
+            let mut misuse = None;
+            while let Some(&address) = slots.get(next) {
+                let offset = address.wrapping_sub(base);
+                if offset >= span_bytes {
+                    break;
+                }
+                let Some(slot) = figures.slot_at(offset) else {
+                    misuse = Some(Misuse::Foreign(address));
+                    break;
+                };
+                let word = &mut bitmap[slot / 64];
+                let free = *word | 1 << (slot % 64);
+                if free == *word {
+                    misuse = Some(Misuse::DoubleFree(address));
+                    break;
+                }
+                *word = free;
+                next += 1;
+            }
+            let given = next - first;
             if given != 0 {
                 record.freed_tick = tick;
                 record.free_slots += given as u16;
                 self.free_slots += given;
-                self.settle(span, given as u16, true, emptied);
+                self.settle(span, figures.slots, given as u16, true, emptied);
             }
             if let Some(misuse) = misuse {
                 return Err(misuse);
             }
-            rest = &rest[given..];
         }
-        Ok(())
+        Ok(kept)
     }
 
     /// Whether `address` is a slot of `span` that is not free there.
@@ -344,11 +369,11 @@ impl Central {
         if bitmap[slot / 64] >> (slot % 64) & 1 == 1 { Err(Misuse::DoubleFree(address)) } else { Ok(()) }
     }
 
-    /// After `added` slots of a span became free: lists it and, if asked, queues it, or hands it on as empty (`true`).
-    fn settle(&mut self, span: Span, added: u16, queue: bool, emptied: &mut SpanChain) -> bool {
+    /// After `added` slots of a span became free: lists it and, if asked, queues it, or hands it on as empty.
+    #[inline]
+    fn settle(&mut self, span: Span, slots: u32, added: u16, queue: bool, emptied: &mut SpanChain) {
         // SAFETY: under the class's lock.
         let record = unsafe { span.record() };
-        let slots = span.class_figures().slots;
         if record.free_slots as u32 == slots {
             if record.free_slots > added {
                 self.unlink(span);
@@ -361,7 +386,7 @@ impl Central {
                 self.spans -= 1;
                 emptied.push(span);
             }
-            return true;
+            return;
         }
         if record.free_slots == added {
             self.link(span, bucket(record.free_slots, slots));
@@ -369,7 +394,6 @@ impl Central {
         if queue && !record.queued_for_holes {
             self.queue_for_holes(span);
         }
-        false
     }
 
     /// The spare span, for the heap.
@@ -447,7 +471,7 @@ impl Central {
         if released {
             record.released_holes |= holes.pages;
         }
-        self.settle(holes.span, holes.slots, false, emptied);
+        self.settle(holes.span, figures(class).slots, holes.slots, false, emptied);
         Ok(())
     }
 }

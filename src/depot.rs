@@ -14,10 +14,10 @@ use crate::size_class::figures;
 /// made together lay scattered, and a compiler's load took 1.15 times the time. What is passed between threads needs a few.
 const MAX_BYTES: usize = 32 << 10;
 const MAX_FULL: usize = 8;
-/// What all depots may hold however small the heap is, and which part of the pages in use. Without this bound random
+/// What all depots of a shard may hold however small the heap is, and which part of the pages in use. Without this bound random
 /// replacement over all classes kept a sixth of its live memory in depots.
-const MAX_TOTAL_BYTES: usize = 2 << 20;
-const MAX_TOTAL_PART: usize = 16;
+pub const LEAST_TOTAL_BYTES: usize = 1 << 20;
+const MAX_TOTAL_PART: usize = 32;
 /// Empty magazines kept for the next exchange; more go back to the store.
 const MAX_EMPTY: u32 = 16;
 
@@ -45,9 +45,9 @@ pub fn magazine_bytes(class: usize) -> usize {
     (figures.magazine_slots * figures.slot_bytes) as usize
 }
 
-/// The most bytes in all depots together.
+/// The most bytes in all depots of a shard together.
 pub fn total_capacity(in_use_bytes: usize) -> usize {
-    MAX_TOTAL_BYTES.max(in_use_bytes / MAX_TOTAL_PART)
+    LEAST_TOTAL_BYTES.max(in_use_bytes / MAX_TOTAL_PART)
 }
 
 impl Depot {

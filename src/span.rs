@@ -55,12 +55,12 @@ pub struct Record {
     state: AtomicU8,
     /// The size class of a small span.
     class: AtomicU8,
+    /// Which of the class's centrals a small span belongs to.
+    shard: AtomicU8,
     /// Which occupancy list holds the span; see `central`.
     pub bucket: u8,
     /// Whether the span is in the queue of spans with new holes.
     pub queued_for_holes: bool,
-    /// Whether the memory read as zero when the large object was made.
-    pub zeroed: bool,
     /// The tick in which slots were last freed (wraps; only differences count).
     pub freed_tick: u32,
 }
@@ -113,6 +113,21 @@ impl Span {
         unsafe { (*self.0.as_ptr()).class.load(Ordering::Relaxed) as usize }
     }
 
+    /// Which of its class's centrals a small span belongs to; stays the same while the span lives.
+    #[inline]
+    pub fn shard(self) -> usize {
+        // SAFETY: as in `state`.
+        unsafe { (*self.0.as_ptr()).shard.load(Ordering::Relaxed) as usize }
+    }
+
+    /// Puts a fresh span into a shard.
+    ///
+    /// # Safety
+    /// The span is the caller's: no slot of it was handed out yet.
+    pub unsafe fn set_shard(self, shard: usize) {
+        self.shared().shard.store(shard as u8, Ordering::Relaxed);
+    }
+
     /// The figures of a small span's class.
     #[inline]
     pub fn class_figures(self) -> &'static Class {
@@ -160,7 +175,6 @@ impl Span {
         record.class.store(class, Ordering::Relaxed);
         record.bucket = 0;
         record.queued_for_holes = false;
-        record.zeroed = false;
         record.freed_tick = 0;
         // Release: a look-up of a foreign pointer that reads the new state reads the new extent too.
         record.state.store(state, Ordering::Release);
@@ -187,7 +201,17 @@ impl Span {
     /// # Safety
     /// As for [`Span::record`].
     pub unsafe fn bitmap<'a>(self) -> &'a mut [u64] {
-        let words = (self.class_figures().slots as usize).div_ceil(64);
+        // SAFETY: the caller's contract.
+        unsafe { self.bitmap_of(self.class_figures()) }
+    }
+
+    /// The same for who has the figures of the span's class at hand.
+    ///
+    /// # Safety
+    /// As for [`Span::record`]; `figures` are those of the span's class.
+    #[inline]
+    pub unsafe fn bitmap_of<'a>(self, figures: &Class) -> &'a mut [u64] {
+        let words = (figures.slots as usize).div_ceil(64);
         // SAFETY: the build rule gives a class no more slots than the records of the span's pages after the first have
         // bits (`size_class` tests it), those records belong to this span while it is live, and uniqueness is the
         // caller's contract.

@@ -146,6 +146,21 @@ impl SpanMap {
         (span.state() != STATE_DEAD && span.contains(address)).then_some(span)
     }
 
+    /// The live small span of a class that holds `address`, and the address of its first byte. The tag alone tells (invariant
+    /// 3), so the span's record, a line of its own, is not read.
+    #[inline(always)]
+    pub fn small_span(&self, address: usize, class: usize) -> Option<(Span, usize)> {
+        let page = Page::containing(address);
+        let (tag, record) = self.parts(page)?;
+        if tag.class.load(Ordering::Relaxed) as usize != class + 1 {
+            return None;
+        }
+        let back = tag.distance.load(Ordering::Relaxed) as usize - 1;
+        // SAFETY: a small span lies in one region (invariant 2), so the record of its first page is in the mapping, too.
+        let span = unsafe { Span::from_record(record.sub(back)) };
+        Some((span, Page(page.0 - back).address()))
+    }
+
     /// Makes a span of `run`: of a size class, or a large object where there is none.
     ///
     /// # Safety

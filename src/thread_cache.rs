@@ -72,7 +72,7 @@ pub struct ThreadCache {
     pub(crate) previous: Cell<*mut ThreadCache>,
     /// The drainer's list: belongs to whoever marked the cache.
     pub(crate) next_to_drain: Cell<*mut ThreadCache>,
-    /// Which page cache serves the thread; the owner's.
+    /// The shard that the thread goes to first; the owner's.
     pub(crate) shard: Cell<usize>,
 }
 

@@ -8,8 +8,33 @@
 
 use crate::lock::CachePadded;
 use crate::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
-use crate::sync::const_unless_loom;
+use crate::sync::{const_unless_loom, repeat};
 use crate::units::PAGE_BYTES;
+
+use super::shards::SHARDS;
+
+/// A shard's levels are looked at each time they have risen by so much: they are the sum over lines that other threads
+/// write, and reading those at each flush is what shards are there to avoid. A model looks each time.
+const GRAIN_BYTES: usize = if cfg!(loom) { 1 } else { 64 << 10 };
+
+/// Whether a level that rises from `before` passes a multiple of the grain.
+fn passes_a_grain(before: usize, rise: usize) -> bool {
+    before / GRAIN_BYTES != (before + rise) / GRAIN_BYTES
+}
+
+/// What the threads of a shard count at each flush and each trade, on a line of their own.
+struct ShardCounters {
+    free_slot_bytes: AtomicUsize,
+    depot_bytes: AtomicUsize,
+}
+
+impl ShardCounters {
+    const_unless_loom! {
+        fn new() -> Self {
+            Self { free_slot_bytes: AtomicUsize::new(0), depot_bytes: AtomicUsize::new(0) }
+        }
+    }
+}
 
 /// The counters. Each has a cache line pair of its own: threads of all classes write the first.
 pub struct Counters {
@@ -20,8 +45,7 @@ pub struct Counters {
     hole_bytes: AtomicUsize,
     refaulted_bytes: AtomicUsize,
     retained_pages: CachePadded<AtomicUsize>,
-    free_slot_bytes: CachePadded<AtomicUsize>,
-    depot_bytes: CachePadded<AtomicUsize>,
+    shards: [CachePadded<ShardCounters>; SHARDS],
     released_total: AtomicUsize,
     inline_released: AtomicUsize,
     growths: AtomicUsize,
@@ -40,8 +64,7 @@ impl Counters {
                 hole_bytes: AtomicUsize::new(0),
                 refaulted_bytes: AtomicUsize::new(0),
                 retained_pages: CachePadded::new(AtomicUsize::new(0)),
-                free_slot_bytes: CachePadded::new(AtomicUsize::new(0)),
-                depot_bytes: CachePadded::new(AtomicUsize::new(0)),
+                shards: repeat![CachePadded::new(ShardCounters::new()); SHARDS],
                 released_total: AtomicUsize::new(0),
                 inline_released: AtomicUsize::new(0),
                 growths: AtomicUsize::new(0),
@@ -71,10 +94,14 @@ impl Counters {
     }
 
     /// In the child of a fork, where nobody else counts: replaces what other threads may have left half counted.
-    pub fn set_in_child(&self, in_use_pages: usize, free_slot_bytes: usize, depot_bytes: usize) {
-        self.depot_bytes.store(depot_bytes, Ordering::Relaxed);
+    pub fn set_in_child(&self, in_use_pages: usize) {
         self.in_use_pages.store(in_use_pages, Ordering::Relaxed);
-        self.free_slot_bytes.store(free_slot_bytes, Ordering::Relaxed);
+    }
+
+    /// The same for a shard.
+    pub fn set_shard_in_child(&self, shard: usize, free_slot_bytes: usize, depot_bytes: usize) {
+        self.shards[shard].free_slot_bytes.store(free_slot_bytes, Ordering::Relaxed);
+        self.shards[shard].depot_bytes.store(depot_bytes, Ordering::Relaxed);
     }
 
     /// Bytes of pages in use.
@@ -125,34 +152,42 @@ impl Counters {
         self.retained_pages.load(Ordering::Relaxed) * PAGE_BYTES
     }
 
-    /// Slots went back to partly used spans, or a span of free slots was added.
-    pub fn add_free_slots(&self, bytes: usize) {
-        self.free_slot_bytes.fetch_add(bytes, Ordering::Relaxed);
+    /// Slots went back to partly used spans, or a span of free slots was added. Whether the levels are worth a look.
+    pub fn add_free_slots(&self, shard: usize, bytes: usize) -> bool {
+        let before = self.shards[shard].free_slot_bytes.fetch_add(bytes, Ordering::Relaxed);
+        passes_a_grain(before, bytes)
     }
 
     /// Slots were taken from spans, or a span of free slots went away.
-    pub fn subtract_free_slots(&self, bytes: usize) {
-        self.free_slot_bytes.fetch_sub(bytes, Ordering::Relaxed);
+    pub fn subtract_free_slots(&self, shard: usize, bytes: usize) {
+        self.shards[shard].free_slot_bytes.fetch_sub(bytes, Ordering::Relaxed);
     }
 
-    /// A full magazine goes into a depot.
-    pub fn add_depot(&self, bytes: usize) {
-        self.depot_bytes.fetch_add(bytes, Ordering::Relaxed);
+    /// A full magazine goes into a depot. Whether the levels are worth a look.
+    pub fn add_depot(&self, shard: usize, bytes: usize) -> bool {
+        let before = self.shards[shard].depot_bytes.fetch_add(bytes, Ordering::Relaxed);
+        passes_a_grain(before, bytes)
     }
 
     /// A full magazine left a depot.
-    pub fn subtract_depot(&self, bytes: usize) {
-        self.depot_bytes.fetch_sub(bytes, Ordering::Relaxed);
+    pub fn subtract_depot(&self, shard: usize, bytes: usize) {
+        self.shards[shard].depot_bytes.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    /// Bytes of slots in a shard's depots.
+    pub fn shard_depot_bytes(&self, shard: usize) -> usize {
+        self.shards[shard].depot_bytes.load(Ordering::Relaxed)
     }
 
     /// Bytes of slots in the depots.
     pub fn depot_bytes(&self) -> usize {
-        self.depot_bytes.load(Ordering::Relaxed)
+        self.shards.iter().map(|shard| shard.depot_bytes.load(Ordering::Relaxed)).sum()
     }
 
     /// Bytes of free slots in spans that are not released: an upper estimate of the holes to come.
     pub fn unreleased_hole_bytes(&self) -> usize {
-        self.free_slot_bytes.load(Ordering::Relaxed).saturating_sub(self.hole_bytes())
+        let free: usize = self.shards.iter().map(|shard| shard.free_slot_bytes.load(Ordering::Relaxed)).sum();
+        free.saturating_sub(self.hole_bytes())
     }
 
     /// Memory went back to the OS.

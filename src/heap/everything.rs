@@ -40,7 +40,7 @@ impl Heap {
                 // SAFETY: the thread's own magazine.
                 let count = unsafe { magazine::slots_from(top, &mut slots) };
                 cell.store(magazine.reset(class).cast_mut(), Ordering::Release);
-                self.flush(class, &slots[..count]);
+                self.flush(class, &mut slots[..count]);
             }
         }
         cache.leave_slow_path();
@@ -58,7 +58,7 @@ impl Heap {
         use crate::central::Misuse;
         let result = match self.map.lookup(address) {
             Some(span) if span.state() == crate::span::STATE_SMALL && span.class() == class => {
-                self.centrals[class].lock().check_live(class, span, address)
+                self.centrals[span.shard()][class].lock().check_live(class, span, address)
             }
             _ => Err(Misuse::Foreign(address)),
         };

@@ -10,7 +10,7 @@
 
 pub use crate::lock::ForkLock;
 use crate::pages::PageCache;
-use crate::size_class::{CLASSES, TABLE};
+use crate::size_class::TABLE;
 use crate::thread_cache::ThreadCache;
 use crate::units::Chunk;
 
@@ -20,11 +20,13 @@ impl Heap {
     /// Calls `visit` with every lock, outermost first.
     fn each_lock(&self, mut visit: impl FnMut(&dyn ForkLock)) {
         visit(&self.registry);
-        for class in 0..CLASSES {
-            visit(&*self.depots[class]);
+        // Threads begin to use a shard under the registry's lock.
+        let shards = self.shards.all();
+        for depot in self.depots[shards.clone()].as_flattened() {
+            visit(&**depot);
         }
-        for class in 0..CLASSES {
-            visit(&*self.centrals[class]);
+        for central in self.centrals[shards].as_flattened() {
+            visit(&**central);
         }
         for cache in &self.page_caches {
             visit(&**cache);
@@ -97,15 +99,16 @@ impl Heap {
             }
             heap.mapped_pages() - heap.allocator.free_pages() - cached
         };
-        let mut free_slot_bytes = 0;
-        for (central, class) in self.centrals.iter().zip(&TABLE) {
-            free_slot_bytes += central.lock().free_slots() * class.slot_bytes as usize;
+        self.counters.set_in_child(in_use);
+        for shard in self.shards.all() {
+            let (mut free_slot_bytes, mut depot_bytes) = (0, 0);
+            for (class, figures) in TABLE.iter().enumerate() {
+                free_slot_bytes += self.centrals[shard][class].lock().free_slots() * figures.slot_bytes as usize;
+                let full = self.depots[shard][class].lock().full_count() as usize;
+                depot_bytes += full * crate::depot::magazine_bytes(class);
+            }
+            self.counters.set_shard_in_child(shard, free_slot_bytes, depot_bytes);
         }
-        let mut depot_bytes = 0;
-        for (class, depot) in self.depots.iter().enumerate() {
-            depot_bytes += depot.lock().full_count() as usize * crate::depot::magazine_bytes(class);
-        }
-        self.counters.set_in_child(in_use, free_slot_bytes, depot_bytes);
     }
 
     /// Empties the caches of threads that do not exist.

@@ -23,7 +23,7 @@ use crate::size_class::{CLASSES, figures};
 use crate::sync::atomic::Ordering;
 use crate::thread_cache::{CacheSlot, DRAINED, NOT_DRAINED, ThreadCache, gone};
 
-use super::{Heap, PAGE_CACHES};
+use super::Heap;
 
 /// Allocates a slot of a class when the loaded magazine has none; null if there is no memory.
 ///
@@ -133,7 +133,7 @@ impl Heap {
             // overwritten.
             slot.fast.store(memory.as_ptr(), Ordering::Release);
             let mut registry = self.registry.lock();
-            memory.as_ref().shard.set(registry.created() % PAGE_CACHES);
+            memory.as_ref().shard.set(self.shards.assign(registry.created()));
             registry.add(memory);
         }
         Some(memory)
@@ -155,32 +155,56 @@ impl Heap {
             cache.spares[class].store(self.reset_top(loaded, class), Ordering::Release);
             return pop_loaded(cache, class);
         }
-        let full = self.take_full(class);
-        if let Some(full) = full {
-            cache.tops[class].store(full.full_top().cast_mut(), Ordering::Release);
-            self.keep_as_spare(cache, class, loaded, spare);
-            return pop_loaded(cache, class);
+        let shard = cache.shard.get();
+        if let Some(full) = self.take_full(shard, class) {
+            return self.load_full(cache, class, (loaded, spare), full);
         }
-        let magazine = match self.own_magazine(loaded) {
-            Some(magazine) => magazine,
-            None => match self.metadata.magazine() {
-                Some(magazine) => magazine,
-                None => return self.allocate_directly(class),
-            },
+        let Some(magazine) = self.own_magazine(loaded).or_else(|| self.metadata.magazine()) else {
+            return self.allocate_directly(class);
         };
-        let mut slots = [0usize; MAX_SLOTS];
         let most = figures(class).magazine_slots as usize;
         let wanted = (cache.refill[class].get() as usize).clamp(1, most);
-        cache.refill[class].set((wanted * 2).min(most) as u8);
-        let count = self.refill(class, cache.shard.get(), &mut slots[..wanted]);
-        let mut top = magazine.reset(class);
+        // Empty to whoever looks meanwhile: the child of a fork must not take what is half filled for slots.
+        let empty = magazine.reset(class);
+        cache.tops[class].store(empty.cast_mut(), Ordering::Release);
         // The lowest address on top, so that addresses ascend.
-        for &slot in slots[..count].iter().rev() {
-            // SAFETY: the magazine is ours, was just emptied and holds at least `most` slots.
-            top = unsafe { magazine::push(top, slot) };
+        let top = empty.wrapping_add(wanted);
+        let mut word = top;
+        let mut place = |slot| {
+            // SAFETY: the magazine is ours, was just emptied, holds at least `most` slots, and no more than `wanted` come.
+            unsafe { (*word).store(slot, Ordering::Relaxed) };
+            word = word.wrapping_sub(1);
+        };
+        let mut count = self.take_slots(class, shard, wanted, &mut place);
+        if count == 0 {
+            // What other shards' threads have freed, in the order of what it costs.
+            let elsewhere = self.shards.others(shard).find_map(|other| self.take_full(other, class));
+            if let Some(full) = elsewhere {
+                return self.load_full(cache, class, (empty, spare), full);
+            }
+            count = self.refill(class, shard, wanted, &mut place);
         }
+        if count == 0 {
+            return null_mut();
+        }
+        // SAFETY: below the lowest slot there is at least the word that `reset` made the sentinel.
+        unsafe { (*word).store(0, Ordering::Relaxed) };
+        cache.refill[class].set((wanted * 2).min(most) as u8);
         cache.tops[class].store(top.cast_mut(), Ordering::Release);
-        if count == 0 { null_mut() } else { pop_loaded(cache, class) }
+        pop_loaded(cache, class)
+    }
+
+    /// Loads a full magazine in place of the empty one and takes a slot from it.
+    fn load_full(
+        &self,
+        cache: &ThreadCache,
+        class: usize,
+        (loaded, spare): (*const Word, *mut Word),
+        full: MagazineRef,
+    ) -> *mut u8 {
+        cache.tops[class].store(full.full_top().cast_mut(), Ordering::Release);
+        self.keep_as_spare(cache, class, loaded, spare);
+        pop_loaded(cache, class)
     }
 
     /// Makes room in the loaded magazine and puts the slot there. Runs in the owner's slow path.
@@ -206,13 +230,13 @@ impl Heap {
             return self.load_empty(cache, class, slot, None);
         }
         // Both are full: one goes to the depot, or back to the spans where the depot has its share.
-        if let Some(empty) = self.trade_full(class, full) {
+        if let Some(empty) = self.trade_full(cache.shard.get(), class, full) {
             return self.load_empty(cache, class, slot, empty);
         }
         let mut slots = [0usize; MAX_SLOTS];
         // SAFETY: the loaded magazine is ours.
         let count = unsafe { magazine::slots_from(loaded, &mut slots) };
-        self.flush(class, &slots[..count]);
+        self.flush(class, &mut slots[..count]);
         self.load_empty(cache, class, slot, Some(full));
     }
 
@@ -223,7 +247,7 @@ impl Heap {
                 push_loaded(cache, class, slot);
             }
             // No memory for a magazine: the cell holds the sentinel, since what was loaded has moved.
-            None => self.flush(class, &[slot]),
+            None => self.flush(class, &mut [slot]),
         }
     }
 
@@ -247,46 +271,49 @@ impl Heap {
         if spare.is_null() {
             cache.spares[class].store(empty.reset(class).cast_mut(), Ordering::Relaxed);
         } else {
-            self.give_empty(class, empty);
+            self.give_empty(cache.shard.get(), class, empty);
         }
     }
 
     /// Gives a full magazine to the depot for an empty one, if it has one. `None` where the depots have their share.
-    fn trade_full(&self, class: usize, full: MagazineRef) -> Option<Option<MagazineRef>> {
+    fn trade_full(&self, shard: usize, class: usize, full: MagazineRef) -> Option<Option<MagazineRef>> {
         let bytes = depot::magazine_bytes(class);
-        if self.counters.depot_bytes() + bytes > depot::total_capacity(self.counters.in_use_bytes()) {
+        let held = self.counters.shard_depot_bytes(shard) + bytes;
+        if held > depot::LEAST_TOTAL_BYTES && held > depot::total_capacity(self.counters.in_use_bytes()) {
             return None;
         }
         // Counted before anybody can take it: the sum never goes below zero.
-        self.counters.add_depot(bytes);
-        let mut depot = self.depots[class].lock();
+        let look = self.counters.add_depot(shard, bytes);
+        let mut depot = self.depots[shard][class].lock();
         if !depot.push_full(full, depot::capacity(class)) {
             drop(depot);
-            self.counters.subtract_depot(bytes);
+            self.counters.subtract_depot(shard, bytes);
             return None;
         }
         let empty = depot.pop_empty();
         drop(depot);
-        self.after_free();
+        if look {
+            self.after_free();
+        }
         Some(empty)
     }
 
-    /// Takes a full magazine from the depot.
-    pub(super) fn take_full(&self, class: usize) -> Option<MagazineRef> {
-        let full = self.depots[class].lock().pop_full()?;
-        self.counters.subtract_depot(depot::magazine_bytes(class));
+    /// Takes a full magazine from a depot.
+    pub(super) fn take_full(&self, shard: usize, class: usize) -> Option<MagazineRef> {
+        let full = self.depots[shard][class].lock().pop_full()?;
+        self.counters.subtract_depot(shard, depot::magazine_bytes(class));
         Some(full)
     }
 
-    fn keep_empty(&self, class: usize, empty: Option<MagazineRef>) {
+    fn keep_empty(&self, shard: usize, class: usize, empty: Option<MagazineRef>) {
         if let Some(empty) = empty {
-            self.give_empty(class, empty);
+            self.give_empty(shard, class, empty);
         }
     }
 
     /// Gives an empty magazine to the depot, or to the store where the depot has enough.
-    pub(crate) fn give_empty(&self, class: usize, empty: MagazineRef) {
-        if !self.depots[class].lock().push_empty(empty) {
+    pub(crate) fn give_empty(&self, shard: usize, class: usize, empty: MagazineRef) {
+        if !self.depots[shard][class].lock().push_empty(empty) {
             self.metadata.recycle(empty);
         }
     }
@@ -301,14 +328,17 @@ impl Heap {
                 }
                 let Some(magazine) = self.own_magazine(top) else { continue };
                 let is_full = magazine::above(top).is_none();
-                if is_full && self.trade_full(class, magazine).map(|empty| self.keep_empty(class, empty)).is_some() {
+                let shard = cache.shard.get();
+                let traded = if is_full { self.trade_full(shard, class, magazine) } else { None };
+                if let Some(empty) = traded {
+                    self.keep_empty(shard, class, empty);
                     continue;
                 }
                 let mut slots = [0; MAX_SLOTS];
                 // SAFETY: the cache's own magazine.
                 let count = unsafe { magazine::slots_from(top, &mut slots) };
-                self.flush(class, &slots[..count]);
-                self.give_empty(class, magazine);
+                self.flush(class, &mut slots[..count]);
+                self.give_empty(cache.shard.get(), class, magazine);
             }
         }
     }

@@ -22,6 +22,7 @@ mod page_heap;
 mod release_holes;
 mod runs;
 mod scavenge;
+mod shards;
 mod spans;
 mod sweep;
 
@@ -58,9 +59,7 @@ use index::ScavengeIndex;
 pub use index::{ScavengeIndex, Start};
 use page_heap::PageHeap;
 use scavenge::ScavengeState;
-
-/// Page caches: threads are spread over them.
-pub const PAGE_CACHES: usize = if cfg!(loom) { 1 } else { 8 };
+use shards::{SHARDS, Shards};
 
 /// The heap.
 pub struct Heap {
@@ -69,13 +68,14 @@ pub struct Heap {
     pub(crate) index: ScavengeIndex,
     pub(crate) huge: HugeMap,
     pub(crate) alarm: Alarm,
+    pub(crate) shards: Shards,
     pub(crate) metadata: MetadataStore,
     pub(crate) registry: Lock<Registry>,
     pub(crate) pages: CachePadded<Lock<PageHeap>>,
     pub(crate) scavenge: CachePadded<Lock<ScavengeState>>,
-    pub(crate) page_caches: [CachePadded<Lock<Option<PageCache>>>; PAGE_CACHES],
-    pub(crate) depots: [CachePadded<Lock<Depot>>; CLASSES],
-    pub(crate) centrals: [CachePadded<Lock<Central>>; CLASSES],
+    pub(crate) page_caches: [CachePadded<Lock<Option<PageCache>>>; SHARDS],
+    pub(crate) depots: [[CachePadded<Lock<Depot>>; CLASSES]; SHARDS],
+    pub(crate) centrals: [[CachePadded<Lock<Central>>; CLASSES]; SHARDS],
     /// The static cache that threads without one follow, and its sentinel.
     pub(crate) no_cache: plain::AtomicPtr<ThreadCache>,
     pub(crate) sentinel: plain::AtomicPtr<Word>,
@@ -97,13 +97,14 @@ impl Heap {
                 index: ScavengeIndex::new(),
                 huge: HugeMap::new(),
                 alarm: Alarm::new(),
+                shards: Shards::new(),
                 metadata: MetadataStore::new(),
                 registry: Lock::new(Rank::Registry, Registry::new()),
                 pages: CachePadded::new(Lock::new(Rank::Heap, PageHeap::new())),
                 scavenge: CachePadded::new(Lock::new(Rank::Scavenge, ScavengeState::new())),
-                page_caches: repeat![CachePadded::new(Lock::new(Rank::PageCache, None)); PAGE_CACHES],
-                depots: repeat![CachePadded::new(Lock::new(Rank::Depot, Depot::new())); CLASSES],
-                centrals: repeat![CachePadded::new(Lock::new(Rank::Central, Central::new())); CLASSES],
+                page_caches: repeat![CachePadded::new(Lock::new(Rank::PageCache, None)); SHARDS],
+                depots: repeat![repeat![CachePadded::new(Lock::new(Rank::Depot, Depot::new())); CLASSES]; SHARDS],
+                centrals: repeat![repeat![CachePadded::new(Lock::new(Rank::Central, Central::new())); CLASSES]; SHARDS],
                 no_cache: plain::AtomicPtr::new(core::ptr::null_mut()),
                 sentinel: plain::AtomicPtr::new(core::ptr::null_mut()),
                 os_page_bytes: plain::AtomicUsize::new(PAGE_BYTES),
@@ -130,6 +131,7 @@ impl Heap {
         unsafe { self.pages.lock().attach(root_table.cast().as_mut()) };
         self.no_cache.store(no_cache.as_ptr(), plain::Ordering::Relaxed);
         self.sentinel.store(sentinel.cast_mut(), plain::Ordering::Relaxed);
+        self.shards.configure(sys::thread::cpus_available());
         self.os_page_bytes.store(sys::page::os_page_bytes(), plain::Ordering::Release);
         true
     }
@@ -225,10 +227,11 @@ impl Heap {
     /// parked, and the levels it published. Without this a free could still compare with an older, higher level, and
     /// nobody would look again.
     pub fn settled_levels(&self) -> (u64, u64) {
-        for depot in &self.depots {
+        let shards = self.shards.all();
+        for depot in self.depots[shards.clone()].as_flattened() {
             drop(depot.lock());
         }
-        for central in &self.centrals {
+        for central in self.centrals[shards].as_flattened() {
             drop(central.lock());
         }
         drop(self.pages.lock());

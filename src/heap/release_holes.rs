@@ -9,7 +9,8 @@
 
 use core::ptr::NonNull;
 
-use crate::central::{Holes, SpanChain, Visits};
+use crate::central::{Central, Holes, SpanChain, Visits};
+use crate::lock::Lock;
 use crate::size_class::CLASSES;
 use crate::sys;
 
@@ -28,30 +29,32 @@ impl Heap {
         let mut result = Scavenged { bytes: 0, exhausted: true };
         // Large slots first: their holes are long, and a call releases much.
         for class in (0..CLASSES).rev() {
-            loop {
-                if result.bytes >= want_bytes || effort.is_spent() {
-                    result.exhausted = false;
-                    return result;
-                }
-                let (more, bytes) = self.release_holes_of(class, age, effort);
-                result.bytes += bytes;
-                if !more {
-                    break;
+            for centrals in &self.centrals[self.shards.all()] {
+                loop {
+                    if result.bytes >= want_bytes || effort.is_spent() {
+                        result.exhausted = false;
+                        return result;
+                    }
+                    let (more, bytes) = self.release_holes_of(class, &centrals[class], age, effort);
+                    result.bytes += bytes;
+                    if !more {
+                        break;
+                    }
                 }
             }
         }
         result
     }
 
-    /// Releases the holes of a few spans of a class: whether there may be more, and how many bytes.
-    fn release_holes_of(&self, class: usize, age: u32, effort: Effort) -> (bool, usize) {
+    /// Releases the holes of a few spans of one of a class's centrals: whether there may be more, and how many bytes.
+    fn release_holes_of(&self, class: usize, central: &Lock<Central>, age: u32, effort: Effort) -> (bool, usize) {
         let os_page_bytes = self.os_page_bytes();
         let tick = self.counters.tick();
         let mut taken: [Option<Holes>; SPANS] = [None; SPANS];
         let mut spans = 0;
         let mut visits = Visits::new();
         {
-            let mut central = self.centrals[class].lock();
+            let mut central = central.lock();
             if !central.has_new_holes() {
                 return (false, 0);
             }
@@ -97,7 +100,7 @@ impl Heap {
         let mut emptied = SpanChain::default();
         let mut result = Ok(());
         {
-            let mut central = self.centrals[class].lock();
+            let mut central = central.lock();
             for (holes, released) in taken.iter().flatten().zip(released) {
                 result = result.and(central.return_holes(class, os_page_bytes, *holes, released, &mut emptied));
             }

@@ -11,7 +11,8 @@ use crate::sync::Futex;
 use crate::units::{PAGE_BYTES, Run};
 
 use super::page_heap::{Grown, PageHeap, or_end};
-use super::{Heap, PAGE_CACHES};
+use super::Heap;
+use super::shards::SHARDS;
 
 /// Out of memory, pages in flight are waited for so many times ...
 const RECLAIM_TRIES: usize = if cfg!(loom) { 2 } else { 1000 };
@@ -21,7 +22,7 @@ const RECLAIM_PAUSE_NS: u64 = 100_000;
 /// Over how many page caches the threads of a heap with so much in use are spread: as many as could hold a quarter of
 /// it. Each makes the heap's extent larger, which shows where the heap is small.
 fn page_caches(in_use_bytes: usize) -> usize {
-    (in_use_bytes / (4 * CACHE_PAGES * PAGE_BYTES)).clamp(1, PAGE_CACHES)
+    (in_use_bytes / (4 * CACHE_PAGES * PAGE_BYTES)).clamp(1, SHARDS)
 }
 
 impl Heap {

@@ -5,7 +5,7 @@
 
 use core::ptr::NonNull;
 
-use crate::central::{Misuse, SpanChain};
+use crate::central::{Central, Misuse, SpanChain};
 use crate::size_class::figures;
 use crate::span::Span;
 use crate::sys;
@@ -14,40 +14,57 @@ use crate::units::PAGE_BYTES;
 use super::Heap;
 
 impl Heap {
-    /// Takes up to `out.len()` slots of a class from its spans; 0 if the OS gives no more memory.
-    pub(crate) fn refill(&self, class: usize, shard: usize, out: &mut [usize]) -> usize {
-        let os_page_bytes = self.os_page_bytes();
-        let (taken, refaulted) = self.centrals[class].lock().take(class, os_page_bytes, out);
+    /// Takes up to `wanted` slots of a class from a shard's spans and hands each to `place`: how many, 0 if they have none.
+    #[inline]
+    pub(crate) fn take_slots(&self, class: usize, shard: usize, wanted: usize, place: impl FnMut(usize)) -> usize {
+        let (taken, refaulted) = self.centrals[shard][class].lock().take(class, self.os_page_bytes(), wanted, place);
         if taken != 0 {
-            self.count_taken(class, taken, refaulted);
+            self.count_taken(class, shard, taken, refaulted);
+        }
+        taken
+    }
+
+    /// The same for a class whose spans in `shard` had no slot: from the other shards' spans or a new one; 0 if the OS gives
+    /// no more memory.
+    #[cold]
+    pub(crate) fn refill(&self, class: usize, shard: usize, wanted: usize, mut place: impl FnMut(usize)) -> usize {
+        let os_page_bytes = self.os_page_bytes();
+        for other in self.shards.others(shard) {
+            let mut central = self.centrals[other][class].lock();
+            if !central.is_sparse(class) {
+                continue;
+            }
+            let (taken, refaulted) = central.take(class, os_page_bytes, wanted, place);
+            drop(central);
+            self.count_taken(class, other, taken, refaulted);
             return taken;
         }
         let Some(span) = self.make_span(class, shard) else { return 0 };
         let figures = figures(class);
         // Counted before the slots can be taken: the sum never goes below zero.
-        self.counters.add_free_slots((figures.slots * figures.slot_bytes) as usize);
-        let mut central = self.centrals[class].lock();
+        self.counters.add_free_slots(shard, (figures.slots * figures.slot_bytes) as usize);
+        let mut central = self.centrals[shard][class].lock();
         // Slots may have come back meanwhile. They are used first, and then the new span may not be needed: it must not
         // stay behind among the spans with free slots, where nobody would see that it is wholly free.
-        let (taken, refaulted) = central.take(class, os_page_bytes, out);
+        let (taken, refaulted) = central.take(class, os_page_bytes, wanted, &mut place);
         if taken != 0 {
             let kept = central.keep_spare(span);
             drop(central);
-            self.count_taken(class, taken, refaulted);
+            self.count_taken(class, shard, taken, refaulted);
             if !kept {
                 self.retire(span);
             }
             return taken;
         }
         central.add(span);
-        let (taken, refaulted) = central.take(class, os_page_bytes, out);
+        let (taken, refaulted) = central.take(class, os_page_bytes, wanted, place);
         drop(central);
-        self.count_taken(class, taken, refaulted);
+        self.count_taken(class, shard, taken, refaulted);
         taken
     }
 
-    fn count_taken(&self, class: usize, slots: usize, os_pages: u32) {
-        self.counters.subtract_free_slots(slots * figures(class).slot_bytes as usize);
+    fn count_taken(&self, class: usize, shard: usize, slots: usize, os_pages: u32) {
+        self.counters.subtract_free_slots(shard, slots * figures(class).slot_bytes as usize);
         if os_pages != 0 {
             let bytes = os_pages as usize * self.os_page_bytes();
             self.counters.subtract_holes(bytes);
@@ -60,31 +77,43 @@ impl Heap {
         let taken = self.take_span_run(shard, figures.span_pages as usize, figures.span_align_pages as usize)?;
         // SAFETY: the pages were just taken, and growth made metadata for them.
         let span = unsafe { self.map.create(taken.run, Some(class)) };
-        if span.is_none() {
-            self.free_run(taken.run);
+        match span {
+            // SAFETY: made just now.
+            Some(span) => unsafe { span.set_shard(shard) },
+            None => self.free_run(taken.run),
         }
         span
     }
 
     /// Gives slots of a class back to their spans. Ends the process if one of them cannot be right.
-    pub(crate) fn flush(&self, class: usize, slots: &[usize]) {
+    pub(crate) fn flush(&self, class: usize, slots: &mut [usize]) {
         if slots.is_empty() {
             return;
         }
-        let bytes = slots.len() * figures(class).slot_bytes as usize;
-        self.counters.add_free_slots(bytes);
+        let slot_bytes = figures(class).slot_bytes as usize;
         let mut emptied = SpanChain::default();
         let tick = self.counters.tick();
-        let result = self.centrals[class].lock().give(class, &self.map, slots, tick, &mut emptied);
-        self.or_end(result);
+        let mut left = slots.len();
+        let mut look = false;
+        while left != 0 {
+            let shard = self.or_end(Central::span_of(&self.map, class, slots[0])).shard();
+            let mut central = self.centrals[shard][class].lock();
+            let result = central.give((class, shard), &self.map, &mut slots[..left], tick, &mut emptied);
+            // Counted before the slots can be taken: the sum never goes below zero.
+            look |= self.counters.add_free_slots(shard, (left - *result.as_ref().unwrap_or(&0)) * slot_bytes);
+            drop(central);
+            left = self.or_end(result);
+        }
         self.retire_all(emptied);
-        self.after_free();
+        if look {
+            self.after_free();
+        }
     }
 
     /// Ends the process with one line if a free was a misuse.
-    pub(crate) fn or_end(&self, result: Result<(), Misuse>) {
+    pub(crate) fn or_end<T>(&self, result: Result<T, Misuse>) -> T {
         match result {
-            Ok(()) => {}
+            Ok(value) => value,
             Err(Misuse::DoubleFree(address)) => sys::fatal!("central", "double free of {address:#x}"),
             Err(Misuse::Foreign(address)) => {
                 sys::fatal!(
@@ -106,7 +135,7 @@ impl Heap {
     pub(crate) fn retire(&self, span: Span) {
         let run = span.run();
         let figures = span.class_figures();
-        self.counters.subtract_free_slots((figures.slots * figures.slot_bytes) as usize);
+        self.counters.subtract_free_slots(span.shard(), (figures.slots * figures.slot_bytes) as usize);
         // SAFETY: all slots are free and the span is in no list, so the record is this thread's.
         let holes = unsafe { core::mem::take(&mut span.record().released_holes) };
         // SAFETY: as above.
@@ -140,16 +169,15 @@ impl Heap {
 
     /// One slot straight from central, for a thread without a cache; null if there is no memory.
     pub(crate) fn allocate_directly(&self, class: usize) -> *mut u8 {
-        let mut slot = [0usize];
-        if self.refill(class, 0, &mut slot) == 1 {
-            core::ptr::with_exposed_provenance_mut(slot[0])
-        } else {
-            core::ptr::null_mut()
+        let mut slot = 0;
+        if self.take_slots(class, 0, 1, |taken| slot = taken) == 0 {
+            self.refill(class, 0, 1, |taken| slot = taken);
         }
+        core::ptr::with_exposed_provenance_mut(slot)
     }
 
     /// One slot straight to central, for a thread without a cache.
     pub(crate) fn deallocate_directly(&self, class: usize, slot: NonNull<u8>) {
-        self.flush(class, &[slot.as_ptr().expose_provenance()]);
+        self.flush(class, &mut [slot.as_ptr().expose_provenance()]);
     }
 }

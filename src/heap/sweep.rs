@@ -22,23 +22,9 @@ impl Heap {
     /// Returns to the spans what the depots did not need since the last call, and to the heap the page caches
     /// and the classes' spare spans. With `all`, whatever is there.
     pub fn trim_caches(&self, all: bool) {
-        for class in 0..CLASSES {
-            let unused = {
-                let mut depot = self.depots[class].lock();
-                if all { u32::MAX } else { depot.unused() }
-            };
-            for _ in 0..unused {
-                let Some(full) = self.take_full(class) else { break };
-                self.flush_magazine(class, full);
-            }
-            loop {
-                let empty = if all { self.depots[class].lock().pop_empty() } else { None };
-                let Some(empty) = empty else { break };
-                self.metadata.recycle(empty);
-            }
-            let spare = self.centrals[class].lock().take_spare();
-            if let Some(span) = spare {
-                self.retire(span);
+        for shard in self.shards.all() {
+            for class in 0..CLASSES {
+                self.trim_class(shard, class, all);
             }
         }
         for cache in &self.page_caches {
@@ -50,13 +36,33 @@ impl Heap {
         }
     }
 
+    fn trim_class(&self, shard: usize, class: usize, all: bool) {
+        let unused = {
+            let mut depot = self.depots[shard][class].lock();
+            if all { u32::MAX } else { depot.unused() }
+        };
+        for _ in 0..unused {
+            let Some(full) = self.take_full(shard, class) else { break };
+            self.flush_magazine(shard, class, full);
+        }
+        loop {
+            let empty = if all { self.depots[shard][class].lock().pop_empty() } else { None };
+            let Some(empty) = empty else { break };
+            self.metadata.recycle(empty);
+        }
+        let spare = self.centrals[shard][class].lock().take_spare();
+        if let Some(span) = spare {
+            self.retire(span);
+        }
+    }
+
     /// Gives a full magazine's slots back to their spans, and the block to the store.
-    fn flush_magazine(&self, class: usize, full: MagazineRef) {
+    fn flush_magazine(&self, shard: usize, class: usize, full: MagazineRef) {
         let mut slots = [0; MAX_SLOTS];
         // SAFETY: the magazine was taken from the depot: it is this thread's.
         let count = unsafe { magazine::slots_from(full.full_top(), &mut slots) };
-        self.flush(class, &slots[..count]);
-        self.give_empty(class, full);
+        self.flush(class, &mut slots[..count]);
+        self.give_empty(shard, class, full);
     }
 
     /// Empties the magazines of other threads. Those that are busy in their slow paths are left alone: they trade with
@@ -127,7 +133,7 @@ impl Heap {
             let mut slots = [0; 2 * MAX_SLOTS];
             // SAFETY: marked, after the barrier, with the owner outside its slow path.
             let count = unsafe { cache.take_idle(class, &mut slots) };
-            self.flush(class, &slots[..count]);
+            self.flush(class, &mut slots[..count]);
         }
     }
 }
