@@ -84,7 +84,7 @@ impl Heap {
     fn recount_in_child(&self) {
         let mut cached = 0;
         for cache in &self.page_caches {
-            cached += cache.lock().as_ref().map_or(0, PageCache::free_pages);
+            cached += cache.lock().cache.as_ref().map_or(0, PageCache::free_pages);
         }
         let in_use = {
             let mut heap = self.pages.lock();

@@ -13,6 +13,7 @@ mod counters;
 mod everything;
 mod fork;
 mod front;
+mod home;
 mod huge;
 mod index;
 mod large;
@@ -52,6 +53,7 @@ use crate::sys;
 use crate::thread_cache::ThreadCache;
 use crate::units::PAGE_BYTES;
 
+use home::Home;
 use huge::HugeMap;
 #[cfg(not(loom))]
 use index::ScavengeIndex;
@@ -73,7 +75,7 @@ pub struct Heap {
     pub(crate) registry: Lock<Registry>,
     pub(crate) pages: CachePadded<Lock<PageHeap>>,
     pub(crate) scavenge: CachePadded<Lock<ScavengeState>>,
-    pub(crate) page_caches: [CachePadded<Lock<Option<PageCache>>>; SHARDS],
+    pub(crate) page_caches: [CachePadded<Lock<Home>>; SHARDS],
     pub(crate) depots: [[CachePadded<Lock<Depot>>; CLASSES]; SHARDS],
     pub(crate) centrals: [[CachePadded<Lock<Central>>; CLASSES]; SHARDS],
     /// The static cache that threads without one follow, and its sentinel.
@@ -102,7 +104,7 @@ impl Heap {
                 registry: Lock::new(Rank::Registry, Registry::new()),
                 pages: CachePadded::new(Lock::new(Rank::Heap, PageHeap::new())),
                 scavenge: CachePadded::new(Lock::new(Rank::Scavenge, ScavengeState::new())),
-                page_caches: repeat![CachePadded::new(Lock::new(Rank::PageCache, None)); SHARDS],
+                page_caches: repeat![CachePadded::new(Lock::new(Rank::PageCache, Home::new())); SHARDS],
                 depots: repeat![repeat![CachePadded::new(Lock::new(Rank::Depot, Depot::new())); CLASSES]; SHARDS],
                 centrals: repeat![repeat![CachePadded::new(Lock::new(Rank::Central, Central::new())); CLASSES]; SHARDS],
                 no_cache: plain::AtomicPtr::new(core::ptr::null_mut()),
@@ -174,7 +176,7 @@ impl Heap {
         };
         let mut cached = 0;
         for cache in &self.page_caches {
-            cached += cache.lock().as_ref().map_or(0, PageCache::free_pages);
+            cached += cache.lock().cache.as_ref().map_or(0, PageCache::free_pages);
         }
         let (generation, low_water) = self.scavenge.lock().progress();
         let bytes = |pages: usize| (pages * PAGE_BYTES) as u64;

@@ -44,7 +44,7 @@ impl Heap {
     pub fn check_accounts(&self) -> (usize, usize, usize) {
         let mut cached = (0, 0);
         for cache in &self.page_caches {
-            if let Some(cache) = &*cache.lock() {
+            if let Some(cache) = &cache.lock().cache {
                 cached.0 += cache.free_pages();
                 cached.1 += cache.scavenged_pages();
             }

@@ -8,8 +8,11 @@ use crate::span_map::{self, SpanMap};
 use crate::sys;
 use crate::units::{CHUNK_PAGES, PAGE_BYTES, Page, Run};
 
-use super::huge::UNUSED_PAGES;
+use super::huge::{SMALL_PAGES, UNUSED_PAGES};
 use super::index::ScavengeIndex;
+
+/// Runs of so many pages and more are long.
+const LONG_PAGES: usize = (64 << 10) / PAGE_BYTES;
 
 /// See the module's header.
 pub struct PageHeap {
@@ -23,6 +26,8 @@ pub struct PageHeap {
     pub(crate) unused_pages: usize,
     /// Whether the heap is to begin on small pages.
     pub(crate) begins_small: bool,
+    /// Where those end, if it does.
+    small_end: Option<Page>,
 }
 
 /// The pages that growth added, for what is to be done about them after the lock has dropped.
@@ -52,6 +57,7 @@ impl PageHeap {
             most_pages: usize::MAX,
             unused_pages: 0,
             begins_small: false,
+            small_end: None,
         }
     }
 
@@ -74,6 +80,9 @@ impl PageHeap {
         pages: usize,
         align_pages: usize,
     ) -> Option<(Taken, Grown)> {
+        if let Some(taken) = self.take_above_small(pages, align_pages) {
+            return Some((taken, Grown::default()));
+        }
         if let Some(taken) = self.allocator.alloc_aligned(pages, align_pages) {
             return Some((taken, Grown::default()));
         }
@@ -108,11 +117,22 @@ impl PageHeap {
         Some((taken, if more.pages() == 0 { grown } else { more }))
     }
 
+    /// In a heap that has outgrown its small pages, long runs are taken above those: they would be touched page by page.
+    fn take_above_small(&mut self, pages: usize, align_pages: usize) -> Option<Taken> {
+        let floor = self.small_end?;
+        let in_use = self.mapped_pages() - self.allocator.free_pages();
+        if pages < LONG_PAGES || align_pages != 1 || in_use < 2 * SMALL_PAGES {
+            return None;
+        }
+        self.allocator.alloc_above(floor, pages)
+    }
+
     /// Takes the heap's first pages out of use.
     fn leave_unused(&mut self, grown: &mut Grown) {
         let Some(run) = grown.runs[1].filter(|_| UNUSED_PAGES != 0) else { return };
         if self.allocator.alloc_exact(Run { pages: UNUSED_PAGES, ..run }).is_some() {
             self.unused_pages = UNUSED_PAGES;
+            self.small_end = Some(run.first.plus(UNUSED_PAGES + SMALL_PAGES));
             grown.begins_small = true;
         }
     }

@@ -85,14 +85,20 @@ impl Heap {
             return Some(taken);
         }
         let cache = &self.page_caches[shard % page_caches(self.counters.in_use_bytes())];
-        let taken = cache.lock().as_mut().and_then(|cache| cache.alloc(pages));
-        if let Some(taken) = taken {
-            self.counters.add_in_use(pages, taken.scavenged_pages);
-            return Some(taken);
-        }
+        let blocks = {
+            let mut home = cache.lock();
+            let taken = home.cache.as_mut().and_then(|cache| cache.alloc(pages));
+            if let Some(taken) = taken {
+                drop(home);
+                self.counters.add_in_use(pages, taken.scavenged_pages);
+                return Some(taken);
+            }
+            home.blocks()
+        };
         let (taken, left, grown) = {
             let mut heap = self.pages.lock();
-            let mut block = heap.allocator.take_cache();
+            let own = blocks.into_iter().find_map(|base| heap.allocator.take_cache_at(base, CACHE_RUN_LIMIT));
+            let mut block = own.or_else(|| heap.allocator.take_cache());
             let result = match block.as_mut().and_then(|block| block.alloc(pages)) {
                 Some(taken) => (taken, block, Grown::default()),
                 None => {

@@ -34,9 +34,9 @@ impl Shards {
         }
     }
 
-    /// Two shards a processor, so that two busy threads seldom share one; a single processor gains nothing by a second.
+    /// A shard a processor: with more, threads that come and go spread thin over them, and two busy ones share one seldom.
     pub fn configure(&self, cpus: usize) {
-        let shards = if cpus < 2 { 1 } else { (2 * cpus).next_power_of_two().min(SHARDS) };
+        let shards = cpus.next_power_of_two().min(SHARDS);
         self.mask.store(shards - 1, Ordering::Relaxed);
     }
 

@@ -30,7 +30,7 @@ impl Heap {
         for cache in &self.page_caches {
             let idle = {
                 let mut cache = cache.lock();
-                cache.take()
+                cache.cache.take()
             };
             self.return_page_cache(idle);
         }

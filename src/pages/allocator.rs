@@ -132,6 +132,16 @@ impl PageAllocator {
         Some(Taken { run, scavenged_pages })
     }
 
+    /// Takes the lowest run of `pages` at or above `floor`, a mapped page; `None` if there is none.
+    pub fn alloc_above(&mut self, floor: Page, pages: usize) -> Option<Taken> {
+        if pages == 0 {
+            return None;
+        }
+        let from = self.hints.start(pages)?.max(floor);
+        let first = self.table.as_deref_mut()?.first_fit(from, pages, self.end)?;
+        self.take(Run { first, pages })
+    }
+
     /// Takes the lowest run of `pages` whose first page is a multiple of `align`, a power of two, and nothing else.
     /// `None` if there is none, or for an argument that makes no sense.
     pub fn alloc_aligned(&mut self, pages: usize, align: usize) -> Option<Taken> {
@@ -255,7 +265,7 @@ impl PageAllocator {
         })
     }
 
-    fn bits(&self, chunk: Chunk) -> Option<&super::bits::ChunkBits> {
+    pub(super) fn bits(&self, chunk: Chunk) -> Option<&super::bits::ChunkBits> {
         self.table.as_deref()?.bits(chunk)
     }
 

@@ -85,8 +85,25 @@ impl PageAllocator {
             return None;
         };
         let base = Page(first.0 / CACHE_PAGES * CACHE_PAGES);
+        let cache = self.take_block(base)?;
+        // No page is free between the first one and the end of its block any more.
+        let taken = Run { first, pages: base.plus(CACHE_PAGES).0 - first.0 };
+        self.hints.block_taken(taken);
+        self.keep_hints_mapped(taken.end());
+        Some(cache)
+    }
+
+    /// Takes all free pages of the aligned 64-page block at `base`, if at least `retained` of them are backed.
+    pub fn take_cache_at(&mut self, base: Page, retained: usize) -> Option<PageCache> {
+        let bits = self.bits(base.chunk())?;
         let word = base.index_in_chunk() / 64;
-        let cache = table.edit(base.chunk(), |bits| {
+        let backed = bits.free[word] & !bits.scavenged[word];
+        if (backed.count_ones() as usize) < retained { None } else { self.take_block(base) }
+    }
+
+    fn take_block(&mut self, base: Page) -> Option<PageCache> {
+        let word = base.index_in_chunk() / 64;
+        let cache = self.table.as_deref_mut()?.edit(base.chunk(), |bits| {
             let cache = PageCache { base, free: bits.free[word], scavenged: bits.scavenged[word] };
             bits.free[word] = 0;
             bits.scavenged[word] = 0;
@@ -94,10 +111,6 @@ impl PageAllocator {
         })?;
         self.free_pages -= cache.free_pages();
         self.scavenged_pages -= cache.scavenged_pages();
-        // No page is free between the first one and the end of its block any more.
-        let taken = Run { first, pages: base.plus(CACHE_PAGES).0 - first.0 };
-        self.hints.block_taken(taken);
-        self.keep_hints_mapped(taken.end());
         Some(cache)
     }
 
