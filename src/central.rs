@@ -24,8 +24,10 @@ use crate::units::PAGE_BYTES;
 /// Lists by occupancy: list `i` holds spans with about `i / 8` of their slots free.
 const BUCKETS: usize = 8;
 
-/// With less than so much free a central keeps it for its own shard: see [`Central::is_sparse`].
+/// With less than so much free, or less than this part of what it has, a central keeps it for its own shard: slots that
+/// threads of two shards have by turns share cache lines. See [`Central::is_sparse`].
 const SPARSE_BYTES: usize = if cfg!(loom) { 1 } else { 32 << 10 };
+const SPARSE_PART: usize = 8;
 
 /// A free that cannot be right, with the address.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -121,11 +123,11 @@ impl Central {
         self.free_slots
     }
 
-    /// Whether more of the class's memory here is free than in use, and enough of it for others to share.
+    /// Whether so much of the class's memory here is free that other shards' threads should use it before there is more.
     pub fn is_sparse(&self, class: usize) -> bool {
         let figures = figures(class);
         let free = self.free_slots * figures.slot_bytes as usize;
-        free >= SPARSE_BYTES && 2 * self.free_slots > self.spans * figures.slots as usize
+        free >= SPARSE_BYTES && SPARSE_PART * self.free_slots > self.spans * figures.slots as usize
     }
 
     /// Spans of the class.

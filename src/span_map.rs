@@ -112,8 +112,9 @@ impl SpanMap {
     /// `metadata` is [`REGION_METADATA_BYTES`] of zeroed memory, aligned to 64, that stays valid and is nobody else's.
     pub unsafe fn publish(&self, region: usize, metadata: NonNull<u8>) {
         if let Some(cell) = self.region(region << REGION_SHIFT) {
-            // Release: pairs with the Acquire of `parts`, though the zeroes would do.
-            cell.store(metadata.as_ptr(), Ordering::Release);
+            // Release: pairs with the Acquire of `parts`, though the zeroes would do. Another shard's heap may have been
+            // faster: then its metadata stays, and this is address space lost.
+            let _ = cell.compare_exchange(null_mut(), metadata.as_ptr(), Ordering::AcqRel, Ordering::Relaxed);
         }
     }
 

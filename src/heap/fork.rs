@@ -31,7 +31,9 @@ impl Heap {
         for cache in &self.page_caches {
             visit(&**cache);
         }
-        visit(&*self.pages);
+        for heap in &self.pages[self.shards.all()] {
+            visit(&**heap);
+        }
         visit(&*self.scavenge);
         visit(self.metadata.lock_for_fork());
     }
@@ -86,10 +88,11 @@ impl Heap {
         for cache in &self.page_caches {
             cached += cache.lock().cache.as_ref().map_or(0, PageCache::free_pages);
         }
-        let in_use = {
-            let mut heap = self.pages.lock();
+        let mut in_use = 0;
+        for (shard, heap) in self.pages[self.shards.all()].iter().enumerate() {
+            let mut heap = heap.lock();
             heap.in_flight_pages = 0;
-            self.publish_retained(&heap);
+            self.publish_retained(shard, &heap);
             for range in heap.allocator.mapped_ranges() {
                 for chunk in (range.first.0..range.first.0 + range.chunks).map(Chunk) {
                     if heap.allocator.chunk_retained(chunk) != 0 {
@@ -97,9 +100,9 @@ impl Heap {
                     }
                 }
             }
-            heap.mapped_pages() - heap.allocator.free_pages() - cached
-        };
-        self.counters.set_in_child(in_use);
+            in_use += heap.mapped_pages() - heap.allocator.free_pages();
+        }
+        self.counters.set_in_child(in_use - cached);
         for shard in self.shards.all() {
             let (mut free_slot_bytes, mut depot_bytes) = (0, 0);
             for (class, figures) in TABLE.iter().enumerate() {
