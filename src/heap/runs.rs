@@ -10,8 +10,8 @@ use crate::pages::{CACHE_PAGES, CACHE_RUN_LIMIT, PageCache, Taken};
 use crate::sync::Futex;
 use crate::units::{PAGE_BYTES, Run};
 
-use super::page_heap::{Grown, PageHeap, or_end};
 use super::Heap;
+use super::page_heap::{Grown, PageHeap, or_end};
 use super::shards::SHARDS;
 
 /// Out of memory, pages in flight are waited for so many times ...

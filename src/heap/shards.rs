@@ -12,8 +12,8 @@
 
 use core::ops::Range;
 
-use crate::sync::const_unless_loom;
-use crate::sync::plain::{AtomicUsize, Ordering};
+use crate::sync::atomic::{AtomicUsize, Ordering};
+use crate::sync::{const_unless_loom, plain};
 
 /// The most shards.
 pub const SHARDS: usize = if cfg!(loom) { 2 } else { 8 };
@@ -21,7 +21,7 @@ pub const SHARDS: usize = if cfg!(loom) { 2 } else { 8 };
 /// How many shards there are, and how many are in use.
 pub struct Shards {
     /// The number of shards minus one; a power of two of them.
-    mask: AtomicUsize,
+    mask: plain::AtomicUsize,
     /// Shards that a thread was assigned to: these and no others have memory.
     used: AtomicUsize,
 }
@@ -30,7 +30,7 @@ impl Shards {
     const_unless_loom! {
         /// One shard, in use.
         pub fn new() -> Self {
-            Self { mask: AtomicUsize::new(0), used: AtomicUsize::new(1) }
+            Self { mask: plain::AtomicUsize::new(0), used: AtomicUsize::new(1) }
         }
     }
 
