@@ -156,7 +156,8 @@ impl SpanMap {
         if tag.class.load(Ordering::Relaxed) as usize != class + 1 {
             return None;
         }
-        let back = tag.distance.load(Ordering::Relaxed) as usize - 1;
+        // Of a span that is retired just now, which only a misuse asks for, half a tag may be gone.
+        let back = (tag.distance.load(Ordering::Relaxed) as usize).checked_sub(1)?;
         // SAFETY: a small span lies in one region (invariant 2), so the record of its first page is in the mapping, too.
         let span = unsafe { Span::from_record(record.sub(back)) };
         Some((span, Page(page.0 - back).address()))

@@ -237,6 +237,8 @@ impl Heap {
     /// parked, and the levels it published. Without this a free could still compare with an older, higher level, and
     /// nobody would look again.
     pub fn settled_levels(&self) -> (u64, u64) {
+        // Threads begin to use a shard under this lock, so it is with shards as with levels.
+        drop(self.registry.lock());
         let shards = self.shards.all();
         for depot in self.depots[shards.clone()].as_flattened() {
             drop(depot.lock());

@@ -14,8 +14,8 @@
 
 use core::ops::Range;
 
-use crate::sync::const_unless_loom;
-use crate::sync::plain::{AtomicUsize, Ordering};
+use crate::sync::atomic::{AtomicUsize, Ordering};
+use crate::sync::{const_unless_loom, plain};
 use crate::units::CHUNK_BYTES;
 
 /// The most shards.
@@ -27,14 +27,14 @@ const BYTES: usize = if cfg!(loom) { 0 } else { CHUNK_BYTES / 2 };
 /// How many shards are in use, and how many there may be.
 pub struct Shards {
     used: AtomicUsize,
-    most: AtomicUsize,
+    most: plain::AtomicUsize,
 }
 
 impl Shards {
     const_unless_loom! {
         /// One shard, and no more to come.
         pub fn new() -> Self {
-            Self { used: AtomicUsize::new(1), most: AtomicUsize::new(1) }
+            Self { used: AtomicUsize::new(1), most: plain::AtomicUsize::new(1) }
         }
     }
 

@@ -25,7 +25,7 @@ impl Heap {
     }
 
     /// The same for a class whose spans in `shard` had no slot: from the other shards' spans or a new one; 0 if the OS gives
-    /// no more memory.
+    /// no more memory and no shard has a slot.
     #[cold]
     pub(crate) fn refill(&self, class: usize, shard: usize, wanted: usize, mut place: impl FnMut(usize)) -> usize {
         let os_page_bytes = self.os_page_bytes();
@@ -39,7 +39,15 @@ impl Heap {
             self.count_taken(class, other, taken, refaulted);
             return taken;
         }
-        let Some(span) = self.make_span(class, shard) else { return 0 };
+        let Some(span) = self.make_span(class, shard) else {
+            // The last slots are everybody's; some may have come back from the depots.
+            return self
+                .shards
+                .all()
+                .map(|any| self.take_slots(class, any, wanted, &mut place))
+                .find(|taken| *taken != 0)
+                .unwrap_or(0);
+        };
         let figures = figures(class);
         // Counted before the slots can be taken: the sum never goes below zero.
         self.counters.add_free_slots(shard, (figures.slots * figures.slot_bytes) as usize);
@@ -69,6 +77,8 @@ impl Heap {
             let bytes = os_pages as usize * self.os_page_bytes();
             self.counters.subtract_holes(bytes);
             self.counters.add_refaulted(bytes);
+            // Free slots beside the ones taken are on backed pages again: a rise that no free makes.
+            self.after_free();
         }
     }
 
