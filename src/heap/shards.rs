@@ -60,3 +60,43 @@ impl Shards {
         (1..used).map(move |distance| (shard + distance) % used)
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use std::vec::Vec;
+
+    #[test]
+    fn threads_take_the_shards_in_turn_and_a_shard_is_in_use_from_its_first_thread_on() {
+        for (cpus, shards) in [(1, 1), (2, 2), (3, 4), (4, 4), (7, 8), (8, 8), (64, 8)] {
+            let all = Shards::new();
+            all.configure(cpus);
+            assert_eq!(all.all(), 0..1);
+            for thread in 0..20 {
+                assert_eq!(all.assign(thread), thread % shards, "{cpus} processors");
+                assert_eq!(all.all(), 0..(thread + 1).min(shards), "{cpus} processors");
+            }
+        }
+    }
+
+    #[test]
+    fn shards_that_were_skipped_are_in_use_too() {
+        let shards = Shards::new();
+        shards.configure(8);
+        assert_eq!(shards.assign(5), 5);
+        assert_eq!(shards.all(), 0..6);
+        assert_eq!(shards.assign(1), 1);
+        assert_eq!(shards.all(), 0..6);
+    }
+
+    #[test]
+    fn the_others_begin_behind_ones_own() {
+        let shards = Shards::new();
+        shards.configure(4);
+        assert_eq!(shards.others(0).count(), 0);
+        shards.assign(3);
+        for (shard, others) in [(0, [1, 2, 3]), (1, [2, 3, 0]), (2, [3, 0, 1]), (3, [0, 1, 2])] {
+            assert_eq!(shards.others(shard).collect::<Vec<_>>(), others);
+        }
+    }
+}

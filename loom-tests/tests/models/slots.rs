@@ -66,7 +66,7 @@ model!(a_slot_freed_by_another_thread_has_one_owner_through_the_depot, ALL, || {
     all_given_back(&world);
 });
 
-model!(trimming_a_depot_takes_no_slot_from_a_user, ALL, || {
+model!(trimming_a_depot_takes_no_slot_from_a_user, 4, || {
     let world = World::new();
     let maker = User::new(&world);
     let slots = [(); 6].map(|()| maker.allocate(1));
