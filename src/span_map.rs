@@ -237,3 +237,6 @@ pub unsafe fn class_number_at(regions: &Regions, address: usize) -> Option<usize
     //   is in no page of ours, whose tag does not change while the object keeps us from having the page.
     Some(unsafe { (*base.cast::<Tag>().add(index).as_ptr()).class.as_ptr().read() } as usize)
 }
+
+#[cfg(all(test, not(loom)))]
+pub(crate) mod tests;

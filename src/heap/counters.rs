@@ -13,8 +13,12 @@ use crate::units::PAGE_BYTES;
 
 use super::shards::SHARDS;
 
-/// A shard's levels are looked at each time they have risen by so much: they are the sum over lines that other threads
-/// write, and reading those at each flush is what shards are there to avoid. A model looks each time.
+/// A shard's levels are looked at each time one of them passes a multiple of this: they are the sum over lines that other
+/// threads write, and reading those at each flush is what shards are there to avoid. A model looks each time.
+///
+/// So a level can stand above the one that wakes the scavenger, by less than the grain for each counter (of free slots and of
+/// depots) of each shard: 1 MiB in all. Nobody acts on that before the next rise past a multiple; `scavenge()` and
+/// growth do not ask for it.
 const GRAIN_BYTES: usize = if cfg!(loom) { 1 } else { 64 << 10 };
 
 /// Whether a level that rises from `before` passes a multiple of the grain.

@@ -1,14 +1,14 @@
 //! The slow paths of the thread cache: what happens when a loaded magazine is empty or full, how a thread gets its cache
 //! and how it gives it back.
 //!
-//! Allocation: swap in the spare magazine; else trade an empty magazine for a full one at the depot; else refill from
-//! central. A free does the same the other way round. The spare keeps a thread that allocates and frees around a
+//! Allocation: swap in the spare magazine; else trade an empty magazine for a full one at the shard's depot; else refill from
+//! its central, or from what other shards have. A free does the same the other way round. The spare keeps a thread that allocates and frees around a
 //! magazine's edge from trading each time.
 //!
 //! Invariant: at every moment a magazine, and a slot, can be reached in at most one place: cache, depot or span. The child
 //! of a fork finds other threads' caches stopped anywhere in here and empties them; what was in a thread's hands is
-//! lost to it, but nothing is there twice. So a magazine leaves its cell before it goes elsewhere, and stores to cells are
-//! Release, which keeps them in this order.
+//! lost to it, but nothing is there twice. So a magazine leaves its cell before it goes elsewhere, or is filled in it under a top that
+//! says empty; stores to cells are Release, which keeps them in this order.
 //!
 //! Orderings: Relaxed loads of what only the owner changes while it is in here; a drainer's changes came with the Acquire in
 //! `enter_slow_path`. The Release of the owner's stores pairs with `take_idle` and `leave_slow_path` (models: `drain.rs`).

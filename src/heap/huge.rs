@@ -2,7 +2,7 @@
 //!
 //! Growth asks for huge pages once the heap is no longer small: dense memory then costs one fault for 2 MiB. The heap's first
 //! pages are the upper end of a huge page that stays unused below (`SMALL_PAGES`), so that a small process pays for
-//! what it touches, and a larger one for little more than that on small pages. The advice is given ahead of growth, for
+//! what it touches, and a larger one for little more than that on small pages; long runs stay above them (`page_heap`). The advice is given ahead of growth, for
 //! all that was made accessible, since another thread may touch a new chunk before the one that grew has come to it. A release
 //! must give back *physical* memory: the kernel unmaps part of a huge page on MADV_DONTNEED but frees nothing until the
 //! page is split, which MADV_COLD does. It is asked to once all that is to go has gone, since it takes up each page that is

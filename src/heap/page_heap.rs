@@ -1,5 +1,8 @@
 //! What the heap lock protects: the page allocator, the arena it grows from, and the pages in flight.
 //!
+//! First fit, with one exception: a heap that has outgrown its small pages (see `huge`) takes long runs above them, where a
+//! huge page costs one fault. Small spans fill the gaps below. If nothing above fits, the run may lie anywhere.
+//!
 //! Locks: every function here runs under the heap lock. `grow` makes the one kind of system call that is allowed there.
 
 use crate::arena::Arena;

@@ -1,8 +1,8 @@
 //! Runs of pages: taking them from the page caches or the heap, and giving them back.
 //!
 //! Short runs come from a page cache, a block of 64 pages taken from the heap in one go, so that most spans are made
-//! without the heap lock. The caches are shared by threads in turn, and the scavenger's tick returns them: they hide at
-//! most 512 KiB each, and not for long.
+//! without the heap lock. Each shard has a cache (see `home`; in a small heap several shards share one), and the scavenger's
+//! tick returns them: they hide at most 512 KiB each, and not for long.
 //!
 //! Locks: page cache and heap, one after the other, never both.
 

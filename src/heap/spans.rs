@@ -1,5 +1,9 @@
 //! Spans of size classes: refill and flush between magazines and central, and spans between central and the page heap.
 //!
+//! A span is made for a shard and stays there: `flush` gives each slot to the central of its span's shard. Refill goes to the
+//! thread's own shard, then to other shards' sparse centrals, then to the heap, and, where that has no more, to whatever central
+//! has a slot.
+//!
 //! Locks: central, or heap, never both: a refill that finds no slot drops the class's lock, makes a span, and takes the
 //! lock again. Two threads may then both make one; the second is kept as the spare, or given back.
 

@@ -5,6 +5,7 @@ use crate::world::{User, World, pages_of};
 use loom::sync::atomic::Ordering;
 use loom::thread;
 use neap::heap::Effort;
+use neap::sys::fault::{self, Op};
 use neap::sys::sim;
 use neap::thread_cache::gone;
 use neap::units::PAGE_BYTES;
@@ -66,7 +67,7 @@ model!(a_slot_freed_by_another_thread_has_one_owner_through_the_depot, ALL, || {
     all_given_back(&world);
 });
 
-model!(trimming_a_depot_takes_no_slot_from_a_user, ALL, || {
+model!(trimming_a_depot_takes_no_slot_from_a_user, 3, || {
     let world = World::new();
     let maker = User::new(&world);
     let slots = [(); 6].map(|()| maker.allocate(1));
@@ -248,6 +249,24 @@ model!(a_refill_takes_from_another_shards_depot_while_its_threads_free, 3, || {
     other.join().unwrap();
     second.exit();
     all_given_back(&world);
+});
+
+model!(the_last_free_slots_are_every_shards, 2, || {
+    let world = World::new();
+    let [_first, second] = of_both_shards(&world);
+    // Half of the span's slots are free: not sparse, and of the first shard.
+    let owner = without_cache(&world);
+    let slots = [owner.allocate(0), owner.allocate(0)];
+    fault::fail_from(Op::Back, 0);
+    for pages in [256, 128, 64, 32, 16, 8, 4, 2, 1] {
+        while world.heap.take_pages(pages).is_some() {}
+    }
+    let other = thread::spawn(move || owner.free(0, slots[0]));
+    let taken = [second.allocate(0), second.allocate(0)];
+    other.join().unwrap();
+    let last = second.allocate(0);
+    assert_eq!(second.allocate_raw(0), 0, "there is no fifth slot");
+    assert!(!taken.contains(&last));
 });
 
 model!(a_partly_filled_magazine_ends_below_its_last_slot, ALL, || {
