@@ -105,6 +105,11 @@ fn fork_among_threads() {
 }
 
 #[test]
+fn fork_while_streams_are_flushed() {
+    run_everywhere("streams.c", &[]);
+}
+
+#[test]
 fn stacks_of_ended_threads() {
     run_everywhere("stacks.c", &[]);
 }

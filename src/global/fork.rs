@@ -5,6 +5,9 @@
 //! first allocation. Such an operation would wait for the locks that its own thread holds. So every slow path asks whether
 //! its thread is between the handlers (one load), and if so gives the locks back for as long as it works.
 //!
+//! Where C's streams use this heap, the lock of their list comes first: other threads allocate and free under it, and fork
+//! takes it after the handlers (see `sys::stream`). A Rust program's streams have the C library's own heap.
+//!
 //! Orderings: Relaxed. `FORKING` is compared with the reader's own address: a thread sees its own stores, and whatever else
 //! it reads is not its address.
 //!
@@ -14,6 +17,8 @@ use core::ptr::{from_ref, null_mut};
 
 use crate::heap::Heap;
 use crate::sync::atomic::Ordering;
+#[cfg(any(feature = "c-symbols", neap_library))]
+use crate::sys;
 use crate::thread_cache::ThreadCache;
 use crate::thread_cache::gone;
 
@@ -31,6 +36,7 @@ pub fn enter() -> Option<(&'static Heap, Pause)> {
     statics::FORKING.store(null_mut(), Ordering::Relaxed);
     // SAFETY: this thread is between the handlers. In the child this form serves too: nobody is there to be woken.
     unsafe { heap.after_fork_in_parent() };
+    release_streams();
     Some((heap, Pause { heap: Some(heap) }))
 }
 
@@ -58,10 +64,48 @@ fn own_cache<'a>() -> Option<&'a ThreadCache> {
 
 #[cold]
 fn hold_all(heap: &Heap) {
+    hold_streams();
     heap.prepare_fork(own_cache());
     // Written under all locks only.
     statics::FORKING.store(from_ref(tls::slot()).cast_mut(), Ordering::Relaxed);
 }
+
+#[cfg(any(feature = "c-symbols", neap_library))]
+fn hold_streams() {
+    if sys::stream::hold_list() {
+        statics::HOLDS_STREAMS.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Undoes [`hold_streams`]. The C library has left the lock as it found it by now, or, in a child, freed it.
+#[cfg(any(feature = "c-symbols", neap_library))]
+fn release_streams() {
+    if statics::HOLDS_STREAMS.load(Ordering::Relaxed) {
+        statics::HOLDS_STREAMS.store(false, Ordering::Relaxed);
+        // SAFETY: held since `hold_streams`: while somebody holds it, nobody else writes the word.
+        unsafe { sys::stream::release_list() };
+    }
+}
+
+/// The same in the child. A program that started its first thread in a handler has a fork that took no lock, so that the
+/// C library has freed none.
+#[cfg(any(feature = "c-symbols", neap_library))]
+fn reset_streams() {
+    if statics::HOLDS_STREAMS.load(Ordering::Relaxed) {
+        statics::HOLDS_STREAMS.store(false, Ordering::Relaxed);
+        // SAFETY: a fork handler, in the child: its only thread.
+        unsafe { sys::stream::reset_list() };
+    }
+}
+
+#[cfg(not(any(feature = "c-symbols", neap_library)))]
+fn hold_streams() {}
+
+#[cfg(not(any(feature = "c-symbols", neap_library)))]
+fn release_streams() {}
+
+#[cfg(not(any(feature = "c-symbols", neap_library)))]
+fn reset_streams() {}
 
 /// Before a fork: holds all locks.
 pub unsafe extern "C" fn before() {
@@ -76,6 +120,7 @@ pub unsafe extern "C" fn after_in_parent() {
         statics::FORKING.store(null_mut(), Ordering::Relaxed);
         // SAFETY: `before` ran on this thread.
         unsafe { heap.after_fork_in_parent() };
+        release_streams();
     }
 }
 
@@ -85,6 +130,7 @@ pub unsafe extern "C" fn after_in_child() {
         statics::FORKING.store(null_mut(), Ordering::Relaxed);
         // SAFETY: this is the child's only thread, and `before` ran on it.
         unsafe { heap.after_fork_in_child(own_cache()) };
+        reset_streams();
         statics::drop_inline_scavenger();
     }
 }

@@ -34,6 +34,9 @@ static EXIT_KEY: Once<Option<ExitKey>> = Once::new();
 static FORK_HANDLERS: AtomicBool = AtomicBool::new(false);
 /// The words of the thread that is between the fork handlers and holds every lock; null otherwise. Written under all locks.
 pub static FORKING: AtomicPtr<CacheSlot> = AtomicPtr::new(null_mut());
+/// Whether that thread holds the lock of the C library's list of streams as well. Written under that lock.
+#[cfg(any(feature = "c-symbols", neap_library))]
+pub static HOLDS_STREAMS: AtomicBool = AtomicBool::new(false);
 /// The scavenger of a process without its thread: null before it is made, [`TAKEN`] while somebody uses it.
 static INLINE_SCAVENGER: AtomicPtr<Scavenger> = AtomicPtr::new(null_mut());
 
