@@ -9,7 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { SIGNALS = 400, OBJECTS = 500, PATIENCE = 100 };
+enum { SIGNALS = 150, OBJECTS = 500, PATIENCE = 100 };
 
 static volatile sig_atomic_t signals, in_child;
 static volatile int stop;
