@@ -3,6 +3,8 @@
 //! A model explores each acquisition as one step; the algorithm of the real lock has a model of its own. A lock that is
 //! held over a fork keeps its guard in a cell; what becomes of the threads that the child does not have is the
 //! simulation's affair (`sys::sim::process`), as is the signal that interrupts a thread before or after any step of a lock.
+//!
+//! Orderings: Relaxed; a thread that reads its own number wrote it itself.
 
 use super::Hold;
 use crate::sync::plain::{AtomicUsize, Ordering};

@@ -8,12 +8,17 @@
 //! Locks: none may be held; the stream and the list have their own, and a stream may allocate its buffer.
 
 use super::held::assert_none_held;
-use core::ffi::c_void;
+use core::ffi::{c_int, c_void};
 
 unsafe extern "C" {
     /// The C library's standard error stream. A program may put another in its place.
     static stderr: *mut c_void;
+
+    fn pthread_setcancelstate(state: c_int, before: *mut c_int) -> c_int;
 }
+
+/// glibc's and musl's `PTHREAD_CANCEL_DISABLE`.
+const CANCEL_DISABLE: c_int = 1;
 
 /// The standard error stream.
 pub fn standard_error() -> *mut c_void {
@@ -21,14 +26,21 @@ pub fn standard_error() -> *mut c_void {
     unsafe { (&raw const stderr).read() }
 }
 
-/// Writes bytes to a stream; `false` if not all could be written.
+/// Writes bytes to a stream; `false` if not all could be written. No cancellation ends the thread in here: nobody expects one
+/// of a malloc, and it would unwind frames of ours.
 ///
 /// # Safety
 /// `stream` is an open `FILE`.
 pub unsafe fn write(stream: *mut c_void, bytes: &[u8]) -> bool {
     assert_none_held("fwrite");
-    // SAFETY: the stream is open (the caller's contract), the bytes are live.
-    unsafe { libc::fwrite(bytes.as_ptr().cast(), 1, bytes.len(), stream.cast()) == bytes.len() }
+    let mut before = 0;
+    // SAFETY: the stream is open (the caller's contract), the bytes are live; the state is put back.
+    unsafe {
+        pthread_setcancelstate(CANCEL_DISABLE, &raw mut before);
+        let written = libc::fwrite(bytes.as_ptr().cast(), 1, bytes.len(), stream.cast()) == bytes.len();
+        pthread_setcancelstate(before, core::ptr::null_mut());
+        written
+    }
 }
 
 #[cfg(target_env = "gnu")]
