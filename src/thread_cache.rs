@@ -1,7 +1,7 @@
 //! The thread cache: per class a loaded and a spare magazine. No lock, no atomic read-modify-write and no span is touched
 //! on the way through it.
 //!
-//! A thread finds its cache through two words of thread-local storage ([`CacheSlot`]): `fast`, which allocation and free
+//! A thread finds its cache through words of thread-local storage ([`CacheSlot`]): `fast`, which allocation and free
 //! follow, and `own`, the thread's real cache. `fast` points at a static cache, empty and full at once, until the thread
 //! has a cache, after it has given it back, and while somebody else drains it; so none of those states costs the fast
 //! path a test.
@@ -29,7 +29,7 @@ use core::ptr::null_mut;
 
 use crate::magazine::{self, MAX_SLOTS, MagazineRef, Word};
 use crate::size_class::CLASSES;
-use crate::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
+use crate::sync::atomic::{AtomicPtr, AtomicU32, AtomicUsize, Ordering};
 use crate::sync::{Futex, light_barrier, repeat};
 
 /// The first refill's slots; each further miss doubles it, so that many threads with few objects share spans.
@@ -42,6 +42,8 @@ pub struct CacheSlot {
     pub fast: AtomicPtr<ThreadCache>,
     /// The thread's cache; null before it has one, [`gone`] after it has given it back.
     pub own: AtomicPtr<ThreadCache>,
+    /// How many slow paths the thread is in: they call each other by way of the C library. For its signal handlers that fork.
+    pub inside: AtomicUsize,
 }
 
 /// The mark of a thread that has given its cache back.
@@ -205,8 +207,20 @@ impl ThreadCache {
         true
     }
 
+    /// In the child of a fork: takes a drainer's mark back, who does not exist there. What it had in its hands is lost; what it
+    /// left is a cache like any other, for at each of its steps an operation under way must be right.
+    ///
+    /// # Safety
+    /// This is the child's only thread, and the cache is its own, which `slot` names.
+    pub unsafe fn forget_drainer(&self, slot: &CacheSlot) {
+        if self.is_marked() {
+            slot.fast.store(core::ptr::from_ref(self).cast_mut(), Ordering::Release);
+            self.drain.word().store(NOT_DRAINED, Ordering::Release);
+        }
+    }
+
     /// Whether somebody drains the cache.
-    pub fn is_marked(&self) -> bool {
+    fn is_marked(&self) -> bool {
         self.drain.word().load(Ordering::Acquire) == DRAINED
     }
 

@@ -7,7 +7,7 @@
 mod common;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 #[global_allocator]
 static GLOBAL: neap::Neap = neap::Neap::new();
@@ -21,6 +21,7 @@ fn child() {
         Some("scavenger") => scavenger_comes_back(),
         Some("scavenger_off") => inline_scavenger_survives(),
         Some("adopted") => orphans_caches_are_adopted(),
+        Some("interrupted") => a_signal_interrupts_the_allocator(300),
         Some("nested") => assert_eq!(in_fork(|| in_fork(|| check_child(3)).max(check_child(4))), 0),
         Some(case) => panic!("no such case: {case}"),
     }
@@ -255,4 +256,69 @@ fn orphans_caches_are_adopted() {
     assert_eq!(code, 0);
     drop(end);
     handles.into_iter().for_each(|handle| handle.join().unwrap());
+}
+
+#[test]
+fn a_signal_handler_forks_whatever_it_interrupted() {
+    common::run("interrupted").assert_ok();
+}
+
+/// Set in the child of a handler's fork, where the interrupted thread goes on.
+static IN_CHILD: AtomicBool = AtomicBool::new(false);
+static HANDLED: AtomicUsize = AtomicUsize::new(0);
+static FAILED: AtomicBool = AtomicBool::new(false);
+
+/// Nothing here allocates.
+extern "C" fn fork_in_a_handler(_signal: libc::c_int) {
+    // SAFETY: fork may be called here, which is what this test is about; the status is written by the call.
+    unsafe {
+        let child = libc::fork();
+        if child == 0 {
+            IN_CHILD.store(true, Ordering::Relaxed);
+            return;
+        }
+        let mut status = 0;
+        while libc::waitpid(child, &mut status, 0) < 0 {}
+        if status != 0 {
+            FAILED.store(true, Ordering::Relaxed);
+        }
+    }
+    HANDLED.fetch_add(1, Ordering::Release);
+}
+
+/// A thread allocates; another sends it signals, while a third allocates, too. Debug builds check ranks all the while.
+fn a_signal_interrupts_the_allocator(signals: usize) {
+    // SAFETY: the handler is a function of this program; the thread is joined below.
+    let interrupted = unsafe {
+        libc::signal(libc::SIGUSR1, fork_in_a_handler as extern "C" fn(libc::c_int) as libc::sighandler_t);
+        libc::pthread_self()
+    };
+    let stop = Arc::new(AtomicBool::new(false));
+    beside_busy_threads(1, || {
+        let sender = {
+            let stop = stop.clone();
+            std::thread::spawn(move || {
+                for sent in 0..signals {
+                    // SAFETY: that thread waits for this one.
+                    unsafe { libc::pthread_kill(interrupted, libc::SIGUSR1) };
+                    while HANDLED.load(Ordering::Acquire) <= sent {
+                        std::hint::spin_loop();
+                    }
+                }
+                stop.store(true, Ordering::Relaxed);
+            })
+        };
+        let mut seed = 1;
+        while !stop.load(Ordering::Relaxed) {
+            seed += 1;
+            work(seed, 50);
+            if IN_CHILD.load(Ordering::Relaxed) {
+                // SAFETY: _exit has no preconditions.
+                unsafe { libc::_exit(check_child(seed)) };
+            }
+        }
+        sender.join().unwrap();
+    });
+    assert!(!FAILED.load(Ordering::Relaxed), "a child failed");
+    assert!(neap::stats().adds_up());
 }

@@ -6,7 +6,7 @@
 use loom::cell::UnsafeCell;
 use loom::sync::Arc;
 use loom::thread;
-use neap::lock::{Lock, Rank, RawMutex};
+use neap::lock::{Hold, Lock, Rank, RawMutex};
 
 struct Guarded {
     mutex: RawMutex,
@@ -36,6 +36,17 @@ impl Guarded {
             self.add_locked();
         }
         taken
+    }
+
+    /// Adds one as a fork handler would; says whether it got the mutex.
+    fn add_over_fork(&self) -> bool {
+        let hold = self.mutex.hold_over_fork();
+        assert_ne!(hold, Hold::Interrupted, "this thread does not hold it");
+        assert_eq!(hold == Hold::Taken, self.mutex.is_held_over_fork());
+        if hold == Hold::Taken {
+            self.add_locked();
+        }
+        hold == Hold::Taken
     }
 
     fn add_locked(&self) {
@@ -106,6 +117,38 @@ fn a_try_never_waits_and_never_breaks_in() {
         let added = usize::from(guarded.try_add());
         other.join().unwrap();
         assert_eq!(guarded.count(), 1 + added);
+    });
+}
+
+#[test]
+fn a_fork_handler_that_gives_up_leaves_nobody_asleep() {
+    check(3, || {
+        let guarded = Guarded::new();
+        let others = [(); 2].map(|()| {
+            let guarded = Arc::clone(&guarded);
+            thread::spawn(move || guarded.add())
+        });
+        let added = usize::from(guarded.add_over_fork());
+        others.into_iter().for_each(|other| other.join().unwrap());
+        assert_eq!(guarded.count(), 2 + added);
+    });
+}
+
+#[test]
+fn a_fork_handler_knows_what_its_thread_holds() {
+    loom::model(|| {
+        let guarded = Guarded::new();
+        let other = {
+            let guarded = Arc::clone(&guarded);
+            thread::spawn(move || guarded.add())
+        };
+        guarded.mutex.lock();
+        // A waiter's mark on the word does not hide its owner.
+        assert_eq!(guarded.mutex.hold_over_fork(), Hold::Interrupted);
+        assert!(!guarded.mutex.is_held_over_fork());
+        guarded.add_locked();
+        other.join().unwrap();
+        assert_eq!(guarded.count(), 2);
     });
 }
 

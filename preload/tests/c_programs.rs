@@ -104,6 +104,21 @@ fn fork_among_threads() {
     run_everywhere("forks.c", &[]);
 }
 
+/// Alone it must stay without a thread, which the scavenger is, since it also interrupts forks.
+#[test]
+fn fork_in_a_signal_handler() {
+    for link in [Link::Preload, Link::Archive, Link::Static] {
+        let path = build("signals.c", link);
+        check(program(&path, link).env("NEAP_SCAVENGER", "off"));
+        check(program(&path, link).arg("threads"));
+    }
+}
+
+#[test]
+fn fork_while_streams_are_flushed() {
+    run_everywhere("streams.c", &[]);
+}
+
 #[test]
 fn stacks_of_ended_threads() {
     run_everywhere("stacks.c", &[]);

@@ -80,11 +80,13 @@ pub extern "C" fn mallopt(_option: c_int, _value: c_int) -> c_int {
     1
 }
 
-/// glibc's `malloc_stats`: the accounts, on the standard error stream.
+/// glibc's `malloc_stats`: the accounts, on the standard error stream. The last lines are glibc's, which programs look for:
+/// no block has a mapping of its own.
 #[cfg_attr(not(test), unsafe(no_mangle))]
 pub extern "C" fn malloc_stats() {
     // There is nobody to tell of a failure.
-    let _ = write!(Stream(sys::stream::standard_error()), "{}", global::stats());
+    let mapped = "max mmap regions = 0\nmax mmap bytes   = 0\n";
+    let _ = write!(Stream(sys::stream::standard_error()), "{}{mapped}", global::stats());
 }
 
 /// A stream of the C library.

@@ -9,12 +9,11 @@ use core::ffi::c_void;
 
 use crate::heap::give_back_cache;
 
-use super::statics;
-use super::tls;
+use super::{fork, tls};
 
 /// A thread that has a cache exits.
 pub unsafe extern "C" fn at_thread_exit(_cache: *mut c_void) {
-    if let Some(heap) = statics::heap() {
+    if let Some((heap, _pause)) = fork::enter() {
         // SAFETY: the thread's own words.
         unsafe { give_back_cache(heap, tls::slot()) };
     }

@@ -5,32 +5,44 @@
 //! first allocation. Such an operation would wait for the locks that its own thread holds. So every slow path asks whether
 //! its thread is between the handlers (one load), and if so gives the locks back for as long as it works.
 //!
-//! Orderings: Relaxed. `FORKING` is compared with the reader's own address: a thread sees its own stores, and whatever else
-//! it reads is not its address.
+//! Where C's streams use this heap, the lock of their list comes first: other threads allocate and free under it, and fork
+//! takes it after the handlers (see `sys::stream`). A Rust program's streams have the C library's own heap.
+//!
+//! **A signal handler may fork** whatever it interrupted, a slow path or another fork, though it may not allocate. Signals are
+//! kept away between the handlers, so that no fork is interrupted half-way. A thread counts the slow paths that it is in;
+//! the child of one that was in any does what needs true books when that thread has left the last (`heap::fork`).
+//!
+//! Orderings: Relaxed. `FORKING` and `UNSETTLED` are compared with the reader's own address: a thread sees its own stores, and
+//! whatever else it reads is not its address. The count is the thread's own; fences keep the compiler from moving it.
 //!
 //! Locks: all of the heap's.
 
 use core::ptr::{from_ref, null_mut};
 
 use crate::heap::Heap;
+use crate::lock;
 use crate::sync::atomic::Ordering;
+use crate::sync::signal_fence;
+use crate::sys;
 use crate::thread_cache::ThreadCache;
 use crate::thread_cache::gone;
 
 use super::{statics, tls};
 
 /// The heap, for one operation outside every lock. While the pause lives, the thread holds none of the heap's locks, even
-/// if it is about to fork.
+/// if it is about to fork, and counts as in a slow path.
 #[inline]
 pub fn enter() -> Option<(&'static Heap, Pause)> {
     let heap = statics::heap()?;
+    let slot = tls::slot();
+    slot.inside.store(slot.inside.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+    signal_fence();
     let forking = statics::FORKING.load(Ordering::Relaxed);
-    if forking.is_null() || !core::ptr::eq(forking, tls::slot()) {
+    if forking.is_null() || !core::ptr::eq(forking, slot) {
         return Some((heap, Pause { heap: None }));
     }
-    statics::FORKING.store(null_mut(), Ordering::Relaxed);
-    // SAFETY: this thread is between the handlers. In the child this form serves too: nobody is there to be woken.
-    unsafe { heap.after_fork_in_parent() };
+    // In the child this form serves too: nobody is there to be woken.
+    give_back_all(heap);
     Some((heap, Pause { heap: Some(heap) }))
 }
 
@@ -43,6 +55,15 @@ pub struct Pause {
 impl Drop for Pause {
     #[inline]
     fn drop(&mut self) {
+        signal_fence();
+        let slot = tls::slot();
+        let inside = slot.inside.load(Ordering::Relaxed) - 1;
+        slot.inside.store(inside, Ordering::Relaxed);
+        signal_fence();
+        // Not before the store: a fork that comes earlier than that leaves its child's work to this look.
+        if inside == 0 && core::ptr::eq(statics::UNSETTLED.load(Ordering::Relaxed), slot) {
+            settle();
+        }
         if let Some(heap) = self.heap {
             hold_all(heap);
         }
@@ -58,33 +79,111 @@ fn own_cache<'a>() -> Option<&'a ThreadCache> {
 
 #[cold]
 fn hold_all(heap: &Heap) {
-    heap.prepare_fork(own_cache());
+    loop {
+        hold_streams();
+        match heap.prepare_fork() {
+            Ok(()) => break,
+            // Its owner may want what this thread has, the streams' lock too.
+            Err(stuck) => {
+                release_streams();
+                stuck.wait();
+            }
+        }
+    }
     // Written under all locks only.
     statics::FORKING.store(from_ref(tls::slot()).cast_mut(), Ordering::Relaxed);
 }
 
+#[cold]
+fn give_back_all(heap: &Heap) {
+    statics::FORKING.store(null_mut(), Ordering::Relaxed);
+    heap.after_fork_in_parent();
+    release_streams();
+}
+
+/// In the child, where its only thread is in no slow path: what is left to do. A fork that interrupts it has a child that
+/// begins again.
+#[cold]
+fn settle() {
+    statics::UNSETTLED.store(null_mut(), Ordering::Relaxed);
+    if let Some((heap, _pause)) = enter() {
+        // SAFETY: the child's handler ran, and left this to the one thread that there was.
+        unsafe { heap.settle_in_child(own_cache()) };
+        statics::drop_inline_scavenger();
+    }
+}
+
+#[cfg(any(feature = "c-symbols", neap_library))]
+fn hold_streams() {
+    if sys::stream::hold_list() {
+        statics::HOLDS_STREAMS.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Undoes [`hold_streams`]. The C library has left the lock as it found it by now, or, in a child, freed it.
+#[cfg(any(feature = "c-symbols", neap_library))]
+fn release_streams() {
+    if statics::HOLDS_STREAMS.load(Ordering::Relaxed) {
+        statics::HOLDS_STREAMS.store(false, Ordering::Relaxed);
+        // SAFETY: held since `hold_streams`: while somebody holds it, nobody else writes the word.
+        unsafe { sys::stream::release_list() };
+    }
+}
+
+/// The same in the child. A program that started its first thread in a handler has a fork that took no lock, so that the
+/// C library has freed none.
+#[cfg(any(feature = "c-symbols", neap_library))]
+fn reset_streams() {
+    if statics::HOLDS_STREAMS.load(Ordering::Relaxed) {
+        statics::HOLDS_STREAMS.store(false, Ordering::Relaxed);
+        // SAFETY: a fork handler, in the child: its only thread.
+        unsafe { sys::stream::reset_list() };
+    }
+}
+
+#[cfg(not(any(feature = "c-symbols", neap_library)))]
+fn hold_streams() {}
+
+#[cfg(not(any(feature = "c-symbols", neap_library)))]
+fn release_streams() {}
+
+#[cfg(not(any(feature = "c-symbols", neap_library)))]
+fn reset_streams() {}
+
 /// Before a fork: holds all locks.
 pub unsafe extern "C" fn before() {
     if let Some(heap) = statics::heap() {
+        let signals = sys::signal::block();
+        lock::set_aside();
         hold_all(heap);
+        statics::FORK_SIGNALS.store(signals, Ordering::Relaxed);
     }
 }
 
 /// After a fork, in the parent.
 pub unsafe extern "C" fn after_in_parent() {
     if let Some(heap) = statics::heap() {
-        statics::FORKING.store(null_mut(), Ordering::Relaxed);
-        // SAFETY: `before` ran on this thread.
-        unsafe { heap.after_fork_in_parent() };
+        let signals = statics::FORK_SIGNALS.load(Ordering::Relaxed);
+        give_back_all(heap);
+        lock::take_back();
+        sys::signal::restore(signals);
     }
 }
 
 /// After a fork, in the child: one thread is left, and no scavenger. One is started again when it is needed.
 pub unsafe extern "C" fn after_in_child() {
     if let Some(heap) = statics::heap() {
+        let slot = tls::slot();
         statics::FORKING.store(null_mut(), Ordering::Relaxed);
         // SAFETY: this is the child's only thread, and `before` ran on it.
-        unsafe { heap.after_fork_in_child(own_cache()) };
-        statics::drop_inline_scavenger();
+        unsafe { heap.after_fork_in_child(slot, own_cache()) };
+        reset_streams();
+        if slot.inside.load(Ordering::Relaxed) == 0 {
+            settle();
+        } else {
+            statics::UNSETTLED.store(from_ref(slot).cast_mut(), Ordering::Relaxed);
+        }
+        lock::take_back();
+        sys::signal::restore(statics::FORK_SIGNALS.load(Ordering::Relaxed));
     }
 }

@@ -196,6 +196,8 @@ fn start_scavenger(heap: &'static Heap) {
     if !statics::config().scavenger {
         return scavenge_inline(heap);
     }
+    // A fork in a signal handler finds the thread started or not even claimed: its child knows that there is none.
+    let blocked = sys::signal::Blocked::new();
     if !heap.alarm().claim_start() {
         return;
     }
@@ -203,6 +205,7 @@ fn start_scavenger(heap: &'static Heap) {
     if !unsafe { sys::thread::spawn_detached::<ScavengerThread>(null_mut(), SCAVENGER_STACK_BYTES) } {
         // No thread to be had: do its work inline, and try again another time.
         heap.alarm().set_absent();
+        drop(blocked);
         scavenge_inline(heap);
     }
 }

@@ -34,6 +34,14 @@ static EXIT_KEY: Once<Option<ExitKey>> = Once::new();
 static FORK_HANDLERS: AtomicBool = AtomicBool::new(false);
 /// The words of the thread that is between the fork handlers and holds every lock; null otherwise. Written under all locks.
 pub static FORKING: AtomicPtr<CacheSlot> = AtomicPtr::new(null_mut());
+/// Which signals that thread had blocked. Written under all locks.
+pub static FORK_SIGNALS: AtomicU64 = AtomicU64::new(0);
+/// In the child of a fork that interrupted a slow path: the words of its thread, which has work to do when it has left that;
+/// null otherwise.
+pub static UNSETTLED: AtomicPtr<CacheSlot> = AtomicPtr::new(null_mut());
+/// Whether the thread that forks holds the lock of the C library's list of streams as well. Written under that lock.
+#[cfg(any(feature = "c-symbols", neap_library))]
+pub static HOLDS_STREAMS: AtomicBool = AtomicBool::new(false);
 /// The scavenger of a process without its thread: null before it is made, [`TAKEN`] while somebody uses it.
 static INLINE_SCAVENGER: AtomicPtr<Scavenger> = AtomicPtr::new(null_mut());
 

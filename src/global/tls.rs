@@ -1,8 +1,8 @@
-//! The two words of thread-local storage ([`CacheSlot`]).
+//! The words of thread-local storage ([`CacheSlot`]).
 //!
 //! On Linux they are a symbol of our own in the initial-exec model (x86-64; AArch64, which we build but do not run):
 //! reading `fast` is two instructions in an executable, a shared library and under LD_PRELOAD alike, where `thread_local!`
-//! of a library that is not inlined is a padded call. Sixteen bytes fit into what the loader keeps for libraries that are
+//! of a library that is not inlined is a padded call. Twenty-four bytes fit into what the loader keeps for libraries that are
 //! opened later. Elsewhere `thread_local!` with a constant initialiser and no destructor serves; it neither allocates nor
 //! registers anything.
 //!
@@ -20,23 +20,29 @@ use crate::thread_cache::{CacheSlot, ThreadCache};
 mod imp {
     use super::{CacheSlot, ThreadCache};
 
-    // SAFETY (of the assembly): defines one 16-byte object in the section for initialised thread-local data, laid out as
-    // `CacheSlot` is: the address of the static cache, and null.
+    // SAFETY (of the assembly): defines one 24-byte object in the section for initialised thread-local data, laid out as
+    // `CacheSlot` is: the address of the static cache, null, and zero.
     core::arch::global_asm!(
         ".pushsection .tdata.neap_cache_slot,\"awT\",@progbits",
         ".p2align 4",
         ".globl neap_0_1_cache_slot",
         ".hidden neap_0_1_cache_slot",
         ".type neap_0_1_cache_slot,@object",
-        ".size neap_0_1_cache_slot,16",
+        ".size neap_0_1_cache_slot,24",
         "neap_0_1_cache_slot:",
         ".quad {no_cache}",
+        ".quad 0",
         ".quad 0",
         ".popsection",
         no_cache = sym super::super::statics::NO_CACHE,
     );
 
-    const _: () = assert!(memoffset::offset_of!(CacheSlot, fast) == 0 && memoffset::offset_of!(CacheSlot, own) == 8);
+    const _: () = assert!(
+        memoffset::offset_of!(CacheSlot, fast) == 0
+            && memoffset::offset_of!(CacheSlot, own) == 8
+            && memoffset::offset_of!(CacheSlot, inside) == 16
+            && size_of::<CacheSlot>() == 24
+    );
 
     #[inline(always)]
     pub fn fast() -> *const ThreadCache {
@@ -95,13 +101,14 @@ mod imp {
 mod imp {
     use super::super::statics::NO_CACHE;
     use super::{CacheSlot, ThreadCache};
-    use crate::sync::atomic::{AtomicPtr, Ordering};
+    use crate::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 
     std::thread_local! {
         static SLOT: CacheSlot = const {
             CacheSlot {
                 fast: AtomicPtr::new((&raw const NO_CACHE).cast_mut()),
                 own: AtomicPtr::new(core::ptr::null_mut()),
+                inside: AtomicUsize::new(0),
             }
         };
     }

@@ -6,86 +6,99 @@
 //! holes that it was releasing).
 //! What is lost counts as in use.
 //!
+//! **A fork in a signal handler** may have interrupted its own thread anywhere in here. What that thread holds it goes on
+//! using when the handler returns, in the parent and in the child: such a lock (one at most, since no two nest) stays as it
+//! is, and with it whatever it protects; the others are taken as ever. Two more things follow. First, the handler cannot
+//! give that lock up, so no thread may wait for it with another in its hands: a fork handler that cannot get a lock for
+//! a while gives all back and begins again. Nor does one wait for whoever drains its thread's cache, who may want that
+//! lock, or be this very thread; the child forgets him. Second, the books are open while a slow path is under way: the child settles them when it
+//! is over ([`Heap::settle_in_child`]).
+//!
 //! Locks: all of them.
 
 use core::ops::Range;
 
 pub use crate::lock::ForkLock;
+use crate::lock::Hold;
 use crate::pages::PageCache;
 use crate::size_class::TABLE;
-use crate::thread_cache::ThreadCache;
+use crate::thread_cache::{CacheSlot, ThreadCache};
 use crate::units::Chunk;
 
 use super::Heap;
 
 impl Heap {
-    /// Calls `visit` with every lock below the registry's, outermost first: those of `shards` and those of the heap.
+    /// Calls `visit` with every lock, outermost first: the registry's, then those of `shards` and those of the heap.
     ///
-    /// The shards are those in use, read under the registry's lock: a thread that begins to use another one needs that
-    /// lock, and would make a lock of ours out of one that was never taken.
-    fn each_lock_below(&self, shards: Range<usize>, mut visit: impl FnMut(&dyn ForkLock)) {
+    /// The shards are those in use. They change under the registry's lock: so they are asked for once that is taken, and
+    /// before it is released. A lock of a shard that came into use in between was never taken.
+    fn each_lock<'a>(&'a self, shards: impl FnOnce() -> Range<usize>, mut visit: impl FnMut(&'a dyn ForkLock)) {
+        visit(&self.registry);
+        let shards = shards();
         for depot in self.depots[shards.clone()].as_flattened() {
             visit(&**depot);
         }
-        for central in self.centrals[shards].as_flattened() {
+        for central in self.centrals[shards.clone()].as_flattened() {
             visit(&**central);
         }
         for cache in &self.page_caches {
             visit(&**cache);
         }
-        for heap in &self.pages[self.shards.all()] {
+        for heap in &self.pages[shards] {
             visit(&**heap);
         }
         visit(&*self.scavenge);
         visit(self.metadata.lock_for_fork());
     }
 
-    /// Before the fork. `own` is the forking thread's cache, which nobody drains from then on: the child would wait for a
-    /// drainer that it does not have.
-    pub fn prepare_fork(&self, own: Option<&ThreadCache>) {
-        loop {
-            if let Some(own) = own {
-                // Waits for a drainer.
-                own.enter_slow_path();
-                own.leave_slow_path();
-            }
-            self.registry.take();
-            self.each_lock_below(self.shards.all(), |lock| lock.take());
-            // Caches are marked under the registry's lock.
-            if !own.is_some_and(ThreadCache::is_marked) {
-                return;
-            }
-            // SAFETY: taken above.
-            self.release_all(|lock| unsafe { lock.release_in_parent() });
-        }
-    }
-
-    /// Releases with `release` what [`Heap::prepare_fork`] took.
-    fn release_all(&self, release: impl Fn(&dyn ForkLock)) {
-        let shards = self.shards.all();
-        release(&self.registry);
-        self.each_lock_below(shards, release);
-    }
-
-    /// After the fork, in the parent.
+    /// Before the fork: takes every lock, or none.
     ///
-    /// # Safety
-    /// This thread called [`Heap::prepare_fork`].
-    pub unsafe fn after_fork_in_parent(&self) {
-        // SAFETY: the caller's contract.
-        self.release_all(|lock| unsafe { lock.release_in_parent() });
+    /// # Errors
+    /// The lock that is in the way: to be waited for with nothing held, before another try.
+    pub fn prepare_fork(&self) -> Result<(), &dyn ForkLock> {
+        let mut stuck = None;
+        self.each_lock(
+            || self.shards.all(),
+            |lock| {
+                if stuck.is_none() && lock.take() == Hold::Stuck {
+                    stuck = Some(lock);
+                }
+            },
+        );
+        let Some(stuck) = stuck else { return Ok(()) };
+        self.after_fork_in_parent();
+        Err(stuck)
     }
 
-    /// After the fork, in the child. `own` is the forking thread's cache.
+    /// After the fork, in the parent: gives back what [`Heap::prepare_fork`] took on this thread.
+    pub fn after_fork_in_parent(&self) {
+        let shards = self.shards.all();
+        self.each_lock(|| shards, |lock| lock.release_in_parent());
+    }
+
+    /// After the fork, in the child. `slot` is the forking thread's.
     ///
     /// # Safety
     /// This is the child's only thread, and it called [`Heap::prepare_fork`] before the fork.
-    pub unsafe fn after_fork_in_child(&self, own: Option<&ThreadCache>) {
+    pub unsafe fn after_fork_in_child(&self, slot: &CacheSlot, own: Option<&ThreadCache>) {
+        let shards = self.shards.all();
         // SAFETY: the caller's contract.
-        self.release_all(|lock| unsafe { lock.release_in_child() });
-        self.recount_in_child();
+        self.each_lock(|| shards, |lock| unsafe { lock.release_in_child() });
+        if let Some(own) = own {
+            // SAFETY: as above; the thread's own words.
+            unsafe { own.forget_drainer(slot) };
+        }
         // There is no scavenger any more, and nobody to act on the levels that it published.
         self.alarm.reset_in_child(self.counters.in_use_bytes() as u64);
+    }
+
+    /// In the child, once its thread is in no slow path: makes the books true and takes over what the other threads left.
+    /// `own` is the thread's cache.
+    ///
+    /// # Safety
+    /// [`Heap::after_fork_in_child`] ran, and this is still the child's only thread.
+    pub unsafe fn settle_in_child(&self, own: Option<&ThreadCache>) {
+        self.recount_in_child();
         self.recount_to_split_in_child();
         self.adopt_orphans(own.map_or(core::ptr::null(), core::ptr::from_ref));
     }

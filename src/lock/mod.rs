@@ -1,6 +1,6 @@
 //! Locks: a word and the value it guards, with a rank.
 //!
-//! [`Lock`] is a futex mutex of three states over [`RawMutex`]: an uncontended lock and unlock are one atomic operation
+//! [`Lock`] is a futex mutex over [`RawMutex`], whose word names its owner: an uncontended lock and unlock are one atomic operation
 //! each, a waiter spins shortly and then sleeps, and nobody spins while the owner sleeps. `std::sync::Mutex` is no choice
 //! below an allocator that must not depend on std, a spin lock burns the time slice its preempted owner needs. Under loom
 //! `Lock` is loom's mutex, so that a model explores each acquisition once; `RawMutex` has a model of its own.
@@ -21,6 +21,6 @@ pub use modelled::{Guard, Lock};
 pub use padded::CachePadded;
 #[cfg(not(loom))]
 pub use ranked::{Guard, Lock};
-pub use raw::RawMutex;
+pub use raw::{Hold, RawMutex};
 
-pub use crate::sys::held::{Rank, assert_none_held, assert_only_held};
+pub use crate::sys::held::{Rank, assert_none_held, assert_only_held, set_aside, take_back};

@@ -2,10 +2,15 @@
 //!
 //! A model explores each acquisition as one step; the algorithm of the real lock has a model of its own. A lock that is
 //! held over a fork keeps its guard in a cell; what becomes of the threads that the child does not have is the
-//! simulation's affair (`sys::sim::process`).
+//! simulation's affair (`sys::sim::process`), as is the signal that interrupts a thread before or after any step of a lock.
+//!
+//! Orderings: Relaxed; a thread that reads its own number wrote it itself.
 
+use super::Hold;
+use crate::sync::plain::{AtomicUsize, Ordering};
 use crate::sys::held::{Place, Rank};
 use crate::sys::sim::process;
+use crate::sys::thread::identity;
 use core::cell::Cell;
 use core::ops::{Deref, DerefMut};
 use loom::sync::{Mutex, MutexGuard};
@@ -14,6 +19,8 @@ use loom::sync::{Mutex, MutexGuard};
 pub struct Lock<T: 'static> {
     place: Place,
     value: Mutex<T>,
+    /// The owner's number, or 0: what the real lock's word says. Only its own thread makes something of it.
+    owner: AtomicUsize,
     /// The guard of a lock that is held over a fork; the forking thread's.
     over_fork: Cell<Option<MutexGuard<'static, T>>>,
 }
@@ -26,25 +33,37 @@ unsafe impl<T: Send> Send for Lock<T> {}
 impl<T> Lock<T> {
     /// An unlocked value of the given rank.
     pub fn new(rank: Rank, value: T) -> Self {
-        Self { place: Place::new(rank), value: Mutex::new(value), over_fork: Cell::new(None) }
+        Self {
+            place: Place::new(rank),
+            value: Mutex::new(value),
+            owner: AtomicUsize::new(0),
+            over_fork: Cell::new(None),
+        }
     }
 
     /// Takes the lock, sleeping until it is free.
     #[track_caller]
     pub fn lock(&self) -> Guard<'_, T> {
         self.place.check();
+        process::may_be_interrupted();
         let value = self.acquire();
-        self.place.taken();
-        Guard { value, place: self.place }
+        self.guard(value)
     }
 
     /// Takes the lock if it is free.
     #[track_caller]
     pub fn try_lock(&self) -> Option<Guard<'_, T>> {
         self.place.check();
+        process::may_be_interrupted();
         let value = self.value.try_lock().ok()?;
+        Some(self.guard(value))
+    }
+
+    fn guard<'a>(&'a self, value: MutexGuard<'a, T>) -> Guard<'a, T> {
+        self.owner.store(identity(), Ordering::Relaxed);
+        process::may_be_interrupted();
         self.place.taken();
-        Some(Guard { value, place: self.place })
+        Guard { value: Some(value), lock: self }
     }
 
     fn acquire(&self) -> MutexGuard<'_, T> {
@@ -57,32 +76,42 @@ impl<T> Lock<T> {
         value
     }
 
-    /// Takes the lock and keeps it over a fork; other locks of the same rank may be held.
+    /// Takes the lock and keeps it over a fork, unless this thread has it; other locks of the same rank may be held.
     #[track_caller]
-    pub fn hold_over_fork(&self) {
+    pub fn hold_over_fork(&self) -> Hold {
         self.place.check_allowing_same();
+        if self.is_own() {
+            return Hold::Interrupted;
+        }
         let value = self.acquire();
+        self.owner.store(identity(), Ordering::Relaxed);
         self.place.taken_for_fork();
         // SAFETY: the guard is dropped before the lock: a model that forks always calls one of the handlers.
         self.over_fork.set(Some(unsafe { core::mem::transmute::<MutexGuard<'_, T>, MutexGuard<'static, T>>(value) }));
+        Hold::Taken
     }
 
-    /// Releases a lock that was held over a fork, in the parent.
-    ///
-    /// # Safety
-    /// The calling thread took the lock with [`Self::hold_over_fork`].
-    pub unsafe fn unlock_in_parent(&self) {
-        self.place.released();
-        drop(self.over_fork.take());
+    fn is_own(&self) -> bool {
+        self.owner.load(Ordering::Relaxed) == identity()
     }
 
-    /// Releases a lock that was held over a fork, in the child.
+    /// Releases the lock in the parent, if this thread holds it by [`Self::hold_over_fork`].
+    pub fn unlock_in_parent(&self) {
+        if self.is_own()
+            && let Some(value) = self.over_fork.take()
+        {
+            self.place.released();
+            self.owner.store(0, Ordering::Relaxed);
+            drop(value);
+        }
+    }
+
+    /// The same in the child.
     ///
     /// # Safety
-    /// As for [`Self::unlock_in_parent`].
+    /// As for the real one.
     pub unsafe fn unlock_in_child(&self) {
-        self.place.released();
-        drop(self.over_fork.take());
+        self.unlock_in_parent();
     }
 
     /// The value, for its only owner.
@@ -92,29 +121,33 @@ impl<T> Lock<T> {
 }
 
 /// The right to use the value; dropping it releases the lock.
-#[derive(Debug)]
 #[must_use = "the lock is released at once if the guard is dropped"]
-pub struct Guard<'a, T> {
-    value: MutexGuard<'a, T>,
-    place: Place,
+pub struct Guard<'a, T: 'static> {
+    /// There until the guard is dropped.
+    value: Option<MutexGuard<'a, T>>,
+    lock: &'a Lock<T>,
 }
 
 impl<T> Deref for Guard<'_, T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        &self.value
+        self.value.as_ref().expect("there until the guard is dropped")
     }
 }
 
 impl<T> DerefMut for Guard<'_, T> {
     fn deref_mut(&mut self) -> &mut T {
-        &mut self.value
+        self.value.as_mut().expect("there until the guard is dropped")
     }
 }
 
 impl<T> Drop for Guard<'_, T> {
     fn drop(&mut self) {
-        self.place.released();
+        process::may_be_interrupted();
+        self.lock.place.released();
+        self.lock.owner.store(0, Ordering::Relaxed);
+        self.value = None;
+        process::may_be_interrupted();
     }
 }

@@ -2,13 +2,13 @@
 //!
 //! Invariant: the value is reached only through a [`Guard`], which exists only between lock and unlock.
 
-use super::RawMutex;
+use super::{Hold, RawMutex};
 use crate::sync::UnsafeCell;
 use crate::sys::held::{Place, Rank};
 use core::marker::PhantomData;
 use core::ops::{Deref, DerefMut};
 
-/// A value behind a mutex. In release builds: a 4-byte word and the value, without padding of its own.
+/// A value behind a mutex. In release builds: a word and the value, without padding of its own.
 #[derive(Debug)]
 pub struct Lock<T> {
     raw: RawMutex,
@@ -18,7 +18,7 @@ pub struct Lock<T> {
 }
 
 #[cfg(not(any(debug_assertions, test)))]
-const _: () = assert!(size_of::<Lock<()>>() == 4 && size_of::<Lock<u32>>() == 8);
+const _: () = assert!(size_of::<Lock<()>>() == size_of::<usize>());
 
 // SAFETY: the value is handed to one thread at a time (the invariant above), which needs `T: Send` and no more.
 unsafe impl<T: Send> Sync for Lock<T> {}
@@ -48,34 +48,38 @@ impl<T> Lock<T> {
         self.raw.try_lock().then(|| self.guard())
     }
 
-    /// Takes the lock and keeps it over a fork; other locks of the same rank may be held: the fork handler takes the
-    /// locks of each class in index order. [`Self::unlock_in_parent`] or [`Self::unlock_in_child`] undoes it.
+    /// Takes the lock and keeps it over a fork, if it can (see [`RawMutex::hold_over_fork`]); other locks of the same rank may
+    /// be held: the fork handler takes the locks of each class in index order. [`Self::unlock_in_parent`] or
+    /// [`Self::unlock_in_child`] undoes it.
     #[track_caller]
-    pub fn hold_over_fork(&self) {
+    pub fn hold_over_fork(&self) -> Hold {
         self.place.check_allowing_same();
-        self.raw.lock();
-        self.place.taken_for_fork();
+        let hold = self.raw.hold_over_fork();
+        if hold == Hold::Taken {
+            self.place.taken_for_fork();
+        }
+        hold
     }
 
-    /// Releases a lock that was held over a fork, in the parent.
-    ///
-    /// # Safety
-    /// The calling thread took the lock with [`Self::hold_over_fork`]; no reference into the value is alive.
-    pub unsafe fn unlock_in_parent(&self) {
-        self.place.released();
-        // SAFETY: the caller's contract.
-        unsafe { self.raw.unlock() };
+    /// Releases the lock in the parent, if this thread holds it by [`Self::hold_over_fork`].
+    pub fn unlock_in_parent(&self) {
+        if self.raw.is_held_over_fork() {
+            self.place.released();
+            // SAFETY: held by this thread, and by no guard: nothing refers to the value.
+            unsafe { self.raw.unlock() };
+        }
     }
 
-    /// Releases a lock that was held over a fork, in the child, where nobody can be waiting.
+    /// The same in the child, where nobody can be waiting.
     ///
     /// # Safety
-    /// Called in the child of a fork by its only thread, which took the lock with [`Self::hold_over_fork`]
-    /// before it forked; no reference into the value is alive.
+    /// Called in the child of a fork by its only thread.
     pub unsafe fn unlock_in_child(&self) {
-        self.place.released();
-        // SAFETY: the caller's contract.
-        unsafe { self.raw.unlock_in_child() };
+        if self.raw.is_held_over_fork() {
+            self.place.released();
+            // SAFETY: held by the thread that forked, which is the only one (the caller's contract).
+            unsafe { self.raw.unlock_in_child() };
+        }
     }
 
     /// The value, for its only owner.

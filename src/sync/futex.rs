@@ -1,16 +1,13 @@
 //! A word that threads can sleep on.
 //!
-//! Real: the kernel's private futex. Under loom: a mutex and a condition variable of loom's stand in for the kernel's
-//! bucket lock and queue, so that a lost wake-up shows as a deadlock of the model. A wait with a timeout is modelled as
-//! one that may return at once, since loom has no clock.
+//! Real: the kernel's private futex. Under loom: see `queue`.
 //!
-//! Locks: [`Futex::wait`] and [`Futex::wake`] want none held, like every system call; `lock` itself uses the variants
-//! without that check, for the lock it waits for or has just released.
+//! Locks: [`Futex::wait`] and [`Futex::wake`] want none held, like every system call; a lock sleeps on a word of its own
+//! ([`super::LockFutex`]).
 
-#[cfg(not(loom))]
 use super::atomic::AtomicU32;
 #[cfg(loom)]
-use super::atomic::{AtomicU32, Ordering};
+use super::{atomic::Ordering, queue::Queue};
 use crate::sys::held::assert_none_held;
 
 /// A 32-bit word with a queue of sleepers.
@@ -19,9 +16,7 @@ pub struct Futex {
     /// Changed by the owner with the orderings it needs; the queue adds no ordering of its own.
     word: AtomicU32,
     #[cfg(loom)]
-    bucket: loom::sync::Mutex<()>,
-    #[cfg(loom)]
-    queue: loom::sync::Condvar,
+    queue: Queue,
 }
 
 impl Futex {
@@ -32,9 +27,7 @@ impl Futex {
             Self {
                 word: AtomicU32::new(value),
                 #[cfg(loom)]
-                bucket: loom::sync::Mutex::new(()),
-                #[cfg(loom)]
-                queue: loom::sync::Condvar::new(),
+                queue: Queue::new(),
             }
         }
     }
@@ -48,46 +41,19 @@ impl Futex {
     /// Sleeps while the word is `expected`, for at most `timeout_ns` if given. May return early for no reason.
     pub fn wait(&self, expected: u32, timeout_ns: Option<u64>) {
         assert_none_held("futex wait");
-        self.wait_as_lock(expected, timeout_ns);
+        #[cfg(not(loom))]
+        crate::sys::futex::wait(self.word.as_ptr(), expected, timeout_ns);
+        #[cfg(loom)]
+        self.queue.wait(timeout_ns.is_some(), || self.word.load(Ordering::SeqCst) == expected);
     }
 
     /// Wakes up to `sleepers` threads.
     pub fn wake(&self, sleepers: u32) {
         assert_none_held("futex wake");
-        self.wake_as_lock(sleepers);
-    }
-
-    /// [`Self::wait`] for a lock's own word: other locks may be held.
-    pub(crate) fn wait_as_lock(&self, expected: u32, timeout_ns: Option<u64>) {
         #[cfg(not(loom))]
-        crate::sys::futex::wait(&self.word, expected, timeout_ns);
+        crate::sys::futex::wake(self.word.as_ptr(), sleepers);
         #[cfg(loom)]
-        {
-            if timeout_ns.is_some() {
-                loom::thread::yield_now();
-                return;
-            }
-            let bucket = self.bucket.lock().expect("loom's locks are never poisoned");
-            if self.word.load(Ordering::SeqCst) == expected {
-                drop(self.queue.wait(bucket));
-            }
-        }
-    }
-
-    /// [`Self::wake`] for a lock's own word: other locks may be held.
-    pub(crate) fn wake_as_lock(&self, sleepers: u32) {
-        #[cfg(not(loom))]
-        crate::sys::futex::wake(&self.word, sleepers);
-        #[cfg(loom)]
-        {
-            let bucket = self.bucket.lock().expect("loom's locks are never poisoned");
-            match sleepers {
-                0 => {}
-                1 => self.queue.notify_one(),
-                _ => self.queue.notify_all(),
-            }
-            drop(bucket);
-        }
+        self.queue.wake(sleepers);
     }
 }
 

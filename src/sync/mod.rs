@@ -4,7 +4,7 @@
 //! package, against loom's. Two differences of loom's types shape this interface: their constructors are not `const`
 //! (hence `const_unless_loom!` and `repeat!`), and all-zero bytes are no valid value of them (hence [`plain`]).
 //!
-//! Layers: the root of this module stands below `sys`; [`Futex`] and [`heavy_barrier`] stand above it, for
+//! Layers: the root of this module stands below `sys`; [`Futex`], [`LockFutex`] and [`heavy_barrier`] stand above it, for
 //! they make system calls.
 //!
 //! Locks: none. Never: policy of any kind.
@@ -12,11 +12,15 @@
 mod barrier;
 mod cell;
 mod futex;
+mod lock_futex;
 pub mod plain;
+#[cfg(loom)]
+mod queue;
 
 pub use barrier::{heavy_barrier, light_barrier};
 pub use cell::UnsafeCell;
 pub use futex::Futex;
+pub use lock_futex::LockFutex;
 
 /// Atomics that loom models.
 pub mod atomic {
@@ -28,6 +32,12 @@ pub mod atomic {
     pub use loom::sync::atomic::{
         AtomicBool, AtomicPtr, AtomicU8, AtomicU16, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
     };
+}
+
+/// Keeps the compiler from moving memory accesses over this point, which is for signal handlers on the same thread.
+#[inline(always)]
+pub fn signal_fence() {
+    core::sync::atomic::compiler_fence(atomic::Ordering::SeqCst);
 }
 
 /// Tells the processor that this is a spin loop (under loom: lets another thread run).

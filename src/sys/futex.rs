@@ -1,13 +1,12 @@
 //! The kernel's futex, for words of this process only.
 //!
-//! Locks: not checked here; `sync::Futex` decides. `errno` is kept: a contended lock must not show in a caller's `errno`.
+//! Locks: not checked here; `sync` decides. `errno` is kept: a contended lock must not show in a caller's `errno`.
 
 use super::errno::Saved;
-use crate::sync::atomic::AtomicU32;
 
 /// Sleeps while `word` is `expected`, for at most `timeout_ns` nanoseconds if given. Returns early on a signal or for no
 /// reason; every error means that the caller must look at the word again, so none is reported.
-pub(crate) fn wait(word: &AtomicU32, expected: u32, timeout_ns: Option<u64>) {
+pub(crate) fn wait(word: *const u32, expected: u32, timeout_ns: Option<u64>) {
     let saved = Saved::new();
     let timeout = timeout_ns.map(|ns| libc::timespec {
         tv_sec: (ns / 1_000_000_000) as libc::time_t,
@@ -15,20 +14,18 @@ pub(crate) fn wait(word: &AtomicU32, expected: u32, timeout_ns: Option<u64>) {
     });
     let timeout = timeout.as_ref().map_or(core::ptr::null(), core::ptr::from_ref);
     // SAFETY:
-    // - the word is a live, aligned 32-bit atomic;
+    // - the kernel reads the word itself, and answers with an error if there is none;
     // - the timeout is null or points at a timespec that outlives the call.
-    unsafe {
-        libc::syscall(libc::SYS_futex, word.as_ptr(), libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG, expected, timeout)
-    };
+    unsafe { libc::syscall(libc::SYS_futex, word, libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG, expected, timeout) };
     drop(saved);
 }
 
 /// Wakes up to `sleepers` threads that wait on `word`.
-pub(crate) fn wake(word: &AtomicU32, sleepers: u32) {
+pub(crate) fn wake(word: *const u32, sleepers: u32) {
     let saved = Saved::new();
     // The kernel reads the count as a signed number.
     let sleepers = sleepers.min(i32::MAX as u32);
     // SAFETY: a wake uses the word's address as a key and reads no memory.
-    unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG, sleepers) };
+    unsafe { libc::syscall(libc::SYS_futex, word, libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG, sleepers) };
     drop(saved);
 }

@@ -84,10 +84,12 @@ impl Rank {
 #[cfg(all(any(debug_assertions, test), not(loom)))]
 std::thread_local! {
     static HELD: core::cell::Cell<u32> = const { core::cell::Cell::new(0) };
+    static ASIDE: core::cell::Cell<u32> = const { core::cell::Cell::new(0) };
 }
 #[cfg(loom)]
 loom::thread_local! {
     static HELD: core::cell::Cell<u32> = core::cell::Cell::new(0);
+    static ASIDE: core::cell::Cell<u32> = core::cell::Cell::new(0);
 }
 
 /// The held ranks of this thread as bits. A thread whose locals are gone holds none.
@@ -219,6 +221,22 @@ impl Place {
         #[cfg(any(debug_assertions, test, loom))]
         set_held(held() & !self.rank.bit());
     }
+}
+
+/// For a fork handler: what its thread held before, because a signal interrupted it there, does not count until
+/// [`take_back`]. The handler passes over those locks and waits for the others with other rules (`lock::raw`).
+pub fn set_aside() {
+    #[cfg(any(debug_assertions, test, loom))]
+    {
+        let _ = ASIDE.try_with(|aside| aside.set(held()));
+        set_held(0);
+    }
+}
+
+/// See [`set_aside`]. Locks that were taken since then have been given back.
+pub fn take_back() {
+    #[cfg(any(debug_assertions, test, loom))]
+    set_held(ASIDE.try_with(core::cell::Cell::take).unwrap_or(0));
 }
 
 /// Ends the process if this thread holds a lock; `what` names the system call it was about to make.

@@ -32,6 +32,8 @@ pub mod page;
 pub mod random;
 #[cfg(not(loom))]
 mod release_many;
+#[cfg(not(loom))]
+pub mod signal;
 #[cfg(all(any(feature = "c-symbols", neap_library), not(loom)))]
 pub mod stream;
 #[cfg(all(any(feature = "c-symbols", neap_library), not(loom)))]

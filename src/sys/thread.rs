@@ -161,6 +161,35 @@ pub fn gettid() -> i32 {
     unsafe { libc::syscall(libc::SYS_gettid) as i32 }
 }
 
+/// A number that no other living thread has, and that a thread keeps in the child of its fork: a multiple of 4, never 0. It
+/// is the thread pointer where that is one instruction away.
+#[inline(always)]
+pub(crate) fn identity() -> usize {
+    #[cfg(all(any(target_arch = "x86_64", target_arch = "aarch64"), target_os = "linux"))]
+    {
+        let pointer: usize;
+        // SAFETY: reads the thread pointer, which the ABI puts there; changes nothing.
+        unsafe {
+            #[cfg(target_arch = "x86_64")]
+            core::arch::asm!(
+                "mov {0}, qword ptr fs:[0]",
+                out(reg) pointer,
+                options(nostack, preserves_flags, readonly),
+            );
+            #[cfg(target_arch = "aarch64")]
+            core::arch::asm!("mrs {0}, tpidr_el0", out(reg) pointer, options(nostack, preserves_flags, nomem));
+        }
+        pointer
+    }
+    #[cfg(not(all(any(target_arch = "x86_64", target_arch = "aarch64"), target_os = "linux")))]
+    {
+        std::thread_local! {
+            static OWN: u32 = const { 0 };
+        }
+        OWN.with(|own| core::ptr::from_ref(own).addr())
+    }
+}
+
 /// Whether spinning can help at all; asked of the kernel once, possibly under locks.
 #[inline]
 pub(crate) fn has_several_cpus() -> bool {

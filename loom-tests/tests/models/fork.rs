@@ -1,33 +1,49 @@
 //! fork: the three handlers, against threads that allocate and a scavenger. See `neap::sys::sim::process` for how the
 //! child is simulated.
 
-use crate::check::{ALL, model};
+use crate::check::{ALL, check, model};
 use crate::world::{User, World, free_pages, use_pages};
 use loom::sync::atomic::Ordering;
 use loom::thread;
 use neap::heap::Effort;
+use neap::lock;
 use neap::sys::sim::process;
-use neap::thread_cache::ThreadCache;
+use neap::thread_cache::{ThreadCache, gone};
 use std::ptr::null;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-fn fork(world: &World, own: *const ThreadCache, others: usize) {
+/// The three handlers, as `global::fork` calls them. `user` is who forks; one without a cache if there is none.
+fn fork(user: &User, others: usize) {
+    let (heap, slot) = (&user.world.heap, user.slot);
     // SAFETY: null or the forking thread's own cache.
-    let own = unsafe { own.as_ref() };
-    world.heap.prepare_fork(own);
+    let own = unsafe { own(user).as_ref() };
+    let is_interrupted = slot.inside.load(Ordering::Relaxed) != 0;
+    lock::set_aside();
+    while let Err(stuck) = heap.prepare_fork() {
+        stuck.wait();
+    }
     process::fork_here(others);
-    // SAFETY: this thread called the handler before.
-    unsafe {
-        if others == 0 {
-            world.heap.after_fork_in_parent();
-        } else {
-            world.heap.after_fork_in_child(own);
+    if others == 0 {
+        heap.after_fork_in_parent();
+    } else {
+        // SAFETY: this thread called the handler before.
+        unsafe { heap.after_fork_in_child(slot, own) };
+        if !is_interrupted {
+            settle(user);
         }
     }
+    lock::take_back();
+}
+
+fn settle(user: &User) {
+    // SAFETY: in the child, whose only thread is in no slow path.
+    unsafe { user.world.heap.settle_in_child(own(user).as_ref()) };
 }
 
 fn own(user: &User) -> *const ThreadCache {
-    user.slot.own.load(Ordering::Relaxed)
+    let own = user.slot.own.load(Ordering::Relaxed);
+    if own == gone() { null() } else { own }
 }
 
 model!(a_fork_is_invisible_to_the_parents_other_threads, ALL, || {
@@ -45,7 +61,7 @@ model!(a_fork_is_invisible_to_the_parents_other_threads, ALL, || {
             });
         })
     };
-    fork(&world, null(), 0);
+    fork(&User::new(&world), 0);
     other.join().unwrap();
     world.heap.scavenge_everything(null());
     assert_eq!(world.heap.check_accounts().0, 0);
@@ -81,7 +97,7 @@ fn in_the_child(work: impl FnOnce(&User) + 'static) {
         let user = User::new(&world);
         thread::spawn(move || process::run_thread(|| work(&user)))
     };
-    fork(&world, own(&user), 1);
+    fork(&user, 1);
     for slot in slots {
         user.free(1, slot);
     }
@@ -116,7 +132,7 @@ model!(a_child_goes_on_when_another_thread_was_freeing_by_way_of_the_depot, 5, |
         });
     });
     user.allocate(1);
-    fork(&world, own(&user), 1);
+    fork(&user, 1);
     for _ in 0..8 {
         user.allocate(1);
     }
@@ -137,7 +153,7 @@ model!(a_child_goes_on_when_another_thread_was_in_every_slow_path_of_a_free, ALL
             }
         });
     });
-    fork(&world, own(&user), 1);
+    fork(&user, 1);
     for _ in 0..6 {
         user.allocate(1);
     }
@@ -158,7 +174,7 @@ model!(a_child_goes_on_when_a_scavenger_was_at_work, ALL, || {
             });
         })
     };
-    fork(&world, own(&user), 1);
+    fork(&user, 1);
     // A chunk that the other thread had claimed is marked again.
     assert_ne!(world.heap.is_retained_chunk_marked(), Some(false), "retained pages that no scavenger will find");
     let slot = user.allocate(1);
@@ -179,7 +195,7 @@ model!(a_child_goes_on_when_its_own_cache_was_being_drained, 4, || {
         let world = Arc::clone(&world);
         thread::spawn(move || process::run_thread(|| world.heap.drain_caches(null())))
     };
-    fork(&world, own(&user), 1);
+    fork(&user, 1);
     for _ in 0..6 {
         user.allocate(1);
     }
@@ -191,3 +207,108 @@ model!(a_child_goes_on_when_another_thread_was_exiting, ALL, || in_the_child(|us
     user.free(1, slot);
     user.exit();
 }));
+
+/// What a model's threads do.
+type Work = fn(&User);
+
+/// A signal's handler forks at some step of `work`, while another thread does `theirs`. `work` goes on when the handler
+/// returns, in the child (`others` is 1) too; then the books are settled, and whatever comes must work. Whether the signal came.
+fn interrupted(step: usize, others: usize, work: Work, theirs: Work) -> bool {
+    let world = World::new();
+    process::plan_fork();
+    let user = User::new(&world);
+    let slots = [user.allocate(1), user.allocate(1), user.allocate(1)];
+    let other = {
+        let user = User::new(&world);
+        thread::spawn(move || process::run_thread(|| theirs(&user)))
+    };
+    user.slot.inside.store(1, Ordering::Relaxed);
+    let handler = User { world: Arc::clone(&world), slot: user.slot };
+    process::interrupt_at(step, move || fork(&handler, others));
+    work(&user);
+    user.slot.inside.store(0, Ordering::Relaxed);
+    let came = !process::no_interrupt();
+    if !came {
+        fork(&user, others);
+    } else if others != 0 {
+        settle(&user);
+    }
+    for slot in slots {
+        user.free(1, slot);
+    }
+    let slots = [(); 4].map(|()| user.allocate(1));
+    for slot in slots {
+        user.free(1, slot);
+    }
+    world.heap.scavenge_everything(own(&user));
+    other.join().unwrap();
+    user.exit();
+    world.heap.scavenge_everything(null());
+    world.heap.check_accounts();
+    came
+}
+
+/// Has the signal come at each step of the locks in turn, in the parent and in the child.
+fn at_each_step(name: &str, preemptions: usize, work: Work, theirs: Work) {
+    for others in [0, 1] {
+        for step in 0.. {
+            let came = Arc::new(AtomicBool::new(false));
+            let noted = Arc::clone(&came);
+            check(&format!("{name}, child {others}, step {step}"), preemptions, move || {
+                noted.fetch_or(interrupted(step, others, work, theirs), Relaxed);
+            });
+            if !came.load(Relaxed) {
+                assert!(step > 3, "no step of a lock was interrupted");
+                break;
+            }
+        }
+    }
+}
+
+fn allocate_and_free(user: &User) {
+    let slots = [(); 4].map(|()| user.allocate(1));
+    for slot in slots {
+        user.free(1, slot);
+    }
+    let run = use_pages(&user.world, 1);
+    free_pages(&user.world, run);
+}
+
+fn drain_everybody(user: &User) {
+    user.world.heap.drain_caches(null());
+}
+
+#[test]
+fn a_signal_forks_in_the_middle_of_allocations() {
+    at_each_step("allocations", 1, allocate_and_free, |user| {
+        let slot = user.allocate(1);
+        user.free(1, slot);
+    });
+}
+
+#[test]
+fn a_signal_forks_in_the_middle_of_an_allocation_whose_thread_is_drained() {
+    at_each_step("drained", 1, allocate_and_free, drain_everybody);
+}
+
+/// What another thread does beside a drain: it has no cache, for a thread that waits for the drainer takes no step of a lock
+/// at which the simulation could end it.
+fn take_pages(user: &User) {
+    let run = use_pages(&user.world, 1);
+    free_pages(&user.world, run);
+}
+
+#[test]
+fn a_signal_forks_in_the_middle_of_a_drain() {
+    at_each_step("drain", 1, drain_everybody, take_pages);
+}
+
+#[test]
+fn a_signal_forks_in_the_middle_of_a_release() {
+    at_each_step("release", 1, |user| _ = user.world.heap.scavenge_everything(null()), take_pages);
+}
+
+#[test]
+fn a_signal_forks_in_the_middle_of_an_exit() {
+    at_each_step("exit", 1, User::exit, drain_everybody);
+}

@@ -75,10 +75,9 @@ fn everything(world: &Arc<World>) {
     user.exit();
     other.exit();
     heap.scavenge_everything(null());
-    heap.prepare_fork(None);
+    assert!(heap.prepare_fork().is_ok());
     process::fork_here(0);
-    // SAFETY: called above.
-    unsafe { heap.after_fork_in_parent() };
+    heap.after_fork_in_parent();
 }
 
 model!(every_pair_of_locks_that_nests_is_in_the_table, 1, || {

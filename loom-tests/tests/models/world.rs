@@ -103,6 +103,7 @@ impl User {
         let words = CacheSlot {
             fast: neap::sync::atomic::AtomicPtr::new(world.no_cache),
             own: neap::sync::atomic::AtomicPtr::new(core::ptr::null_mut()),
+            inside: neap::sync::atomic::AtomicUsize::new(0),
         };
         // SAFETY: fresh metadata, aligned to more than needed; it lives as long as the execution, so longer than any thread.
         unsafe {

@@ -86,18 +86,53 @@ fn two_locks_of_one_rank_are_refused() {
 #[test]
 fn the_fork_handler_takes_all_locks_of_a_rank() {
     let locks = [const { Lock::new(Rank::Depot, ()) }; 3];
-    locks.iter().for_each(Lock::hold_over_fork);
-    for lock in &locks {
-        // SAFETY: this thread holds the lock, see above.
-        unsafe { lock.unlock_in_parent() };
-    }
+    let hold = |lock: &Lock<()>| assert_eq!(lock.hold_over_fork(), Hold::Taken);
+    locks.iter().for_each(hold);
+    locks.iter().for_each(Lock::unlock_in_parent);
     crate::lock::assert_none_held("test");
-    locks.iter().for_each(Lock::hold_over_fork);
+    locks.iter().for_each(hold);
     for lock in &locks {
-        // SAFETY: as above; that there was no fork only means that a sleeper could be missed, and there is none.
+        // SAFETY: that there was no fork only means that a sleeper could be missed, and there is none.
         unsafe { lock.unlock_in_child() };
     }
     assert!(locks.iter().all(|lock| lock.try_lock().is_some()));
+}
+
+#[test]
+fn the_fork_handler_leaves_alone_what_its_thread_holds() {
+    let (depot, heap) = (Lock::new(Rank::Depot, 0), Lock::new(Rank::Heap, 0));
+    // As in a signal handler that interrupted the critical section.
+    let mut interrupted = heap.lock();
+    crate::lock::set_aside();
+    assert_eq!((depot.hold_over_fork(), heap.hold_over_fork()), (Hold::Taken, Hold::Interrupted));
+    for lock in [&depot, &heap] {
+        lock.unlock_in_parent();
+        // SAFETY: as above.
+        unsafe { lock.unlock_in_child() };
+    }
+    crate::lock::take_back();
+    *interrupted += 1;
+    drop(interrupted);
+    assert_eq!(*heap.lock(), 1);
+    crate::lock::assert_none_held("test");
+}
+
+#[test]
+fn the_fork_handler_gives_up_on_a_lock_that_does_not_come_back() {
+    static STUCK: Lock<u32> = Lock::new(Rank::Heap, 0);
+    let guard = STUCK.lock();
+    let waiters = [(); 2].map(|()| {
+        thread::spawn(|| {
+            assert_eq!(STUCK.hold_over_fork(), Hold::Stuck);
+            // Not held, so this changes nothing.
+            STUCK.unlock_in_parent();
+            *STUCK.lock() += 1;
+        })
+    });
+    thread::sleep(Duration::from_millis(200));
+    drop(guard);
+    waiters.into_iter().for_each(|waiter| waiter.join().unwrap());
+    assert_eq!(*STUCK.lock(), 2);
 }
 
 #[test]
@@ -105,5 +140,5 @@ fn the_fork_handler_takes_all_locks_of_a_rank() {
 fn the_fork_handler_keeps_the_order_of_ranks() {
     let (depot, heap) = (Lock::new(Rank::Depot, ()), Lock::new(Rank::Heap, ()));
     let _heap = heap.lock();
-    depot.hold_over_fork();
+    let _ = depot.hold_over_fork();
 }

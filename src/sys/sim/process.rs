@@ -7,6 +7,9 @@
 //!
 //! While the handlers hold the locks, [`before_lock`]'s counterpart sees to it that nobody else takes one.
 //!
+//! A signal that interrupts a thread is a function that is called before or after some step of a lock, the one whose number
+//! the model gave ([`interrupt_at`]).
+//!
 //! Locks: none. All of it is idle unless a model has called [`plan_fork`].
 
 use super::SIM;
@@ -42,7 +45,14 @@ loom::lazy_static! {
     static ref COPY: AtomicUsize = AtomicUsize::new(0);
 }
 
+/// The steps until a signal comes, and its handler.
+struct Signal {
+    steps: usize,
+    handler: Box<dyn FnOnce()>,
+}
+
 loom::thread_local! {
+    static SIGNAL: core::cell::RefCell<Option<Signal>> = core::cell::RefCell::new(None);
     static FORKS: core::cell::Cell<bool> = core::cell::Cell::new(false);
 }
 
@@ -86,6 +96,34 @@ pub fn fork_here(others: usize) {
     }
     COPY.fetch_add(1, Ordering::AcqRel);
     SIM.tables().fork.stage = if others == 0 { Stage::Before } else { Stage::Child };
+}
+
+/// Has the calling thread interrupted at its next step of a lock but `steps`, where it calls `handler`.
+pub fn interrupt_at(steps: usize, handler: impl FnOnce() + 'static) {
+    SIGNAL.with(|signal| *signal.borrow_mut() = Some(Signal { steps, handler: Box::new(handler) }));
+}
+
+/// Forgets a signal that has not come; whether there was one.
+pub fn no_interrupt() -> bool {
+    SIGNAL.with(|signal| signal.borrow_mut().take().is_some())
+}
+
+/// A step of a lock: where a signal may come.
+pub(crate) fn may_be_interrupted() {
+    let signal = SIGNAL.try_with(|signal| {
+        let mut signal = signal.borrow_mut();
+        match &mut *signal {
+            Some(Signal { steps: 0, .. }) => signal.take(),
+            Some(signal) => {
+                signal.steps -= 1;
+                None
+            }
+            None => None,
+        }
+    });
+    if let Ok(Some(signal)) = signal {
+        (signal.handler)();
+    }
 }
 
 pub(crate) fn before_lock() {

@@ -1,5 +1,6 @@
 //! Threads, simulated: a model starts its own with loom, so that none can be started here.
 
+use crate::sync::plain::{AtomicUsize, Ordering};
 use crate::sys::fault::{self, Op};
 use crate::sys::held::assert_none_held;
 use core::ffi::{CStr, c_void};
@@ -63,6 +64,19 @@ pub fn process_cpu_time_ns() -> u64 {
 pub fn cpus_available() -> usize {
     assert_none_held("sched_getaffinity");
     2
+}
+
+/// A number that no other thread of the execution has: a multiple of 4, not 0.
+pub(crate) fn identity() -> usize {
+    OWN.with(|own| *own)
+}
+
+loom::lazy_static! {
+    static ref THREADS: AtomicUsize = AtomicUsize::new(0);
+}
+
+loom::thread_local! {
+    static OWN: usize = 4 * (1 + THREADS.fetch_add(1, Ordering::Relaxed));
 }
 
 /// One number for all.

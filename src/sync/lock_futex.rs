@@ -1,0 +1,64 @@
+//! The word of a lock: as wide as an address, so that it can name its owner; those that wait for it sleep.
+//!
+//! The kernel compares 32 bits, the lower half. Two values may agree there: then a thread sleeps that saw one of them and
+//! not the other. That must not matter to who uses this: both must be values on which to sleep.
+//!
+//! Real: the kernel's private futex. Under loom: see `queue`.
+//!
+//! Locks: the lock itself is waited for with others held, which is what ranks are for; so nothing is checked here.
+
+use super::atomic::AtomicUsize;
+#[cfg(loom)]
+use super::{atomic::Ordering, queue::Queue};
+
+/// An address-sized word with a queue of sleepers.
+#[derive(Debug)]
+pub struct LockFutex {
+    /// Changed by those that lock and unlock, with the orderings they need; the queue adds none of its own.
+    word: AtomicUsize,
+    #[cfg(loom)]
+    queue: Queue,
+}
+
+impl LockFutex {
+    super::const_unless_loom! {
+        /// A futex whose word is `value`.
+        #[inline]
+        pub fn new(value: usize) -> Self {
+            Self {
+                word: AtomicUsize::new(value),
+                #[cfg(loom)]
+                queue: Queue::new(),
+            }
+        }
+    }
+
+    /// The word.
+    #[inline]
+    pub fn word(&self) -> &AtomicUsize {
+        &self.word
+    }
+
+    /// Sleeps while the word's lower half is that of `expected`, for at most `timeout_ns` if given. May return early for no
+    /// reason.
+    pub fn wait(&self, expected: usize, timeout_ns: Option<u64>) {
+        #[cfg(not(loom))]
+        crate::sys::futex::wait(self.lower_half(), expected as u32, timeout_ns);
+        #[cfg(loom)]
+        self.queue.wait(timeout_ns.is_some(), || self.word.load(Ordering::SeqCst) == expected);
+    }
+
+    /// Wakes up to `sleepers` threads.
+    pub fn wake(&self, sleepers: u32) {
+        #[cfg(not(loom))]
+        crate::sys::futex::wake(self.lower_half(), sleepers);
+        #[cfg(loom)]
+        self.queue.wake(sleepers);
+    }
+
+    #[cfg(not(loom))]
+    fn lower_half(&self) -> *const u32 {
+        let halves: *const u32 = self.word.as_ptr().cast_const().cast();
+        halves.wrapping_add(if cfg!(target_endian = "big") { size_of::<usize>() / 4 - 1 } else { 0 })
+    }
+}
