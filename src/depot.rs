@@ -14,10 +14,10 @@ use crate::size_class::figures;
 /// made together lay scattered, and a compiler's load took 1.15 times the time. What is passed between threads needs a few.
 const MAX_BYTES: usize = 32 << 10;
 const MAX_FULL: usize = 8;
-/// What all depots of a shard may hold however small the heap is, and which part of the pages in use. Without this bound random
-/// replacement over all classes kept a sixth of its live memory in depots.
+/// What all depots of a shard may hold however small the heap is, and which part of the pages in use those of all shards may
+/// hold together. Without this bound random replacement over all classes kept a sixth of its live memory in depots.
 pub const LEAST_TOTAL_BYTES: usize = 1 << 20;
-const MAX_TOTAL_PART: usize = 32;
+const MAX_TOTAL_PART: usize = 16;
 /// Empty magazines kept for the next exchange; more go back to the store.
 const MAX_EMPTY: u32 = 16;
 
@@ -45,9 +45,9 @@ pub fn magazine_bytes(class: usize) -> usize {
     (figures.magazine_slots * figures.slot_bytes) as usize
 }
 
-/// The most bytes in all depots of a shard together.
-pub fn total_capacity(in_use_bytes: usize) -> usize {
-    LEAST_TOTAL_BYTES.max(in_use_bytes / MAX_TOTAL_PART)
+/// The most bytes in all depots of a shard together, where so many are in use. One alone gets no more than one of two.
+pub fn total_capacity(in_use_bytes: usize, shards: usize) -> usize {
+    LEAST_TOTAL_BYTES.max(in_use_bytes / (MAX_TOTAL_PART * shards.max(2)))
 }
 
 impl Depot {
@@ -105,5 +105,17 @@ impl Depot {
         let unused = self.full_low;
         self.full_low = self.full_count;
         unused
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_shards_together_hold_a_sixteenth_at_most() {
+        for (in_use_mib, shards, mib) in [(0, 1, 1), (64, 8, 1), (256, 1, 8), (256, 2, 8), (256, 8, 2), (4096, 8, 32)] {
+            assert_eq!(total_capacity(in_use_mib << 20, shards), mib << 20, "{in_use_mib} MiB, {shards} shards");
+        }
     }
 }

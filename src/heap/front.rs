@@ -276,7 +276,9 @@ impl Heap {
     fn trade_full(&self, shard: usize, class: usize, full: MagazineRef) -> Option<Option<MagazineRef>> {
         let bytes = depot::magazine_bytes(class);
         let held = self.counters.shard_depot_bytes(shard) + bytes;
-        if held > depot::LEAST_TOTAL_BYTES && held > depot::total_capacity(self.counters.in_use_bytes()) {
+        if held > depot::LEAST_TOTAL_BYTES
+            && held > depot::total_capacity(self.counters.in_use_bytes(), self.shards.all().len())
+        {
             return None;
         }
         // Counted before anybody can take it: the sum never goes below zero.

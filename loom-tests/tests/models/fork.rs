@@ -115,6 +115,27 @@ model!(a_child_goes_on_when_another_thread_was_allocating, 4, || in_the_child(|u
     user.free(1, slots[0]);
 }));
 
+model!(a_child_takes_no_slot_out_of_a_magazine_that_another_thread_was_filling, ALL, || {
+    let world = World::new();
+    process::plan_fork();
+    let user = User::new(&world);
+    user.allocate(1);
+    // The magazine's words still hold the two slots when the next allocation fills it.
+    let theirs = User::new(&world);
+    let _held = [theirs.allocate(1), theirs.allocate(1)];
+    let other = thread::spawn(move || {
+        process::run_thread(|| {
+            theirs.allocate(1);
+        });
+    });
+    fork(&world, own(&user), 1);
+    world.heap.scavenge_everything(own(&user));
+    for _ in 0..8 {
+        user.allocate(1);
+    }
+    other.join().unwrap();
+});
+
 model!(a_child_goes_on_when_another_thread_was_freeing_by_way_of_the_depot, 5, || {
     let world = World::new();
     process::plan_fork();
