@@ -82,7 +82,7 @@ model!(a_fork_is_invisible_to_a_thread_that_begins_to_use_a_shard, 3, || {
             });
         })
     };
-    fork(&world, own(&user), 0);
+    fork(&user, 0);
     other.join().unwrap();
 });
 
@@ -128,7 +128,7 @@ model!(a_child_takes_no_slot_out_of_a_magazine_that_another_thread_was_filling, 
             theirs.allocate(1);
         });
     });
-    fork(&world, own(&user), 1);
+    fork(&user, 1);
     world.heap.scavenge_everything(own(&user));
     for _ in 0..8 {
         user.allocate(1);
