@@ -17,6 +17,7 @@ mod home;
 mod huge;
 mod index;
 mod large;
+mod limit;
 #[cfg(loom)]
 mod modelled;
 mod page_heap;
@@ -59,7 +60,8 @@ use huge::HugeMap;
 use index::ScavengeIndex;
 #[cfg(loom)]
 pub use index::{ScavengeIndex, Start};
-use page_heap::{Limit, PageHeap};
+use limit::Limit;
+use page_heap::PageHeap;
 use scavenge::ScavengeState;
 use shards::{SHARDS, Shards};
 

@@ -1,4 +1,4 @@
-//! What the heap lock protects: the page allocator, the arena it grows from, and the pages in flight.
+//! What a heap lock protects: a shard's page allocator, the arena it grows from, and the pages in flight.
 //!
 //! First fit, with one exception: a heap that has outgrown its small pages (see `huge`) takes long runs above them, where a
 //! huge page costs one fault. Small spans fill the gaps below. If nothing above fits, the run may lie anywhere.
@@ -8,12 +8,12 @@
 use crate::arena::Arena;
 use crate::pages::{Fault, PageAllocator, Root, RootTable, Taken};
 use crate::span_map::{self, SpanMap};
-use crate::sync::plain::{AtomicUsize, Ordering};
 use crate::sys;
 use crate::units::{CHUNK_PAGES, PAGE_BYTES, Page, Run};
 
 use super::huge::{SMALL_PAGES, UNUSED_PAGES};
 use super::index::ScavengeIndex;
+use super::limit::Limit;
 
 /// Runs of so many pages and more are long.
 const LONG_PAGES: usize = (64 << 10) / PAGE_BYTES;
@@ -45,32 +45,6 @@ pub struct Tables<'a> {
     pub limit: &'a Limit,
     /// Whose heap it is.
     pub shard: usize,
-}
-
-/// The hard limit: how many more pages all heaps together may map.
-pub struct Limit {
-    left_pages: AtomicUsize,
-}
-
-impl Limit {
-    /// None.
-    pub const fn new() -> Self {
-        Self { left_pages: AtomicUsize::new(usize::MAX / 2) }
-    }
-
-    /// Sets it; before the first growth.
-    pub fn set(&self, pages: usize) {
-        self.left_pages.store(pages, Ordering::Relaxed);
-    }
-
-    fn take(&self, pages: usize) -> bool {
-        let take = |left: usize| left.checked_sub(pages);
-        self.left_pages.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok()
-    }
-
-    fn give_back(&self, pages: usize) {
-        self.left_pages.fetch_add(pages, Ordering::Relaxed);
-    }
 }
 
 /// See the module's header.
