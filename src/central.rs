@@ -4,8 +4,11 @@
 //! go back to the heap whole. Spans are kept in lists by occupancy. A span moves between lists lazily: a free only
 //! counts, and refill puts a span that turns out to be in the wrong list into the right one.
 //!
-//! Freed slots' pages can be released while the span stays in use (holes): `take_holes` makes the slots unavailable,
-//! the caller releases the pages without any lock, and `return_holes` gives the slots back.
+//! Each shard has a central of each class. A span belongs to the shard that made it and its slots come back to that
+//! shard's central, whoever frees them: `give` takes those of its own out of a magazine and leaves the others to the caller.
+//! Where more is free than in use ([`Central::is_sparse`]) other shards' threads take from it, too.
+//!
+//! Freed slots' pages can be released while the span stays in use (holes): see `hole_queue`.
 //!
 //! Invariants:
 //! 1. A span is in a list exactly if it has a free slot; a span whose slots are all free is in none: it is handed to the
@@ -13,7 +16,11 @@
 //! 2. `free_slots` is the bitmap's population. A slot in flight has its bit clear.
 //! 3. A page marked in `released_holes` holds no slot that is out; refill clears the mark when it takes one.
 //!
-//! Locks: each class has its own (rank central); nothing is taken under it and no system call is made.
+//! Locks: each class has one in every shard (rank central); nothing is taken under it and no system call is made.
+
+mod hole_queue;
+
+pub use hole_queue::{Holes, Visits};
 
 use crate::holes;
 use crate::size_class::figures;
@@ -24,8 +31,10 @@ use crate::units::PAGE_BYTES;
 /// Lists by occupancy: list `i` holds spans with about `i / 8` of their slots free.
 const BUCKETS: usize = 8;
 
-/// With less than so much free a central keeps it for its own shard: see [`Central::is_sparse`].
+/// With less than so much free, or less than this part of what it has, a central keeps it for its own shard: slots that
+/// threads of two shards have by turns share cache lines. See [`Central::is_sparse`].
 const SPARSE_BYTES: usize = if cfg!(loom) { 1 } else { 32 << 10 };
+const SPARSE_PART: usize = 8;
 
 /// A free that cannot be right, with the address.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -55,38 +64,6 @@ impl SpanChain {
         // SAFETY: as in `push`.
         self.head = unsafe { span.record().next };
         Some(span)
-    }
-}
-
-/// Slots taken from a span while the pages under them are released.
-#[derive(Clone, Copy)]
-pub struct Holes {
-    /// The span.
-    pub span: Span,
-    /// The OS pages to release, one bit each from the span's first.
-    pub pages: u64,
-    /// How many slots are unavailable meanwhile.
-    pub slots: u16,
-}
-
-/// How many spans a search for holes may still look at under the class's lock, and whether one of them was old enough.
-#[derive(Clone, Copy)]
-pub struct Visits {
-    /// Spans that may still be looked at.
-    pub left: u32,
-    /// Whether a span was taken off the queue: the queue is shorter than before.
-    pub settled: bool,
-}
-
-impl Visits {
-    /// As many as a short critical section allows.
-    pub const fn new() -> Self {
-        Self { left: 256, settled: false }
-    }
-
-    /// Whether the search ended early and another one would get further.
-    pub fn worth_another(&self) -> bool {
-        self.left == 0 && self.settled
     }
 }
 
@@ -121,11 +98,11 @@ impl Central {
         self.free_slots
     }
 
-    /// Whether more of the class's memory here is free than in use, and enough of it for others to share.
+    /// Whether so much of the class's memory here is free that other shards' threads should use it before there is more.
     pub fn is_sparse(&self, class: usize) -> bool {
         let figures = figures(class);
         let free = self.free_slots * figures.slot_bytes as usize;
-        free >= SPARSE_BYTES && 2 * self.free_slots > self.spans * figures.slots as usize
+        free >= SPARSE_BYTES && SPARSE_PART * self.free_slots > self.spans * figures.slots as usize
     }
 
     /// Spans of the class.
@@ -157,41 +134,6 @@ impl Central {
             }
             if let Some(next) = next {
                 next.record().previous = previous;
-            }
-        }
-    }
-
-    fn queue_for_holes(&mut self, span: Span) {
-        // SAFETY: under the class's lock, two different records.
-        unsafe {
-            let record = span.record();
-            record.queued_for_holes = true;
-            record.next_with_holes = None;
-            record.previous_with_holes = self.holes_tail;
-            match self.holes_tail {
-                Some(tail) => tail.record().next_with_holes = Some(span),
-                None => self.holes_head = Some(span),
-            }
-        }
-        self.holes_tail = Some(span);
-    }
-
-    fn unqueue_for_holes(&mut self, span: Span) {
-        // SAFETY: under the class's lock, three different records.
-        unsafe {
-            let record = span.record();
-            if !record.queued_for_holes {
-                return;
-            }
-            record.queued_for_holes = false;
-            let (previous, next) = (record.previous_with_holes.take(), record.next_with_holes.take());
-            match previous {
-                Some(previous) => previous.record().next_with_holes = next,
-                None => self.holes_head = next,
-            }
-            match next {
-                Some(next) => next.record().previous_with_holes = previous,
-                None => self.holes_tail = previous,
             }
         }
     }
@@ -403,75 +345,7 @@ impl Central {
         self.spans -= 1;
         Some(span)
     }
-
-    /// Whether some span has slots freed since its holes were last taken.
-    pub fn has_new_holes(&self) -> bool {
-        self.holes_head.is_some()
-    }
-
-    /// Takes the oldest span with new holes whose last free is at least `age` ticks old, makes the slots on wholly free
-    /// OS pages unavailable and says which pages those are. `None` if there is no such span, or if `visits` ran out: each
-    /// span that is looked at takes one, since a queue may be as long as the heap and the class's lock is held.
-    pub fn take_holes(
-        &mut self,
-        class: usize,
-        os_page_bytes: usize,
-        (tick, age): (u32, u32),
-        visits: &mut Visits,
-    ) -> Option<Holes> {
-        if os_page_bytes > PAGE_BYTES {
-            return None;
-        }
-        let figures = figures(class);
-        while visits.left != 0 {
-            let span = self.holes_head?;
-            visits.left -= 1;
-            self.unqueue_for_holes(span);
-            // SAFETY: under the class's lock; record and bitmap are disjoint.
-            let (record, bitmap) = unsafe { (span.record(), span.bitmap()) };
-            if tick.wrapping_sub(record.freed_tick) < age {
-                // Too young: behind the others, which may be older.
-                self.queue_for_holes(span);
-                continue;
-            }
-            visits.settled = true;
-            let pages = holes::free_pages(bitmap, figures, os_page_bytes) & !record.released_holes;
-            if pages == 0 {
-                continue;
-            }
-            let slots = holes::clear_slots(bitmap, figures, os_page_bytes, pages) as u16;
-            record.free_slots -= slots;
-            self.free_slots -= slots as usize;
-            if record.free_slots == 0 {
-                self.unlink(span);
-            }
-            return Some(Holes { span, pages, slots });
-        }
-        None
-    }
-
-    /// Gives the slots of `take_holes` back, their pages released (or not, where the kernel refused). A span that became
-    /// empty meanwhile is pushed onto `emptied`.
-    pub fn return_holes(
-        &mut self,
-        class: usize,
-        os_page_bytes: usize,
-        holes: Holes,
-        released: bool,
-        emptied: &mut SpanChain,
-    ) -> Result<(), Misuse> {
-        // SAFETY: under the class's lock; record and bitmap are disjoint.
-        let (record, bitmap) = unsafe { (holes.span.record(), holes.span.bitmap()) };
-        if holes::set_slots(bitmap, figures(class), os_page_bytes, holes.pages) != holes.slots as usize {
-            // A slot was freed while it was in flight, so it had been free before.
-            return Err(Misuse::DoubleFree(holes.span.base()));
-        }
-        record.free_slots += holes.slots;
-        self.free_slots += holes.slots as usize;
-        if released {
-            record.released_holes |= holes.pages;
-        }
-        self.settle(holes.span, figures(class).slots, holes.slots, false, emptied);
-        Ok(())
-    }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests;

@@ -1,10 +1,10 @@
-//! The depot: a size class's shared full and empty magazines.
+//! The depot: a size class's full and empty magazines, shared by the threads of a shard.
 //!
 //! Trading an empty magazine for a full one is O(1) for some sixty slots, so one thread's frees feed another thread's
 //! allocations without touching a span (Bonwick and Adams 2001). What stayed unused over a tick of the scavenger goes
-//! back to the spans: that is the working-set rule of the same paper.
+//! back to the spans: that is the working-set rule of the same paper. A shard that has nothing takes from the others' depots.
 //!
-//! Locks: each depot has its own (rank depot), held for a few loads and stores; nothing is taken under it.
+//! Locks: each depot, one a class and shard, has its own (rank depot), held for a few loads and stores; nothing is taken under it.
 
 use crate::magazine::MagazineRef;
 use crate::size_class::figures;

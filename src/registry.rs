@@ -29,7 +29,7 @@ impl Registry {
         self.live
     }
 
-    /// How many caches were registered so far: spreads threads over page caches.
+    /// How many caches were registered so far: spreads threads over shards.
     pub fn created(&self) -> usize {
         self.created
     }

@@ -181,8 +181,9 @@ impl SpanMap {
     /// `metadata` is [`REGION_METADATA_BYTES`] of zeroed memory, aligned to 64, that stays valid and is nobody else's.
     pub unsafe fn publish(&self, region: usize, metadata: NonNull<u8>) {
         if let Some(cell) = self.region(region << REGION_SHIFT) {
-            // Release: pairs with the Acquire of `parts`, though the zeroes would do.
-            cell.store(metadata.as_ptr(), Ordering::Release);
+            // Release: pairs with the Acquire of `parts`, though the zeroes would do. Another shard's heap may have been
+            // faster: then its metadata stays, and this is address space lost.
+            let _ = cell.compare_exchange(null_mut(), metadata.as_ptr(), Ordering::AcqRel, Ordering::Relaxed);
         }
         #[cfg(any(feature = "c-symbols", neap_library))]
         if let Some(near) = self.near {
@@ -228,7 +229,8 @@ impl SpanMap {
         if tag.class.load(Ordering::Relaxed) as usize != class + 1 {
             return None;
         }
-        let back = tag.distance.load(Ordering::Relaxed) as usize - 1;
+        // Of a span that is retired just now, which only a misuse asks for, half a tag may be gone.
+        let back = (tag.distance.load(Ordering::Relaxed) as usize).checked_sub(1)?;
         // SAFETY: a small span lies in one region (invariant 2), so the record of its first page is in the mapping, too.
         let span = unsafe { Span::from_record(record.sub(back)) };
         Some((span, Page(page.0 - back).address()))
@@ -313,3 +315,6 @@ pub unsafe fn class_number_at(regions: &Regions, address: usize) -> Option<usize
     //   is in no page of ours, whose tag does not change while the object keeps us from having the page.
     Some(unsafe { (*base.cast::<Tag>().add(index).as_ptr()).class.as_ptr().read() } as usize)
 }
+
+#[cfg(all(test, not(loom)))]
+pub(crate) mod tests;

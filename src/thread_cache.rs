@@ -72,8 +72,8 @@ pub struct ThreadCache {
     pub(crate) previous: Cell<*mut ThreadCache>,
     /// The drainer's list: belongs to whoever marked the cache.
     pub(crate) next_to_drain: Cell<*mut ThreadCache>,
-    /// The shard that the thread goes to first; the owner's.
-    pub(crate) shard: Cell<usize>,
+    /// How many caches were registered before: spreads threads over shards.
+    pub(crate) number: Cell<usize>,
 }
 
 #[cfg(not(loom))]
@@ -111,7 +111,7 @@ impl ThreadCache {
                 next: Cell::new(null_mut()),
                 previous: Cell::new(null_mut()),
                 next_to_drain: Cell::new(null_mut()),
-                shard: Cell::new(0),
+                number: Cell::new(0),
             }
         }
     }

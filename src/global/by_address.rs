@@ -178,7 +178,7 @@ unsafe fn reallocate_large(heap: &'static Heap, object: NonNull<u8>, size: usize
     let result = if heap.resize_large(object, size) {
         object.as_ptr()
     } else {
-        heap.move_large(object, used, size, align).map_or(null_mut(), NonNull::as_ptr)
+        heap.move_large(slow::own_shard(heap), object, used, (size, align)).map_or(null_mut(), NonNull::as_ptr)
     };
     slow::look_after_allocation(heap);
     result

@@ -35,7 +35,7 @@ pub fn allocate(size: usize, align: usize) -> *mut u8 {
 /// A program that allocates nothing small never makes a thread cache, and needs the fork handlers all the same.
 fn allocate_large(heap: &Heap, size: usize, align: usize) -> Option<Large> {
     statics::set_fork_handlers();
-    heap.allocate_large(size, align)
+    heap.allocate_large(own_shard(heap), size, align)
 }
 
 /// Allocates a large block that reads as zero.
@@ -85,7 +85,7 @@ pub unsafe fn reallocate(object: *mut u8, layout: Layout, new_size: usize) -> *m
         let result = if heap.resize_large(base, new_size) {
             object
         } else {
-            heap.move_large(base, size, new_size, align).map_or(null_mut(), NonNull::as_ptr)
+            heap.move_large(own_shard(heap), base, size, (new_size, align)).map_or(null_mut(), NonNull::as_ptr)
         };
         look_after_allocation(heap);
         return result;
@@ -116,6 +116,12 @@ pub fn check_free(object: *mut u8, class: usize) {
 fn own_cache() -> *mut ThreadCache {
     let own = tls::slot().own.load(Ordering::Relaxed);
     if own == gone() { null_mut() } else { own }
+}
+
+/// The calling thread's shard.
+pub(super) fn own_shard(heap: &Heap) -> usize {
+    // SAFETY: null, or the calling thread's cache, which stays until the thread gives it back.
+    unsafe { own_cache().as_ref() }.map_or(0, |cache| heap.shard_of(cache))
 }
 
 /// A cache was made for the calling thread: its exit must be noticed. Whether it will be.

@@ -9,7 +9,8 @@
 //!
 //! No wake-up is lost: the scavenger announces that it parks, then looks at the levels once more; a free raises the level,
 //! then looks for the announcement. A full fence on each side makes sure that one of them sees the other (Dekker). That
-//! a free compares with the levels published last is not the fences' doing: see `Heap::settled_levels`.
+//! a free compares with the levels published last is not the fences' doing: see `Heap::settled_levels`. Not each flush
+//! looks, though: a parked scavenger may sleep with a level up to 1 MiB above its wake-up (see `counters`), no more.
 //!
 //! Orderings: the state is what the fences are about. Its AcqRel, Release and Acquire pair with each other: who finds the
 //! scavenger awake or gone sees what it published before. Levels, goals and the request for a thread are Relaxed: each

@@ -13,8 +13,12 @@ use crate::units::PAGE_BYTES;
 
 use super::shards::SHARDS;
 
-/// A shard's levels are looked at each time they have risen by so much: they are the sum over lines that other threads
-/// write, and reading those at each flush is what shards are there to avoid. A model looks each time.
+/// A shard's levels are looked at each time one of them passes a multiple of this: they are the sum over lines that other
+/// threads write, and reading those at each flush is what shards are there to avoid. A model looks each time.
+///
+/// So a level can stand above the one that wakes the scavenger, by less than the grain for each counter (of free slots and of
+/// depots) of each shard: 1 MiB in all. Nobody acts on that before the next rise past a multiple; `scavenge()` and
+/// growth do not ask for it.
 const GRAIN_BYTES: usize = if cfg!(loom) { 1 } else { 64 << 10 };
 
 /// Whether a level that rises from `before` passes a multiple of the grain.
@@ -26,12 +30,17 @@ fn passes_a_grain(before: usize, rise: usize) -> bool {
 struct ShardCounters {
     free_slot_bytes: AtomicUsize,
     depot_bytes: AtomicUsize,
+    retained_pages: AtomicUsize,
 }
 
 impl ShardCounters {
     const_unless_loom! {
         fn new() -> Self {
-            Self { free_slot_bytes: AtomicUsize::new(0), depot_bytes: AtomicUsize::new(0) }
+            Self {
+                free_slot_bytes: AtomicUsize::new(0),
+                depot_bytes: AtomicUsize::new(0),
+                retained_pages: AtomicUsize::new(0),
+            }
         }
     }
 }
@@ -44,7 +53,6 @@ pub struct Counters {
     fewest_pages: AtomicUsize,
     hole_bytes: AtomicUsize,
     refaulted_bytes: AtomicUsize,
-    retained_pages: CachePadded<AtomicUsize>,
     shards: [CachePadded<ShardCounters>; SHARDS],
     released_total: AtomicUsize,
     inline_released: AtomicUsize,
@@ -63,7 +71,6 @@ impl Counters {
                 fewest_pages: AtomicUsize::new(0),
                 hole_bytes: AtomicUsize::new(0),
                 refaulted_bytes: AtomicUsize::new(0),
-                retained_pages: CachePadded::new(AtomicUsize::new(0)),
                 shards: repeat![CachePadded::new(ShardCounters::new()); SHARDS],
                 released_total: AtomicUsize::new(0),
                 inline_released: AtomicUsize::new(0),
@@ -142,14 +149,19 @@ impl Counters {
         self.refaulted_bytes.load(Ordering::Relaxed)
     }
 
-    /// The free pages that are backed; written under the heap lock.
-    pub fn set_retained_pages(&self, pages: usize) {
-        self.retained_pages.store(pages, Ordering::Relaxed);
+    /// The free pages of a shard's page heap that are backed; written under its lock.
+    pub fn set_retained_pages(&self, shard: usize, pages: usize) {
+        self.shards[shard].retained_pages.store(pages, Ordering::Relaxed);
+    }
+
+    /// The free pages of a shard's page heap that are backed.
+    pub fn shard_retained_pages(&self, shard: usize) -> usize {
+        self.shards[shard].retained_pages.load(Ordering::Relaxed)
     }
 
     /// Bytes of free pages that are backed.
     pub fn retained_bytes(&self) -> usize {
-        self.retained_pages.load(Ordering::Relaxed) * PAGE_BYTES
+        (0..SHARDS).map(|shard| self.shard_retained_pages(shard)).sum::<usize>() * PAGE_BYTES
     }
 
     /// Slots went back to partly used spans, or a span of free slots was added. Whether the levels are worth a look.

@@ -64,7 +64,7 @@ impl Heap {
         };
         self.or_end(result);
         if own.is_some_and(|cache| cache.holds(class, address)) {
-            self.or_end(Err(Misuse::DoubleFree(address)));
+            self.or_end::<()>(Err(Misuse::DoubleFree(address)));
         }
     }
 }

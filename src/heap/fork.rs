@@ -8,6 +8,8 @@
 //!
 //! Locks: all of them.
 
+use core::ops::Range;
+
 pub use crate::lock::ForkLock;
 use crate::pages::PageCache;
 use crate::size_class::TABLE;
@@ -17,11 +19,11 @@ use crate::units::Chunk;
 use super::Heap;
 
 impl Heap {
-    /// Calls `visit` with every lock, outermost first.
-    fn each_lock(&self, mut visit: impl FnMut(&dyn ForkLock)) {
-        visit(&self.registry);
-        // Threads begin to use a shard under the registry's lock.
-        let shards = self.shards.all();
+    /// Calls `visit` with every lock below the registry's, outermost first: those of `shards` and those of the heap.
+    ///
+    /// The shards are those in use, read under the registry's lock: a thread that begins to use another one needs that
+    /// lock, and would make a lock of ours out of one that was never taken.
+    fn each_lock_below(&self, shards: Range<usize>, mut visit: impl FnMut(&dyn ForkLock)) {
         for depot in self.depots[shards.clone()].as_flattened() {
             visit(&**depot);
         }
@@ -31,7 +33,9 @@ impl Heap {
         for cache in &self.page_caches {
             visit(&**cache);
         }
-        visit(&*self.pages);
+        for heap in &self.pages[self.shards.all()] {
+            visit(&**heap);
+        }
         visit(&*self.scavenge);
         visit(self.metadata.lock_for_fork());
     }
@@ -45,14 +49,22 @@ impl Heap {
                 own.enter_slow_path();
                 own.leave_slow_path();
             }
-            self.each_lock(|lock| lock.take());
+            self.registry.take();
+            self.each_lock_below(self.shards.all(), |lock| lock.take());
             // Caches are marked under the registry's lock.
             if !own.is_some_and(ThreadCache::is_marked) {
                 return;
             }
             // SAFETY: taken above.
-            self.each_lock(|lock| unsafe { lock.release_in_parent() });
+            self.release_all(|lock| unsafe { lock.release_in_parent() });
         }
+    }
+
+    /// Releases with `release` what [`Heap::prepare_fork`] took.
+    fn release_all(&self, release: impl Fn(&dyn ForkLock)) {
+        let shards = self.shards.all();
+        release(&self.registry);
+        self.each_lock_below(shards, release);
     }
 
     /// After the fork, in the parent.
@@ -61,7 +73,7 @@ impl Heap {
     /// This thread called [`Heap::prepare_fork`].
     pub unsafe fn after_fork_in_parent(&self) {
         // SAFETY: the caller's contract.
-        self.each_lock(|lock| unsafe { lock.release_in_parent() });
+        self.release_all(|lock| unsafe { lock.release_in_parent() });
     }
 
     /// After the fork, in the child. `own` is the forking thread's cache.
@@ -70,7 +82,7 @@ impl Heap {
     /// This is the child's only thread, and it called [`Heap::prepare_fork`] before the fork.
     pub unsafe fn after_fork_in_child(&self, own: Option<&ThreadCache>) {
         // SAFETY: the caller's contract.
-        self.each_lock(|lock| unsafe { lock.release_in_child() });
+        self.release_all(|lock| unsafe { lock.release_in_child() });
         self.recount_in_child();
         // There is no scavenger any more, and nobody to act on the levels that it published.
         self.alarm.reset_in_child(self.counters.in_use_bytes() as u64);
@@ -86,10 +98,11 @@ impl Heap {
         for cache in &self.page_caches {
             cached += cache.lock().cache.as_ref().map_or(0, PageCache::free_pages);
         }
-        let in_use = {
-            let mut heap = self.pages.lock();
+        let mut in_use = 0;
+        for (shard, heap) in self.pages[self.shards.all()].iter().enumerate() {
+            let mut heap = heap.lock();
             heap.in_flight_pages = 0;
-            self.publish_retained(&heap);
+            self.publish_retained(shard, &heap);
             for range in heap.allocator.mapped_ranges() {
                 for chunk in (range.first.0..range.first.0 + range.chunks).map(Chunk) {
                     if heap.allocator.chunk_retained(chunk) != 0 {
@@ -97,9 +110,9 @@ impl Heap {
                     }
                 }
             }
-            heap.mapped_pages() - heap.allocator.free_pages() - cached
-        };
-        self.counters.set_in_child(in_use);
+            in_use += heap.mapped_pages() - heap.allocator.free_pages();
+        }
+        self.counters.set_in_child(in_use - cached);
         for shard in self.shards.all() {
             let (mut free_slot_bytes, mut depot_bytes) = (0, 0);
             for (class, figures) in TABLE.iter().enumerate() {

@@ -1,14 +1,14 @@
 //! The slow paths of the thread cache: what happens when a loaded magazine is empty or full, how a thread gets its cache
 //! and how it gives it back.
 //!
-//! Allocation: swap in the spare magazine; else trade an empty magazine for a full one at the depot; else refill from
-//! central. A free does the same the other way round. The spare keeps a thread that allocates and frees around a
+//! Allocation: swap in the spare magazine; else trade an empty magazine for a full one at the shard's depot; else refill from
+//! its central, or from what other shards have. A free does the same the other way round. The spare keeps a thread that allocates and frees around a
 //! magazine's edge from trading each time.
 //!
 //! Invariant: at every moment a magazine, and a slot, can be reached in at most one place: cache, depot or span. The child
 //! of a fork finds other threads' caches stopped anywhere in here and empties them; what was in a thread's hands is
-//! lost to it, but nothing is there twice. So a magazine leaves its cell before it goes elsewhere, and stores to cells are
-//! Release, which keeps them in this order.
+//! lost to it, but nothing is there twice. So a magazine leaves its cell before it goes elsewhere, or is filled in it under a top that
+//! says empty; stores to cells are Release, which keeps them in this order.
 //!
 //! Orderings: Relaxed loads of what only the owner changes while it is in here; a drainer's changes came with the Acquire in
 //! `enter_slow_path`. The Release of the owner's stores pairs with `take_idle` and `leave_slow_path` (models: `drain.rs`).
@@ -133,10 +133,15 @@ impl Heap {
             // overwritten.
             slot.fast.store(memory.as_ptr(), Ordering::Release);
             let mut registry = self.registry.lock();
-            memory.as_ref().shard.set(self.shards.assign(registry.created()));
+            memory.as_ref().number.set(registry.created());
             registry.add(memory);
         }
         Some(memory)
+    }
+
+    /// The shard that a thread goes to first.
+    pub fn shard_of(&self, cache: &ThreadCache) -> usize {
+        self.shards.of(cache.number.get())
     }
 
     /// Fills the loaded magazine and takes a slot from it. Runs in the owner's slow path.
@@ -155,9 +160,11 @@ impl Heap {
             cache.spares[class].store(self.reset_top(loaded, class), Ordering::Release);
             return pop_loaded(cache, class);
         }
-        let shard = cache.shard.get();
+        let shard = self.shard_of(cache);
         if let Some(full) = self.take_full(shard, class) {
-            return self.load_full(cache, class, (loaded, spare), full);
+            cache.tops[class].store(full.full_top().cast_mut(), Ordering::Release);
+            self.keep_as_spare(cache, class, loaded, spare);
+            return pop_loaded(cache, class);
         }
         let Some(magazine) = self.own_magazine(loaded).or_else(|| self.metadata.magazine()) else {
             return self.allocate_directly(class);
@@ -177,11 +184,6 @@ impl Heap {
         };
         let mut count = self.take_slots(class, shard, wanted, &mut place);
         if count == 0 {
-            // What other shards' threads have freed, in the order of what it costs.
-            let elsewhere = self.shards.others(shard).find_map(|other| self.take_full(other, class));
-            if let Some(full) = elsewhere {
-                return self.load_full(cache, class, (empty, spare), full);
-            }
             count = self.refill(class, shard, wanted, &mut place);
         }
         if count == 0 {
@@ -191,19 +193,6 @@ impl Heap {
         unsafe { (*word).store(0, Ordering::Relaxed) };
         cache.refill[class].set((wanted * 2).min(most) as u8);
         cache.tops[class].store(top.cast_mut(), Ordering::Release);
-        pop_loaded(cache, class)
-    }
-
-    /// Loads a full magazine in place of the empty one and takes a slot from it.
-    fn load_full(
-        &self,
-        cache: &ThreadCache,
-        class: usize,
-        (loaded, spare): (*const Word, *mut Word),
-        full: MagazineRef,
-    ) -> *mut u8 {
-        cache.tops[class].store(full.full_top().cast_mut(), Ordering::Release);
-        self.keep_as_spare(cache, class, loaded, spare);
         pop_loaded(cache, class)
     }
 
@@ -230,7 +219,7 @@ impl Heap {
             return self.load_empty(cache, class, slot, None);
         }
         // Both are full: one goes to the depot, or back to the spans where the depot has its share.
-        if let Some(empty) = self.trade_full(cache.shard.get(), class, full) {
+        if let Some(empty) = self.trade_full(self.shard_of_slots(class, full), class, full) {
             return self.load_empty(cache, class, slot, empty);
         }
         let mut slots = [0usize; MAX_SLOTS];
@@ -271,8 +260,16 @@ impl Heap {
         if spare.is_null() {
             cache.spares[class].store(empty.reset(class).cast_mut(), Ordering::Relaxed);
         } else {
-            self.give_empty(cache.shard.get(), class, empty);
+            self.give_empty(self.shard_of(cache), class, empty);
         }
+    }
+
+    /// The shard whose depot a full magazine goes to: that of its topmost slot's span. What a thread makes and another frees
+    /// comes back to the first one's shard, and to its cache lines, without a span being touched.
+    fn shard_of_slots(&self, class: usize, full: MagazineRef) -> usize {
+        // SAFETY: the magazine is the caller's.
+        let slot = unsafe { (*full.full_top()).load(Ordering::Relaxed) };
+        self.map.small_span(slot, class).map_or(0, |(span, _)| span.shard())
     }
 
     /// Gives a full magazine to the depot for an empty one, if it has one. `None` where the depots have their share.
@@ -328,7 +325,7 @@ impl Heap {
                 }
                 let Some(magazine) = self.own_magazine(top) else { continue };
                 let is_full = magazine::above(top).is_none();
-                let shard = cache.shard.get();
+                let shard = self.shard_of_slots(class, magazine);
                 let traded = if is_full { self.trade_full(shard, class, magazine) } else { None };
                 if let Some(empty) = traded {
                     self.keep_empty(shard, class, empty);
@@ -338,7 +335,7 @@ impl Heap {
                 // SAFETY: the cache's own magazine.
                 let count = unsafe { magazine::slots_from(top, &mut slots) };
                 self.flush(class, &mut slots[..count]);
-                self.give_empty(cache.shard.get(), class, magazine);
+                self.give_empty(self.shard_of(cache), class, magazine);
             }
         }
     }

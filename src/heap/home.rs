@@ -46,3 +46,41 @@ impl Home {
         }
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    fn cache(base: usize) -> PageCache {
+        PageCache { base: Page(base), free: 1, scavenged: 0 }
+    }
+
+    #[test]
+    fn the_blocks_taken_last_are_remembered_once_each() {
+        let mut home = Home::new();
+        for block in 1..=BLOCKS {
+            home.note(Page(64 * block));
+            home.note(Page(64));
+        }
+        for (place, base) in home.blocks().into_iter().enumerate() {
+            assert_eq!(base, Page(64 * (place + 1)));
+        }
+        // The oldest make room.
+        home.note(Page(64 * 100));
+        home.note(Page(64 * 101));
+        let blocks = home.blocks();
+        assert_eq!(blocks[..3], [Page(64 * 100), Page(64 * 101), Page(64 * 3)]);
+        assert_eq!(blocks[BLOCKS - 1], Page(64 * BLOCKS));
+        home.note(Page(64));
+        assert_eq!(home.blocks()[2], Page(64));
+    }
+
+    #[test]
+    fn the_block_before_is_the_callers() {
+        let mut home = Home::new();
+        assert_eq!(home.replace(cache(64)), None);
+        assert_eq!(home.replace(cache(128)), Some(cache(64)));
+        assert_eq!(home.cache, Some(cache(128)));
+        assert_eq!(home.blocks()[..3], [Page(64), Page(128), Page(0)]);
+    }
+}

@@ -2,7 +2,7 @@
 //!
 //! Growth asks for huge pages once the heap is no longer small: dense memory then costs one fault for 2 MiB. The heap's first
 //! pages are the upper end of a huge page that stays unused below (`SMALL_PAGES`), so that a small process pays for
-//! what it touches, and a larger one for little more than that on small pages. The advice is given ahead of growth, for
+//! what it touches, and a larger one for little more than that on small pages; long runs stay above them (`page_heap`). The advice is given ahead of growth, for
 //! all that was made accessible, since another thread may touch a new chunk before the one that grew has come to it. A release
 //! must give back *physical* memory: the kernel unmaps part of a huge page on MADV_DONTNEED but frees nothing until the
 //! page is split, which MADV_COLD does. It is asked to once all that is to go has gone, since it takes up each page that is
@@ -27,7 +27,7 @@ use super::Heap;
 use super::scavenge::{Effort, address};
 
 /// The heap's first pages, which stay on small pages: a small process should not pay 2 MiB for its first object.
-pub(super) const SMALL_PAGES: usize = (1 << 20) / PAGE_BYTES;
+pub(super) const SMALL_PAGES: usize = (3 << 19) / PAGE_BYTES;
 /// Advice is given this far ahead of growth at most: memory is made accessible in such steps.
 const MOST_AHEAD_BYTES: usize = 64 << 20;
 /// Pages that the heap leaves unused at its beginning: what a huge page has beyond [`SMALL_PAGES`].
@@ -354,7 +354,7 @@ impl Heap {
         if first == usize::MAX {
             return false;
         }
-        let high = self.pages.lock().allocator.high_chunk().unwrap_or_default();
+        let high = self.high_chunk();
         let mut left = most;
         for root in first..=high.root() {
             while let Some(number) = self.huge.take_to_split(root) {

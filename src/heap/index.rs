@@ -25,6 +25,8 @@ const WORDS: usize = ROOT_CHUNKS.div_ceil(64);
 /// The marks of the chunks under one root entry.
 struct Marks {
     words: [AtomicU64; WORDS],
+    /// The shard whose page heap a chunk belongs to. Written before the chunk's first page is handed out.
+    owners: [plain::AtomicU8; ROOT_CHUNKS],
     /// Chunks that a search claimed and left alone, because they are dense or huge pages would have to be split.
     postponed: [plain::AtomicU64; WORDS],
 }
@@ -87,8 +89,31 @@ impl ScavengeIndex {
             // SAFETY: inside the fresh mapping.
             unsafe { (&raw mut (*marks.as_ptr()).words[word]).write(AtomicU64::new(0)) };
         }
-        cell.store(marks.as_ptr(), plain::Ordering::Release);
+        // Another shard's heap may have been faster. Its marks stay; ours are address space lost, and no memory to speak of:
+        // unmapping is no call for under a lock.
+        let _ = cell.compare_exchange(
+            core::ptr::null_mut(),
+            marks.as_ptr(),
+            plain::Ordering::AcqRel,
+            plain::Ordering::Relaxed,
+        );
         true
+    }
+
+    /// Notes whose chunks a run (of whole chunks) consists of.
+    pub fn set_owner(&self, run: Run, shard: usize) {
+        for part in run.by_chunk() {
+            let chunk = part.first.chunk();
+            if let Some(marks) = self.marks(chunk.root()) {
+                marks.owners[chunk.index_in_root()].store(shard as u8, plain::Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// The shard whose page heap a mapped chunk belongs to.
+    pub fn owner(&self, chunk: Chunk) -> usize {
+        self.marks(chunk.root())
+            .map_or(0, |marks| marks.owners[chunk.index_in_root()].load(plain::Ordering::Relaxed) as usize)
     }
 
     /// Marks every chunk that `run` touches: it has just become free and is not released.

@@ -30,18 +30,18 @@ pub struct Large {
 
 impl Heap {
     /// Allocates a block of at least `size` bytes; `None` if there is no memory.
-    pub fn allocate_large(&self, size: usize, align: usize) -> Option<Large> {
-        let taken = self.take_large(size, align)?;
+    pub fn allocate_large(&self, shard: usize, size: usize, align: usize) -> Option<Large> {
+        let taken = self.take_large(shard, size, align)?;
         Some(Large { base: address(taken.run.first.address()), zeroed: taken.scavenged_pages == taken.run.pages })
     }
 
     /// The pages of a new block.
-    fn take_large(&self, size: usize, align: usize) -> Option<Taken> {
+    fn take_large(&self, shard: usize, size: usize, align: usize) -> Option<Taken> {
         let pages = size.max(1).div_ceil(PAGE_BYTES);
         if pages > u32::MAX as usize {
             return None;
         }
-        let taken = self.take_run(pages, align.div_ceil(PAGE_BYTES))?;
+        let taken = self.take_run(shard, pages, align.div_ceil(PAGE_BYTES))?;
         // SAFETY: the pages were just taken, and growth made metadata for them.
         if unsafe { self.map.create(taken.run, None) }.is_none() {
             self.free_run(taken.run);
@@ -100,9 +100,15 @@ impl Heap {
 
     /// Moves a large block's content to a new one of at least `size` bytes, and frees the old one. `None` if there is no
     /// memory: the old block is as it was.
-    pub fn move_large(&self, base: NonNull<u8>, used: usize, size: usize, align: usize) -> Option<NonNull<u8>> {
+    pub fn move_large(
+        &self,
+        shard: usize,
+        base: NonNull<u8>,
+        used: usize,
+        (size, align): (usize, usize),
+    ) -> Option<NonNull<u8>> {
         let old = self.large_span(base).run();
-        let taken = self.take_large(size, align)?;
+        let taken = self.take_large(shard, size, align)?;
         let new = address(taken.run.first.address());
         let is_mostly_fresh = taken.scavenged_pages >= taken.run.pages / 2;
         let whole = used / PAGE_BYTES.max(self.os_page_bytes()) * PAGE_BYTES.max(self.os_page_bytes());

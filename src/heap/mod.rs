@@ -51,7 +51,7 @@ use crate::sync::plain;
 use crate::sync::{const_unless_loom, repeat};
 use crate::sys;
 use crate::thread_cache::ThreadCache;
-use crate::units::PAGE_BYTES;
+use crate::units::{Chunk, PAGE_BYTES};
 
 use home::Home;
 use huge::HugeMap;
@@ -59,7 +59,7 @@ use huge::HugeMap;
 use index::ScavengeIndex;
 #[cfg(loom)]
 pub use index::{ScavengeIndex, Start};
-use page_heap::PageHeap;
+use page_heap::{Limit, PageHeap};
 use scavenge::ScavengeState;
 use shards::{SHARDS, Shards};
 
@@ -73,7 +73,8 @@ pub struct Heap {
     pub(crate) shards: Shards,
     pub(crate) metadata: MetadataStore,
     pub(crate) registry: Lock<Registry>,
-    pub(crate) pages: CachePadded<Lock<PageHeap>>,
+    pub(crate) pages: [CachePadded<Lock<PageHeap>>; SHARDS],
+    pub(crate) limit: Limit,
     pub(crate) scavenge: CachePadded<Lock<ScavengeState>>,
     pub(crate) page_caches: [CachePadded<Lock<Home>>; SHARDS],
     pub(crate) depots: [[CachePadded<Lock<Depot>>; CLASSES]; SHARDS],
@@ -102,7 +103,8 @@ impl Heap {
                 shards: Shards::new(),
                 metadata: MetadataStore::new(),
                 registry: Lock::new(Rank::Registry, Registry::new()),
-                pages: CachePadded::new(Lock::new(Rank::Heap, PageHeap::new())),
+                pages: repeat![CachePadded::new(Lock::new(Rank::Heap, PageHeap::new())); SHARDS],
+                limit: Limit::new(),
                 scavenge: CachePadded::new(Lock::new(Rank::Scavenge, ScavengeState::new())),
                 page_caches: repeat![CachePadded::new(Lock::new(Rank::PageCache, Home::new())); SHARDS],
                 depots: repeat![repeat![CachePadded::new(Lock::new(Rank::Depot, Depot::new())); CLASSES]; SHARDS],
@@ -128,9 +130,6 @@ impl Heap {
             // SAFETY: zeroed, fresh, page aligned and never unmapped.
             unsafe { self.map.attach(map_table) };
         }
-        let Some(root_table) = sys::vm::map_metadata(size_of::<crate::pages::RootTable>()) else { return false };
-        // SAFETY: zeroed, fresh, page aligned and never unmapped; all-zero bytes are a valid root table (`pages`).
-        unsafe { self.pages.lock().attach(root_table.cast().as_mut()) };
         self.no_cache.store(no_cache.as_ptr(), plain::Ordering::Relaxed);
         self.sentinel.store(sentinel.cast_mut(), plain::Ordering::Relaxed);
         self.shards.configure(sys::thread::cpus_available());
@@ -141,12 +140,23 @@ impl Heap {
     /// Takes in the user's settings; before the heap's first growth.
     pub fn configure(&self, config: &Config) {
         self.huge.configure(config.huge_pages);
-        let mut pages = self.pages.lock();
         match config.hard_limit_bytes {
             // Every page may count then, so none is left unused.
-            Some(bytes) => pages.most_pages = usize::try_from(bytes).unwrap_or(usize::MAX) / PAGE_BYTES,
-            None => pages.begins_small = matches!(config.huge_pages, HugePages::Auto),
+            Some(bytes) => self.limit.set(usize::try_from(bytes).unwrap_or(usize::MAX) / PAGE_BYTES),
+            // Only the first page heap: the others are used by a process that is no longer small.
+            None => self.pages[0].lock().begins_small = matches!(config.huge_pages, HugePages::Auto),
         }
+    }
+
+    /// The page heap that a mapped chunk belongs to.
+    pub(crate) fn page_heap_of(&self, chunk: Chunk) -> &Lock<PageHeap> {
+        &self.pages[self.index.owner(chunk) % SHARDS]
+    }
+
+    /// The highest mapped chunk.
+    pub(crate) fn high_chunk(&self) -> Chunk {
+        let high = |heap: &CachePadded<Lock<PageHeap>>| heap.lock().allocator.high_chunk().unwrap_or_default();
+        self.pages[self.shards.all()].iter().map(high).max().unwrap_or_default()
     }
 
     /// The kernel's page size in bytes.
@@ -164,17 +174,15 @@ impl Heap {
     /// A snapshot of the accounts. Exact when nothing else uses the heap; otherwise each figure is of a slightly different
     /// moment.
     pub fn stats(&self) -> Stats {
-        let (mapped, free, scavenged, in_flight, reserved) = {
-            let pages = self.pages.lock();
-            (
-                pages.mapped_pages(),
-                pages.allocator.free_pages(),
-                pages.allocator.scavenged_pages(),
-                pages.in_flight_pages,
-                pages.arena.reserved_bytes(),
-            )
-        };
-        let mut cached = 0;
+        let (mut mapped, mut free, mut scavenged, mut in_flight, mut reserved, mut cached) = (0, 0, 0, 0, 0, 0);
+        for heap in &self.pages {
+            let heap = heap.lock();
+            mapped += heap.mapped_pages();
+            free += heap.allocator.free_pages();
+            scavenged += heap.allocator.scavenged_pages();
+            in_flight += heap.in_flight_pages;
+            reserved += heap.arena.reserved_bytes();
+        }
         for cache in &self.page_caches {
             cached += cache.lock().cache.as_ref().map_or(0, PageCache::free_pages);
         }
@@ -229,14 +237,18 @@ impl Heap {
     /// parked, and the levels it published. Without this a free could still compare with an older, higher level, and
     /// nobody would look again.
     pub fn settled_levels(&self) -> (u64, u64) {
+        // Threads begin to use a shard under this lock, so it is with shards as with levels.
+        drop(self.registry.lock());
         let shards = self.shards.all();
         for depot in self.depots[shards.clone()].as_flattened() {
             drop(depot.lock());
         }
-        for central in self.centrals[shards].as_flattened() {
+        for central in self.centrals[shards.clone()].as_flattened() {
             drop(central.lock());
         }
-        drop(self.pages.lock());
+        for heap in &self.pages[shards] {
+            drop(heap.lock());
+        }
         self.levels()
     }
 

@@ -3,7 +3,7 @@
 //! Locks: those of the functions behind the doors; heap and page cache for the check.
 
 use crate::pages::Taken;
-use crate::units::{PAGE_BYTES, Run};
+use crate::units::{Chunk, PAGE_BYTES, Run};
 
 use super::Heap;
 
@@ -15,7 +15,7 @@ impl Heap {
 
     /// Takes a run from the heap.
     pub fn take_pages(&self, pages: usize) -> Option<Taken> {
-        self.take_run(pages, 1)
+        self.take_run(0, pages, 1)
     }
 
     /// Takes exactly this run.
@@ -31,11 +31,10 @@ impl Heap {
     /// The number of the highest chunk that has retained pages, if any, and whether its mark would be found.
     pub fn is_retained_chunk_marked(&self) -> Option<bool> {
         let chunk = {
-            let heap = self.pages.lock();
-            let high = heap.allocator.high_chunk()?;
-            (0..=high.0).rev().map(crate::units::Chunk).find(|chunk| heap.allocator.chunk_retained(*chunk) != 0)?
+            let retained = |chunk: &Chunk| self.page_heap_of(*chunk).lock().allocator.chunk_retained(*chunk) != 0;
+            (0..=self.high_chunk().0).rev().map(Chunk).find(retained)?
         };
-        Some(self.index.find(self.index.start(), Some(crate::units::Chunk(chunk.0 + 1))) == Some(chunk))
+        Some(self.index.find(self.index.start(), Some(Chunk(chunk.0 + 1))) == Some(chunk))
     }
 
     /// Checks the accounts of a heap that nobody uses: the bitmaps against their summaries and counters, and that
@@ -49,12 +48,16 @@ impl Heap {
                 cached.1 += cache.scavenged_pages();
             }
         }
-        let heap = self.pages.lock();
-        heap.allocator.validate().expect("bitmaps, summaries and counters agree");
-        let (mapped, free, scavenged) =
-            (heap.mapped_pages(), heap.allocator.free_pages(), heap.allocator.scavenged_pages());
+        let (mut mapped, mut free, mut scavenged) = (0, 0, 0);
+        for heap in &self.pages {
+            let heap = heap.lock();
+            heap.allocator.validate().expect("bitmaps, summaries and counters agree");
+            assert_eq!(heap.in_flight_pages, 0, "pages stayed in flight");
+            mapped += heap.mapped_pages();
+            free += heap.allocator.free_pages();
+            scavenged += heap.allocator.scavenged_pages();
+        }
         let in_use = self.counters.in_use_bytes() / PAGE_BYTES;
-        assert_eq!(heap.in_flight_pages, 0, "pages stayed in flight");
         assert_eq!(mapped, in_use + free + cached.0, "mapped pages are not in use + free + cached");
         let retained = free - scavenged;
         assert_eq!(self.counters.retained_bytes() / PAGE_BYTES, retained, "the published level is not the truth");

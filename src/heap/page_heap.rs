@@ -1,10 +1,14 @@
 //! What the heap lock protects: the page allocator, the arena it grows from, and the pages in flight.
 //!
+//! First fit, with one exception: a heap that has outgrown its small pages (see `huge`) takes long runs above them, where a
+//! huge page costs one fault. Small spans fill the gaps below. If nothing above fits, the run may lie anywhere.
+//!
 //! Locks: every function here runs under the heap lock. `grow` makes the one kind of system call that is allowed there.
 
 use crate::arena::Arena;
 use crate::pages::{Fault, PageAllocator, Root, RootTable, Taken};
 use crate::span_map::{self, SpanMap};
+use crate::sync::plain::{AtomicUsize, Ordering};
 use crate::sys;
 use crate::units::{CHUNK_PAGES, PAGE_BYTES, Page, Run};
 
@@ -14,14 +18,67 @@ use super::index::ScavengeIndex;
 /// Runs of so many pages and more are long.
 const LONG_PAGES: usize = (64 << 10) / PAGE_BYTES;
 
+/// A run that is wanted.
+#[derive(Clone, Copy, Debug)]
+pub struct Want {
+    /// Its length.
+    pub pages: usize,
+    /// What its first page is a multiple of.
+    pub align_pages: usize,
+    /// Whether it must lie in one region of the span map, as a small span does.
+    pub in_region: bool,
+}
+
+impl Want {
+    fn region_align(&self) -> usize {
+        self.align_pages.max(self.pages.next_power_of_two())
+    }
+}
+
+/// What growth writes to beside the heap that grows; all heaps share it.
+pub struct Tables<'a> {
+    /// The span map.
+    pub map: &'a SpanMap,
+    /// The scavenge index.
+    pub index: &'a ScavengeIndex,
+    /// The hard limit.
+    pub limit: &'a Limit,
+    /// Whose heap it is.
+    pub shard: usize,
+}
+
+/// The hard limit: how many more pages all heaps together may map.
+pub struct Limit {
+    left_pages: AtomicUsize,
+}
+
+impl Limit {
+    /// None.
+    pub const fn new() -> Self {
+        Self { left_pages: AtomicUsize::new(usize::MAX / 2) }
+    }
+
+    /// Sets it; before the first growth.
+    pub fn set(&self, pages: usize) {
+        self.left_pages.store(pages, Ordering::Relaxed);
+    }
+
+    fn take(&self, pages: usize) -> bool {
+        let take = |left: usize| left.checked_sub(pages);
+        self.left_pages.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok()
+    }
+
+    fn give_back(&self, pages: usize) {
+        self.left_pages.fetch_add(pages, Ordering::Relaxed);
+    }
+}
+
 /// See the module's header.
 pub struct PageHeap {
     pub(crate) allocator: PageAllocator,
     pub(crate) arena: Arena,
     /// Pages that a scavenger holds while it releases them: neither free nor in use.
     pub(crate) in_flight_pages: usize,
-    /// The hard limit: mapped pages never pass it.
-    pub(crate) most_pages: usize,
     /// Pages at the heap's beginning that are never used (see `huge`): neither mapped nor in use, by the heap's books.
     pub(crate) unused_pages: usize,
     /// Whether the heap is to begin on small pages.
@@ -54,7 +111,6 @@ impl PageHeap {
             allocator: PageAllocator::new(),
             arena: Arena::new(),
             in_flight_pages: 0,
-            most_pages: usize::MAX,
             unused_pages: 0,
             begins_small: false,
             small_end: None,
@@ -66,55 +122,38 @@ impl PageHeap {
         self.allocator.mapped_pages() - self.unused_pages
     }
 
-    /// Gives the page allocator its table.
-    pub fn attach(&mut self, table: &'static mut RootTable) {
-        or_end(self.allocator.attach(table));
-    }
-
-    /// Takes a run, growing the heap if it must; the growth is retried in the same critical section, so the thread that
-    /// grew the heap is sure of its run. `None` if the OS gives no more memory.
-    pub fn take(
-        &mut self,
-        map: &SpanMap,
-        index: &ScavengeIndex,
-        pages: usize,
-        align_pages: usize,
-    ) -> Option<(Taken, Grown)> {
-        if let Some(taken) = self.take_above_small(pages, align_pages) {
-            return Some((taken, Grown::default()));
-        }
-        if let Some(taken) = self.allocator.alloc_aligned(pages, align_pages) {
-            return Some((taken, Grown::default()));
-        }
-        // An aligned run needs room before it, unless growth begins aligned anyway.
-        let slack = if align_pages > CHUNK_PAGES { align_pages } else { 0 };
-        let is_first = self.allocator.mapped_pages() == 0;
-        let mut grown = self.grow(map, index, pages.checked_add(slack)?)?;
-        if is_first && self.begins_small && pages.checked_add(align_pages)? <= CHUNK_PAGES - UNUSED_PAGES {
-            self.leave_unused(&mut grown);
-        }
-        let taken = self.allocator.alloc_aligned(pages, align_pages)?;
-        Some((taken, grown))
-    }
-
-    /// Like [`Self::take`], for a small span: the run lies in one region of the span map.
-    pub fn take_in_region(
-        &mut self,
-        map: &SpanMap,
-        index: &ScavengeIndex,
-        pages: usize,
-        align_pages: usize,
-    ) -> Option<(Taken, Grown)> {
-        let (taken, grown) = self.take(map, index, pages, align_pages)?;
-        if !span_map::crosses_region(taken.run) {
-            return Some((taken, grown));
+    /// Takes a run of what there is. `None` if no free run fits.
+    pub fn take(&mut self, index: &ScavengeIndex, want: Want) -> Option<Taken> {
+        let taken = self.take_anywhere(want.pages, want.align_pages)?;
+        if !want.in_region || !span_map::crosses_region(taken.run) {
+            return Some(taken);
         }
         // Rare. A run aligned to the next power of two of its size crosses none; to align every run so would leave a gap
         // behind most of them.
         or_end(self.allocator.free(taken.run));
         index.mark(taken.run);
-        let (taken, more) = self.take(map, index, pages, align_pages.max(pages.next_power_of_two()))?;
-        Some((taken, if more.pages() == 0 { grown } else { more }))
+        self.take_anywhere(want.pages, want.region_align())
+    }
+
+    fn take_anywhere(&mut self, pages: usize, align_pages: usize) -> Option<Taken> {
+        self.take_above_small(pages, align_pages).or_else(|| self.allocator.alloc_aligned(pages, align_pages))
+    }
+
+    /// Takes a run, growing the heap if it must; the growth is retried in the same critical section, so the thread that
+    /// grew the heap is sure of its run. `None` if the OS gives no more memory.
+    pub fn take_or_grow(&mut self, tables: &Tables, want: Want) -> Option<(Taken, Grown)> {
+        if let Some(taken) = self.take(tables.index, want) {
+            return Some((taken, Grown::default()));
+        }
+        // An aligned run needs room before it, unless growth begins aligned anyway.
+        let align_pages = if want.in_region { want.region_align() } else { want.align_pages };
+        let slack = if align_pages > CHUNK_PAGES { align_pages } else { 0 };
+        let is_first = self.allocator.mapped_pages() == 0;
+        let mut grown = self.grow(tables, want.pages.checked_add(slack)?)?;
+        if is_first && self.begins_small && want.pages.checked_add(align_pages)? <= CHUNK_PAGES - UNUSED_PAGES {
+            self.leave_unused(&mut grown);
+        }
+        Some((self.take(tables.index, want)?, grown))
     }
 
     /// In a heap that has outgrown its small pages, long runs are taken above those: they would be touched page by page.
@@ -138,22 +177,27 @@ impl PageHeap {
     }
 
     /// Maps whole chunks for `pages` more pages. They are free and count as scavenged.
-    fn grow(&mut self, map: &SpanMap, index: &ScavengeIndex, pages: usize) -> Option<Grown> {
+    fn grow(&mut self, tables: &Tables, pages: usize) -> Option<Grown> {
         let whole = pages.checked_next_multiple_of(CHUNK_PAGES)?;
-        if self.mapped_pages().checked_add(whole)? > self.most_pages {
+        if !self.has_table() || !tables.limit.take(whole) {
             return None;
         }
-        let growth = self.arena.grow(pages.checked_mul(PAGE_BYTES)?)?;
+        let Some(growth) = pages.checked_mul(PAGE_BYTES).and_then(|bytes| self.arena.grow(bytes)) else {
+            tables.limit.give_back(whole);
+            return None;
+        };
         let mut grown = Grown { accessible_end: self.arena.accessible_end(), ..Grown::default() };
-        for (place, run) in grown.runs.iter_mut().zip([growth.rest, Some(growth.run)]) {
-            let Some(run) = run.filter(|run| run.pages != 0) else { continue };
-            if self.mapped_pages() + run.pages > self.most_pages {
-                // The rest of the reservation before, beyond what was asked for. It is not used any more, and was not touched.
+        for (place, (run, is_counted)) in grown.runs.iter_mut().zip([(growth.rest, false), (Some(growth.run), true)]) {
+            let run = run.filter(|run| run.pages != 0);
+            let Some(run) = run.filter(|run| is_counted || tables.limit.take(run.pages)) else {
+                // The rest of the reservation before, beyond what was asked for, is not used any more where the limit does not
+                // allow it: it was not touched.
                 continue;
-            }
-            if !self.describe(map, index, run) {
+            };
+            if !self.describe(tables, run) {
                 // No metadata for it now: it stays where growth takes it from.
                 self.arena.give_back(run);
+                tables.limit.give_back(run.pages);
                 continue;
             }
             or_end(self.allocator.grow(run));
@@ -162,10 +206,20 @@ impl PageHeap {
         Some(grown)
     }
 
+    /// Whether the page allocator has its table, which it gets at the first growth.
+    fn has_table(&mut self) -> bool {
+        if !self.allocator.has_table() {
+            let Some(table) = sys::vm::map_metadata(size_of::<RootTable>()) else { return false };
+            // SAFETY: zeroed, fresh, page aligned and never unmapped; all-zero bytes are a valid root table (`pages`).
+            or_end(self.allocator.attach(unsafe { table.cast().as_mut() }));
+        }
+        true
+    }
+
     /// Makes sure that bitmaps, summaries, scavenge index and span map have metadata for `run`.
-    fn describe(&mut self, map: &SpanMap, index: &ScavengeIndex, run: Run) -> bool {
+    fn describe(&mut self, tables: &Tables, run: Run) -> bool {
         for root in run.first.chunk().root()..=Page(run.end().0 - 1).chunk().root() {
-            if !index.prepare(root) {
+            if !tables.index.prepare(root) {
                 return false;
             }
             if !self.allocator.has_root(root) {
@@ -174,11 +228,12 @@ impl PageHeap {
                 or_end(self.allocator.add_root(root, unsafe { memory.cast().as_mut() }));
             }
         }
-        while let Some(region) = map.missing_region(run) {
+        while let Some(region) = tables.map.missing_region(run) {
             let Some(metadata) = sys::vm::map_metadata(span_map::REGION_METADATA_BYTES) else { return false };
             // SAFETY: fresh zeroed memory of that size, page aligned, never unmapped.
-            unsafe { map.publish(region, metadata) };
+            unsafe { tables.map.publish(region, metadata) };
         }
+        tables.index.set_owner(run, tables.shard);
         true
     }
 }

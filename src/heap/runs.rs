@@ -1,39 +1,39 @@
 //! Runs of pages: taking them from the page caches or the heap, and giving them back.
 //!
 //! Short runs come from a page cache, a block of 64 pages taken from the heap in one go, so that most spans are made
-//! without the heap lock. The caches are shared by threads in turn, and the scavenger's tick returns them: they hide at
-//! most 512 KiB each, and not for long.
+//! without the heap lock. Each shard has a cache (see `home`; in a small heap several shards share one), and the scavenger's
+//! tick returns them: they hide at most 512 KiB each, and not for long.
 //!
 //! Locks: page cache and heap, one after the other, never both.
 
-use crate::pages::{CACHE_PAGES, CACHE_RUN_LIMIT, PageCache, Taken};
-use crate::sync::Futex;
-use crate::units::{PAGE_BYTES, Run};
+use core::iter;
 
-use super::page_heap::{Grown, PageHeap, or_end};
+use crate::pages::{CACHE_RUN_LIMIT, PageCache, Taken};
+use crate::sync::Futex;
+use crate::units::{CHUNK_PAGES, Run};
+
 use super::Heap;
-use super::shards::SHARDS;
+use super::page_heap::{PageHeap, Tables, Want, or_end};
 
 /// Out of memory, pages in flight are waited for so many times ...
 const RECLAIM_TRIES: usize = if cfg!(loom) { 2 } else { 1000 };
 /// ... so long. A batch in flight takes the kernel up to tens of milliseconds.
 const RECLAIM_PAUSE_NS: u64 = 100_000;
 
-/// Over how many page caches the threads of a heap with so much in use are spread: as many as could hold a quarter of
-/// it. Each makes the heap's extent larger, which shows where the heap is small.
-fn page_caches(in_use_bytes: usize) -> usize {
-    (in_use_bytes / (4 * CACHE_PAGES * PAGE_BYTES)).clamp(1, SHARDS)
-}
-
 impl Heap {
     /// Takes `pages` pages at a multiple of `align_pages`; `None` if there is no memory.
-    pub(crate) fn take_run(&self, pages: usize, align_pages: usize) -> Option<Taken> {
-        self.or_reclaim(pages, || self.try_take_run(pages, align_pages))
+    pub(crate) fn take_run(&self, shard: usize, pages: usize, align_pages: usize) -> Option<Taken> {
+        let want = Want { pages, align_pages, in_region: false };
+        self.or_reclaim(pages, || self.take_from_heaps(shard, want))
     }
 
     /// Takes a run for a small span: in one region of the span map, from a page cache where it fits.
     pub(crate) fn take_span_run(&self, shard: usize, pages: usize, align_pages: usize) -> Option<Taken> {
-        self.or_reclaim(pages, || self.try_take_span_run(shard, pages, align_pages))
+        let want = Want { pages, align_pages, in_region: true };
+        if pages >= CACHE_RUN_LIMIT || align_pages > 1 {
+            return self.or_reclaim(pages, || self.take_from_heaps(shard, want));
+        }
+        self.or_reclaim(pages, || self.take_by_cache(shard, want))
     }
 
     /// Where the OS gives no more memory, the heap's own is looked for: what caches hold goes back, and pages that are being
@@ -44,13 +44,13 @@ impl Heap {
 
     #[cold]
     fn reclaim(&self, pages: usize, take: impl Fn() -> Option<Taken>) -> Option<Taken> {
-        if pages > self.pages.lock().mapped_pages() {
+        if pages > self.pages.iter().map(|heap| heap.lock().mapped_pages()).sum() {
             return None;
         }
         self.trim_caches(true);
         for _ in 0..RECLAIM_TRIES {
             // Looked at before the try: what lands after this look is found by the next.
-            let in_flight = self.pages.lock().in_flight_pages != 0;
+            let in_flight = self.pages.iter().any(|heap| heap.lock().in_flight_pages != 0);
             let taken = take();
             if taken.is_some() || !in_flight {
                 return taken;
@@ -60,69 +60,75 @@ impl Heap {
         None
     }
 
-    fn try_take_run(&self, pages: usize, align_pages: usize) -> Option<Taken> {
+    /// Takes a run from the shard's own page heap; else from another, if that has so much retained; else the own heap grows,
+    /// or any other that still can: where address space is short it was reserved for one of them.
+    fn take_from_heaps(&self, shard: usize, want: Want) -> Option<Taken> {
+        let others = || self.shards.others(shard);
+        // A run of chunks shares no cache line worth a word, and its address space may lie idle in any page heap.
+        let worth_a_look =
+            |other: &usize| want.pages >= CHUNK_PAGES || self.counters.shard_retained_pages(*other) >= want.pages;
+        let there_is =
+            iter::once(shard).chain(others().filter(worth_a_look)).find_map(|shard| self.take_from(shard, want));
+        there_is.or_else(|| iter::once(shard).chain(others()).find_map(|shard| self.take_or_grow(shard, want)))
+    }
+
+    /// Takes a run from a shard's page heap, which grows if it must.
+    fn take_or_grow(&self, shard: usize, want: Want) -> Option<Taken> {
+        let tables = Tables { map: &self.map, index: &self.index, limit: &self.limit, shard };
         let (taken, grown) = {
-            let mut heap = self.pages.lock();
-            let result = heap.take(&self.map, &self.index, pages, align_pages)?;
-            self.publish_retained(&heap);
+            let mut heap = self.pages[shard].lock();
+            let result = heap.take_or_grow(&tables, want)?;
+            self.publish_retained(shard, &heap);
             result
         };
-        self.counters.add_in_use(pages, taken.scavenged_pages);
+        self.counters.add_in_use(want.pages, taken.scavenged_pages);
         self.after_growth(grown);
         Some(taken)
     }
 
-    fn try_take_span_run(&self, shard: usize, pages: usize, align_pages: usize) -> Option<Taken> {
-        if pages >= CACHE_RUN_LIMIT || align_pages > 1 {
-            let (taken, grown) = {
-                let mut heap = self.pages.lock();
-                let result = heap.take_in_region(&self.map, &self.index, pages, align_pages)?;
-                self.publish_retained(&heap);
-                result
-            };
-            self.counters.add_in_use(pages, taken.scavenged_pages);
-            self.after_growth(grown);
-            return Some(taken);
-        }
-        let cache = &self.page_caches[shard % page_caches(self.counters.in_use_bytes())];
+    /// Takes a run of what a shard's page heap has.
+    fn take_from(&self, shard: usize, want: Want) -> Option<Taken> {
+        let taken = {
+            let mut heap = self.pages[shard].lock();
+            let taken = heap.take(&self.index, want)?;
+            self.publish_retained(shard, &heap);
+            taken
+        };
+        self.counters.add_in_use(want.pages, taken.scavenged_pages);
+        Some(taken)
+    }
+
+    /// Takes a short run from the shard's page cache, which gets a new block if it must.
+    fn take_by_cache(&self, shard: usize, want: Want) -> Option<Taken> {
+        let cache = &self.page_caches[shard];
         let blocks = {
             let mut home = cache.lock();
-            let taken = home.cache.as_mut().and_then(|cache| cache.alloc(pages));
+            let taken = home.cache.as_mut().and_then(|cache| cache.alloc(want.pages));
             if let Some(taken) = taken {
                 drop(home);
-                self.counters.add_in_use(pages, taken.scavenged_pages);
+                self.counters.add_in_use(want.pages, taken.scavenged_pages);
                 return Some(taken);
             }
             home.blocks()
         };
-        let (taken, left, grown) = {
-            let mut heap = self.pages.lock();
+        let block = {
+            let mut heap = self.pages[shard].lock();
             let own = blocks.into_iter().find_map(|base| heap.allocator.take_cache_at(base, CACHE_RUN_LIMIT));
-            let mut block = own.or_else(|| heap.allocator.take_cache());
-            let result = match block.as_mut().and_then(|block| block.alloc(pages)) {
-                Some(taken) => (taken, block, Grown::default()),
-                None => {
-                    // The lowest block is too fragmented for this run: it goes back at once, rather than push out what
-                    // the cache holds.
-                    if let Some(block) = block {
-                        or_end(heap.allocator.return_cache(block));
-                        if block.free_pages() != block.scavenged_pages() {
-                            self.index.mark(Run { first: block.base, pages: 1 });
-                        }
-                    }
-                    let (taken, grown) = heap.take_in_region(&self.map, &self.index, pages, 1)?;
-                    (taken, None, grown)
-                }
-            };
-            self.publish_retained(&heap);
-            result
+            let block = own.or_else(|| heap.allocator.take_cache());
+            self.publish_retained(shard, &heap);
+            block
         };
-        self.counters.add_in_use(pages, taken.scavenged_pages);
-        if let Some(left) = left.filter(|left| !left.is_empty()) {
-            let before = cache.lock().replace(left);
+        let Some(mut block) = block else { return self.take_from_heaps(shard, want) };
+        let Some(taken) = block.alloc(want.pages) else {
+            // The lowest block is too fragmented for this run: it goes back at once, rather than push out what the cache holds.
+            self.return_page_cache(Some(block));
+            return self.take_from_heaps(shard, want);
+        };
+        self.counters.add_in_use(want.pages, taken.scavenged_pages);
+        if !block.is_empty() {
+            let before = cache.lock().replace(block);
             self.return_page_cache(before);
         }
-        self.after_growth(grown);
         Some(taken)
     }
 
@@ -131,17 +137,18 @@ impl Heap {
         let Some(cache) = cache.filter(|cache| !cache.is_empty()) else { return };
         let block = Run { first: cache.base, pages: 1 };
         let retained = cache.free_pages() != cache.scavenged_pages();
-        let mut heap = self.pages.lock();
+        let shard = self.index.owner(cache.base.chunk());
+        let mut heap = self.pages[shard].lock();
         or_end(heap.allocator.return_cache(cache));
         if retained {
             self.index.mark(block);
         }
-        self.publish_retained(&heap);
+        self.publish_retained(shard, &heap);
     }
 
     /// Under the heap lock, after a change: the level that frees and growth compare with.
-    pub(super) fn publish_retained(&self, heap: &PageHeap) {
-        self.counters.set_retained_pages(heap.allocator.free_pages() - heap.allocator.scavenged_pages());
+    pub(super) fn publish_retained(&self, shard: usize, heap: &PageHeap) {
+        self.counters.set_retained_pages(shard, heap.allocator.free_pages() - heap.allocator.scavenged_pages());
     }
 
     /// After memory was freed, with no lock held: wakes the scavenger if it has work now.
@@ -153,10 +160,11 @@ impl Heap {
     /// Gives pages back. They are retained: whether they go to the OS is the scavenger's decision.
     pub(crate) fn free_run(&self, run: Run) {
         {
-            let mut heap = self.pages.lock();
+            let shard = self.index.owner(run.first.chunk());
+            let mut heap = self.pages[shard].lock();
             or_end(heap.allocator.free(run));
             self.index.mark(run);
-            self.publish_retained(&heap);
+            self.publish_retained(shard, &heap);
         }
         self.counters.subtract_in_use(run.pages);
         self.after_free();
@@ -165,7 +173,7 @@ impl Heap {
     /// Gives pages back whose memory the OS has already taken.
     pub(crate) fn free_released_run(&self, run: Run) {
         {
-            let mut heap = self.pages.lock();
+            let mut heap = self.page_heap_of(run.first.chunk()).lock();
             or_end(heap.allocator.free_scavenged(run));
         }
         self.counters.subtract_in_use(run.pages);
@@ -174,24 +182,13 @@ impl Heap {
     /// Takes exactly the pages of `run`, if all of them are free.
     pub(crate) fn take_exact_run(&self, run: Run) -> Option<Taken> {
         let taken = {
-            let mut heap = self.pages.lock();
+            let shard = self.index.owner(run.first.chunk());
+            let mut heap = self.pages[shard].lock();
             let taken = heap.allocator.alloc_exact(run)?;
-            self.publish_retained(&heap);
+            self.publish_retained(shard, &heap);
             taken
         };
         self.counters.add_in_use(run.pages, taken.scavenged_pages);
         Some(taken)
-    }
-}
-
-#[cfg(all(test, not(loom)))]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn small_heaps_use_few_page_caches() {
-        for (in_use_mib, caches) in [(0, 1), (1, 1), (3, 1), (4, 2), (7, 3), (15, 7), (16, 8), (4096, 8)] {
-            assert_eq!(page_caches(in_use_mib << 20), caches, "{in_use_mib} MiB");
-        }
     }
 }

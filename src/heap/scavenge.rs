@@ -91,8 +91,7 @@ impl Heap {
         let mut chunks = 0;
         let mut result = Scavenged::default();
         if effort.split_huge_pages {
-            let high = self.pages.lock().allocator.high_chunk();
-            self.index.mark_postponed(high.unwrap_or_default());
+            self.index.mark_postponed(self.high_chunk());
         }
         let start = self.index.start();
         let mut end = None;
@@ -152,7 +151,7 @@ impl Heap {
             let mut pages = 0;
             let mut more = true;
             {
-                let mut heap = self.pages.lock();
+                let mut heap = self.page_heap_of(chunk).lock();
                 if released == 0
                     && self.huge.may_be_huge(chunk)
                     && (!effort.include_dense && heap.allocator.chunk_in_use(chunk) >= DENSE_PAGES)
@@ -175,12 +174,12 @@ impl Heap {
                     pages += run.pages;
                 }
                 heap.in_flight_pages += pages;
-                self.publish_retained(&heap);
+                self.publish_retained(self.index.owner(chunk), &heap);
             }
             if runs == 0 {
                 return (released, false);
             }
-            released += self.release_batch(&batch[..runs], 0, effort);
+            released += self.release_batch(chunk, &batch[..runs], 0, effort);
             if !more {
                 return (released, false);
             }
@@ -197,7 +196,7 @@ impl Heap {
         let mut runs = 0;
         let mut released_before = 0;
         {
-            let mut heap = self.pages.lock();
+            let mut heap = self.page_heap_of(chunk).lock();
             for part in 0..HUGE_PAGES {
                 let run = huge_page(chunk, part);
                 let Some(taken) = heap.allocator.alloc_exact(run) else { continue };
@@ -213,14 +212,14 @@ impl Heap {
             if heap.allocator.chunk_retained(chunk) != 0 {
                 self.index.postpone(chunk);
             }
-            self.publish_retained(&heap);
+            self.publish_retained(self.index.owner(chunk), &heap);
         }
-        if runs == 0 { 0 } else { self.release_batch(&batch[..runs], released_before, effort) }
+        if runs == 0 { 0 } else { self.release_batch(chunk, &batch[..runs], released_before, effort) }
     }
 
-    /// Releases runs that are in flight, and frees them the usual way. Returns the bytes that went back to the OS:
+    /// Releases runs of a chunk that are in flight, and frees them the usual way. Returns the bytes that went back to the OS:
     /// `released_before` of the pages were released already.
-    fn release_batch(&self, runs: &[Run], released_before: usize, effort: Effort) -> usize {
+    fn release_batch(&self, chunk: Chunk, runs: &[Run], released_before: usize, effort: Effort) -> usize {
         {
             let mut state = self.scavenge.lock();
             for run in runs {
@@ -241,7 +240,7 @@ impl Heap {
         self.after_release(&cuts, refused_from == runs.len());
         let mut bytes = 0;
         {
-            let mut heap = self.pages.lock();
+            let mut heap = self.page_heap_of(chunk).lock();
             for (index, run) in runs.iter().enumerate() {
                 let result: Result<(), Fault> = if index < refused_from {
                     bytes += run.bytes();
@@ -249,25 +248,24 @@ impl Heap {
                 } else {
                     // Locked in memory, perhaps. It stays retained, and is not tried again until it was used or somebody
                     // asks for everything.
-                    self.index.postpone(run.first.chunk());
+                    self.index.postpone(chunk);
                     heap.allocator.free(*run)
                 };
                 or_end(result);
                 heap.in_flight_pages -= run.pages;
             }
-            self.publish_retained(&heap);
+            self.publish_retained(self.index.owner(chunk), &heap);
         }
         let bytes = bytes.saturating_sub(released_before * PAGE_BYTES);
         self.counters.add_released(bytes);
-        self.release_records(runs);
+        self.release_records(chunk, runs);
         bytes
     }
 
-    /// Gives back the memory of span records: those of aligned blocks of 64 pages that these runs (of one chunk) touched
+    /// Gives back the memory of span records: those of aligned blocks of 64 pages that these runs of a chunk touched
     /// and that are wholly free and released. By the same protocol: a block is taken while that happens, so that nobody
     /// can make a span in it. A huge page that was split and is all such blocks now may be a huge page again.
-    fn release_records(&self, runs: &[Run]) {
-        let Some(chunk) = runs.first().map(|run| run.first.chunk()) else { return };
+    fn release_records(&self, chunk: Chunk, runs: &[Run]) {
         let record_bytes = RECORD_PAGES * RECORD_BYTES;
         if !record_bytes.is_multiple_of(self.os_page_bytes()) {
             return;
@@ -278,7 +276,7 @@ impl Heap {
         });
         let (mut taken, mut again) = (0, 0);
         {
-            let mut heap = self.pages.lock();
+            let mut heap = self.page_heap_of(chunk).lock();
             let released = heap.allocator.released_blocks(chunk);
             let mut blocks = released & touched;
             for part in 0..HUGE_PAGES {
@@ -314,7 +312,7 @@ impl Heap {
             }
         }
         if taken != 0 {
-            let mut heap = self.pages.lock();
+            let mut heap = self.page_heap_of(chunk).lock();
             for block in (0..CHUNK_PAGES / RECORD_PAGES).filter(|block| taken >> block & 1 == 1) {
                 or_end(heap.allocator.free_scavenged(record_block(chunk, block)));
                 heap.in_flight_pages -= RECORD_PAGES;
@@ -327,6 +325,13 @@ impl Heap {
     pub(crate) fn after_growth(&self, grown: Grown) {
         if grown.pages() == 0 {
             return;
+        }
+        if self.shards.wants_more(self.counters.in_use_bytes()) {
+            let _registry = self.registry.lock();
+            // Another thread may have been faster.
+            if self.shards.wants_more(self.counters.in_use_bytes()) {
+                self.shards.double();
+            }
         }
         let [rest, new] = grown.runs;
         if let Some(rest) = rest {

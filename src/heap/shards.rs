@@ -1,62 +1,107 @@
-//! Shards: each class has a depot and a central in every shard, and threads are spread over the shards in turn.
+//! Shards: each has a page heap, a page cache, and a depot and a central of each class; threads are spread over them.
 //!
-//! A span belongs to the shard that made it, so threads of different shards neither wait for each other nor write to the
-//! same cache lines: to those of locks and records, and to those of each other's objects. Where a line takes 180 ns from one
-//! core to the other (two groups of cores), binary trees and maps on two threads took 1.5 times as long with one shard.
-//! A thread whose shard has nothing takes what the other shards have before the heap gives a new span, so memory is
-//! not kept apart.
+//! A span belongs to the shard that made it, and a chunk to the page heap that grew by it. So threads of different shards
+//! neither wait for each other nor write to the same cache lines: those of locks, of records and bitmaps, and of each other's
+//! objects. Where a line takes 170 ns from one core to the other (two groups of cores), binary trees and maps on two threads
+//! took half as long again with one shard.
 //!
-//! Orderings: Relaxed. A number that is a thread behind means a shard not looked at, once.
+//! A small process has one shard, for each makes the heap's extent larger. A thread whose shard has nothing takes what
+//! other shards have free before its own page heap grows, so memory is not kept apart.
 //!
-//! Locks: none here; the number in use is written under the registry's lock.
+//! Orderings: Relaxed. A number that is behind means a shard not used, or not looked at, for a moment longer.
+//!
+//! Locks: none here; the number in use changes under the registry's lock, so that it stands still during a fork.
 
 use core::ops::Range;
 
-use crate::sync::const_unless_loom;
-use crate::sync::plain::{AtomicUsize, Ordering};
+use crate::sync::atomic::{AtomicUsize, Ordering};
+use crate::sync::{const_unless_loom, plain};
+use crate::units::CHUNK_BYTES;
 
 /// The most shards.
 pub const SHARDS: usize = if cfg!(loom) { 2 } else { 8 };
 
-/// How many shards there are, and how many are in use.
+/// With so much in use for each shard there may be another.
+const BYTES: usize = if cfg!(loom) { 0 } else { CHUNK_BYTES / 2 };
+
+/// How many shards are in use, and how many there may be.
 pub struct Shards {
-    /// The number of shards minus one; a power of two of them.
-    mask: AtomicUsize,
-    /// Shards that a thread was assigned to: these and no others have memory.
     used: AtomicUsize,
+    most: plain::AtomicUsize,
 }
 
 impl Shards {
     const_unless_loom! {
-        /// One shard, in use.
+        /// One shard, and no more to come.
         pub fn new() -> Self {
-            Self { mask: AtomicUsize::new(0), used: AtomicUsize::new(1) }
+            Self { used: AtomicUsize::new(1), most: plain::AtomicUsize::new(1) }
         }
     }
 
-    /// A shard a processor: with more, threads that come and go spread thin over them, and two busy ones share one seldom.
+    /// A shard a processor: with more, threads that come and go spread thin over them, and two busy ones seldom share one.
     pub fn configure(&self, cpus: usize) {
-        let shards = cpus.next_power_of_two().min(SHARDS);
-        self.mask.store(shards - 1, Ordering::Relaxed);
+        self.most.store(cpus.next_power_of_two().min(SHARDS), Ordering::Relaxed);
     }
 
-    /// The shard of the thread with that number. Called under the registry's lock.
-    pub fn assign(&self, thread: usize) -> usize {
-        let shard = thread & self.mask.load(Ordering::Relaxed);
-        if shard >= self.used.load(Ordering::Relaxed) {
-            self.used.store(shard + 1, Ordering::Relaxed);
-        }
-        shard
+    /// Whether a heap with so much in use wants more shards than there are.
+    pub fn wants_more(&self, in_use_bytes: usize) -> bool {
+        let more = 2 * self.used.load(Ordering::Relaxed);
+        more <= self.most.load(Ordering::Relaxed) && in_use_bytes >= more * BYTES
     }
 
-    /// The shards in use.
+    /// Twice as many shards. Called under the registry's lock, if more are wanted.
+    pub fn double(&self) {
+        self.used.store(2 * self.used.load(Ordering::Relaxed), Ordering::Relaxed);
+    }
+
+    /// The shard of the thread with that number.
+    #[inline]
+    pub fn of(&self, thread: usize) -> usize {
+        // A power of two.
+        thread & (self.used.load(Ordering::Relaxed) - 1) & (SHARDS - 1)
+    }
+
+    /// The shards in use: these and no others have memory.
     pub fn all(&self) -> Range<usize> {
         0..self.used.load(Ordering::Relaxed)
     }
 
     /// The shards in use but `shard`, those that follow it first.
-    pub fn others(&self, shard: usize) -> impl Iterator<Item = usize> {
+    pub fn others(&self, shard: usize) -> impl Iterator<Item = usize> + use<> {
         let used = self.used.load(Ordering::Relaxed);
         (1..used).map(move |distance| (shard + distance) % used)
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    const MIB: usize = 1 << 20;
+
+    #[test]
+    fn a_heap_that_grows_has_as_many_shards_as_processors_in_the_end() {
+        for (cpus, steps) in [(1, &[][..]), (2, &[4]), (3, &[4, 8]), (8, &[4, 8, 16]), (100, &[4, 8, 16])] {
+            let shards = Shards::new();
+            shards.configure(cpus);
+            for step in steps {
+                assert!(!shards.wants_more(step * MIB - 1), "{cpus} processors, {step} MiB");
+                assert!(shards.wants_more(step * MIB), "{cpus} processors, {step} MiB");
+                shards.double();
+            }
+            assert!(!shards.wants_more(usize::MAX / 2), "{cpus} processors");
+            assert_eq!(shards.all(), 0..1 << steps.len());
+        }
+    }
+
+    #[test]
+    fn threads_take_turns() {
+        let shards = Shards::new();
+        shards.configure(4);
+        assert_eq!([0, 1, 2, 3].map(|thread| shards.of(thread)), [0; 4]);
+        shards.double();
+        shards.double();
+        assert_eq!([0, 1, 2, 3, 4, 7].map(|thread| shards.of(thread)), [0, 1, 2, 3, 0, 3]);
+        assert_eq!(shards.others(2).collect::<Vec<_>>(), [3, 0, 1]);
     }
 }

@@ -1,5 +1,9 @@
 //! Spans of size classes: refill and flush between magazines and central, and spans between central and the page heap.
 //!
+//! A span is made for a shard and stays there: `flush` gives each slot to the central of its span's shard. Refill goes to the
+//! thread's own shard, then to other shards' sparse centrals, then to the heap, and, where that has no more, to whatever central
+//! has a slot.
+//!
 //! Locks: central, or heap, never both: a refill that finds no slot drops the class's lock, makes a span, and takes the
 //! lock again. Two threads may then both make one; the second is kept as the spare, or given back.
 
@@ -25,7 +29,7 @@ impl Heap {
     }
 
     /// The same for a class whose spans in `shard` had no slot: from the other shards' spans or a new one; 0 if the OS gives
-    /// no more memory.
+    /// no more memory and no shard has a slot.
     #[cold]
     pub(crate) fn refill(&self, class: usize, shard: usize, wanted: usize, mut place: impl FnMut(usize)) -> usize {
         let os_page_bytes = self.os_page_bytes();
@@ -39,7 +43,15 @@ impl Heap {
             self.count_taken(class, other, taken, refaulted);
             return taken;
         }
-        let Some(span) = self.make_span(class, shard) else { return 0 };
+        let Some(span) = self.make_span(class, shard) else {
+            // The last slots are everybody's; some may have come back from the depots.
+            return self
+                .shards
+                .all()
+                .map(|any| self.take_slots(class, any, wanted, &mut place))
+                .find(|taken| *taken != 0)
+                .unwrap_or(0);
+        };
         let figures = figures(class);
         // Counted before the slots can be taken: the sum never goes below zero.
         self.counters.add_free_slots(shard, (figures.slots * figures.slot_bytes) as usize);
@@ -69,6 +81,8 @@ impl Heap {
             let bytes = os_pages as usize * self.os_page_bytes();
             self.counters.subtract_holes(bytes);
             self.counters.add_refaulted(bytes);
+            // Free slots beside the ones taken are on backed pages again: a rise that no free makes.
+            self.after_free();
         }
     }
 

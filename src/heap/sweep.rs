@@ -24,7 +24,16 @@ impl Heap {
     pub fn trim_caches(&self, all: bool) {
         for shard in self.shards.all() {
             for class in 0..CLASSES {
-                self.trim_class(shard, class, all);
+                self.trim_depot(shard, class, all);
+            }
+        }
+        // After all depots: a shard's may hold the last slots of another's span, which then becomes the spare there.
+        for shard in self.shards.all() {
+            for class in 0..CLASSES {
+                let spare = self.centrals[shard][class].lock().take_spare();
+                if let Some(span) = spare {
+                    self.retire(span);
+                }
             }
         }
         for cache in &self.page_caches {
@@ -36,7 +45,7 @@ impl Heap {
         }
     }
 
-    fn trim_class(&self, shard: usize, class: usize, all: bool) {
+    fn trim_depot(&self, shard: usize, class: usize, all: bool) {
         let unused = {
             let mut depot = self.depots[shard][class].lock();
             if all { u32::MAX } else { depot.unused() }
@@ -49,10 +58,6 @@ impl Heap {
             let empty = if all { self.depots[shard][class].lock().pop_empty() } else { None };
             let Some(empty) = empty else { break };
             self.metadata.recycle(empty);
-        }
-        let spare = self.centrals[shard][class].lock().take_spare();
-        if let Some(span) = spare {
-            self.retire(span);
         }
     }
 

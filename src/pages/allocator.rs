@@ -55,6 +55,11 @@ impl PageAllocator {
         Ok(())
     }
 
+    /// Whether there is a root table.
+    pub fn has_table(&self) -> bool {
+        self.table.is_some()
+    }
+
     /// Hands the root table back (its roots in it) and becomes an allocator that owns nothing. For tests, which use the
     /// memory again.
     #[cfg(any(test, feature = "internals"))]

@@ -131,6 +131,7 @@ impl<'a> Model<'a> {
                 let taken = self.pages.alloc_aligned(pages, 1 << align);
                 self.took(expected, pages, taken);
             }
+            Op::AllocAbove(floor, pages) => self.alloc_above(floor % PAGES, pages),
             Op::AllocExact(at, pages) => self.alloc_exact(at % PAGES, pages),
             Op::Extend(which, pages) => {
                 if let Some(slot) = choose(&self.runs, which) {
@@ -158,6 +159,7 @@ impl<'a> Model<'a> {
             Op::Misuse(at, pages) => self.misuse(at % PAGES, pages.max(1)),
             Op::Grow(chunk, chunks) => self.grow(chunk % CHUNKS, chunks),
             Op::TakeCache => self.take_cache(),
+            Op::TakeCacheAt(at, retained) => self.take_cache_at(at % PAGES / CACHE_PAGES * CACHE_PAGES, retained),
             Op::CacheAlloc(which, pages) => {
                 if let (Some(slot), Some(run)) = (choose(&self.caches, which), empty_slot(&self.runs))
                     && let Some(cache) = &mut self.caches[slot]
@@ -196,7 +198,11 @@ impl<'a> Model<'a> {
 
     /// The lowest aligned run of free pages, by scanning.
     fn first_fit(&self, pages: usize, align: usize) -> Option<usize> {
-        let mut at = 0;
+        self.first_fit_from(0, pages, align)
+    }
+
+    /// The same at or above a place.
+    fn first_fit_from(&self, mut at: usize, pages: usize, align: usize) -> Option<usize> {
         while at + pages <= PAGES {
             if !page(at).0.is_multiple_of(align) {
                 at += 1;
@@ -227,6 +233,15 @@ impl<'a> Model<'a> {
                 self.states[at..at + pages].fill(State::Retained);
             }
         }
+    }
+
+    fn alloc_above(&mut self, floor: usize, pages: usize) {
+        if self.states[floor] == State::Unmapped {
+            return;
+        }
+        let expected = (pages > 0).then(|| self.first_fit_from(floor, pages, 1)).flatten();
+        let taken = self.pages.alloc_above(page(floor), pages);
+        self.took(expected, pages, taken);
     }
 
     fn alloc_exact(&mut self, at: usize, pages: usize) {
@@ -288,7 +303,21 @@ impl<'a> Model<'a> {
         let first = self.states.iter().position(|state| state.is_free());
         assert_eq!(cache.is_some(), first.is_some());
         let (Some(cache), Some(first)) = (cache, first) else { return };
-        let base = first / CACHE_PAGES * CACHE_PAGES;
+        self.took_cache(slot, first / CACHE_PAGES * CACHE_PAGES, cache);
+    }
+
+    fn take_cache_at(&mut self, base: usize, retained: usize) {
+        let Some(slot) = empty_slot(&self.caches) else { return };
+        let cache = self.pages.take_cache_at(page(base), retained);
+        let block = &self.states[base..base + CACHE_PAGES];
+        let is_worth_it = block.iter().filter(|&&state| state == State::Retained).count() >= retained;
+        assert_eq!(cache.is_some(), is_worth_it);
+        let Some(cache) = cache else { return };
+        self.took_cache(slot, base, cache);
+    }
+
+    /// The allocator took `cache` from the block at `base`.
+    fn took_cache(&mut self, slot: usize, base: usize, cache: PageCache) {
         let mut expected = PageCache { base: page(base), ..PageCache::EMPTY };
         for (bit, state) in self.states[base..base + CACHE_PAGES].iter_mut().enumerate() {
             if state.is_free() {

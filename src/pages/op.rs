@@ -15,6 +15,8 @@ pub enum Op {
     Alloc(usize),
     /// Take the lowest run of this length that is aligned (log2).
     AllocAligned(usize, u32),
+    /// Take the lowest run of this length (second) at or above this page of the model.
+    AllocAbove(usize, usize),
     /// Take a run of this length at this page of the model.
     AllocExact(usize, usize),
     /// Take the run just above a run that was taken: growth in place.
@@ -31,6 +33,8 @@ pub enum Op {
     Grow(usize, usize),
     /// Take a page cache.
     TakeCache,
+    /// Take a page cache of the block at this page of the model, if so many of its pages are retained.
+    TakeCacheAt(usize, usize),
     /// Take a run from a page cache.
     CacheAlloc(usize, usize),
     /// Give a page cache back.
@@ -54,7 +58,7 @@ impl Op {
             4 => 500 + c % 40,
             _ => cd % 4000,
         };
-        match code % 32 {
+        match code % 36 {
             0..=6 => Self::Alloc(pages),
             7 => Self::AllocAligned(pages, (f % 13) as u32),
             8 => Self::AllocExact(ab, pages),
@@ -68,7 +72,9 @@ impl Op {
             25..=26 => Self::CacheAlloc(a, 1 + b % 16),
             27 => Self::ReturnCache(a),
             28..=29 => Self::TakeCandidate(a, cd % CHUNK_PAGES, (b % 7) as u32, pages, (f % 10) as u32),
-            _ => Self::Released(a),
+            30..=31 => Self::Released(a),
+            32..=33 => Self::AllocAbove(ab, pages),
+            _ => Self::TakeCacheAt(ab, 1 + c % 20),
         }
     }
 }

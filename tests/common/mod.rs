@@ -146,15 +146,21 @@ pub fn status_field(path: &std::path::Path, name: &str) -> String {
     line[name.len()..].trim_start_matches(':').trim().to_owned()
 }
 
-/// Bytes of the OS pages in `base..base + bytes` that are in memory.
+/// Bytes of the OS pages in `base..base + bytes` that are in memory. Allocates nothing: that could take what is looked at.
 pub fn resident_bytes(base: usize, bytes: usize) -> usize {
     // SAFETY: sysconf has no preconditions.
     let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) } as usize;
-    let (first, end) = (base / page * page, (base + bytes).next_multiple_of(page));
-    let mut map = vec![0u8; (end - first) / page];
-    // SAFETY: the map has a byte for each page of the range.
-    assert_eq!(unsafe { libc::mincore(first as *mut libc::c_void, end - first, map.as_mut_ptr()) }, 0);
-    map.iter().filter(|byte| **byte & 1 != 0).count() * page
+    let mut map = [0u8; 512];
+    let step = map.len() * page;
+    let end = (base + bytes).next_multiple_of(page);
+    let mut resident = 0;
+    for first in (base / page * page..end).step_by(step) {
+        let bytes = step.min(end - first);
+        // SAFETY: the map has a byte for each page of the range.
+        assert_eq!(unsafe { libc::mincore(first as *mut libc::c_void, bytes, map.as_mut_ptr()) }, 0);
+        resident += map[..bytes / page].iter().filter(|byte| **byte & 1 != 0).count() * page;
+    }
+    resident
 }
 
 /// xorshift64*: deterministic for a seed.

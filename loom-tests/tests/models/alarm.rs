@@ -1,7 +1,7 @@
 //! The alarm: parking, waking, starting the scavenger.
 
 use crate::check::{ALL, model};
-use crate::world::{World, free_pages, use_pages};
+use crate::world::{User, World, free_pages, use_pages};
 use loom::sync::atomic::{AtomicUsize, Ordering};
 use loom::thread;
 use neap::heap::{Alarm, Effort};
@@ -49,6 +49,25 @@ model!(a_level_published_just_before_parking_is_not_missed, ALL, || {
         })
     };
     free_pages(&world, run);
+    scavenger.join().unwrap();
+});
+
+model!(a_free_in_a_shard_that_came_into_use_just_now_is_not_missed, 3, || {
+    let world = World::new();
+    awake(&world);
+    // The first shard's thread: its magazine holds what is left of its span, so no slot is free.
+    User::new(&world).allocate(1);
+    let scavenger = {
+        let world = Arc::clone(&world);
+        thread::spawn(move || {
+            world.heap.alarm().publish(Wake { retained_bytes: u64::MAX, hole_bytes: 1 }, Goal::INITIAL);
+            park(&world);
+        })
+    };
+    let user = User::new(&world);
+    let slot = user.allocate(0);
+    user.free(0, slot);
+    user.exit();
     scavenger.join().unwrap();
 });
 

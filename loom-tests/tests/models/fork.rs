@@ -51,6 +51,25 @@ model!(a_fork_is_invisible_to_the_parents_other_threads, ALL, || {
     assert_eq!(world.heap.check_accounts().0, 0);
 });
 
+model!(a_fork_is_invisible_to_a_thread_that_begins_to_use_a_shard, 3, || {
+    let world = World::new();
+    process::plan_fork();
+    // The first shard's: so the other thread is the second's first.
+    let user = User::new(&world);
+    user.allocate(1);
+    let other = {
+        let user = User::new(&world);
+        thread::spawn(move || {
+            process::run_thread(|| {
+                let slot = user.allocate(1);
+                user.free(1, slot);
+            });
+        })
+    };
+    fork(&world, own(&user), 0);
+    other.join().unwrap();
+});
+
 /// Forks while another thread does `work` with its own cache; then the child must be able to allocate, free, scavenge and
 /// fork, and be handed nothing that is held.
 fn in_the_child(work: impl FnOnce(&User) + 'static) {
@@ -80,7 +99,7 @@ model!(a_child_goes_on_when_another_thread_was_allocating, 4, || in_the_child(|u
     user.free(1, slots[0]);
 }));
 
-model!(a_child_goes_on_when_another_thread_was_freeing_by_way_of_the_depot, ALL, || {
+model!(a_child_goes_on_when_another_thread_was_freeing_by_way_of_the_depot, 5, || {
     let world = World::new();
     process::plan_fork();
     let user = User::new(&world);
@@ -148,7 +167,7 @@ model!(a_child_goes_on_when_a_scavenger_was_at_work, ALL, || {
     other.join().unwrap();
 });
 
-model!(a_child_goes_on_when_its_own_cache_was_being_drained, ALL, || {
+model!(a_child_goes_on_when_its_own_cache_was_being_drained, 4, || {
     let world = World::new();
     process::plan_fork();
     let user = User::new(&world);

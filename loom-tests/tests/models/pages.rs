@@ -181,7 +181,7 @@ model!(the_record_of_a_live_span_is_never_given_back, ALL, || {
         thread::spawn(move || scavenge(&world))
     };
     // Ends the process if the record was lost in between.
-    let large = world.heap.allocate_large(1, 1).unwrap();
+    let large = world.heap.allocate_large(0, 1, 1).unwrap();
     let run = Run { first: Page::containing(large.base.addr().get()), pages: 1 };
     sim::mark_owned(run);
     sim::clear_owned(run);

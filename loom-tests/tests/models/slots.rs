@@ -5,6 +5,7 @@ use crate::world::{User, World, pages_of};
 use loom::sync::atomic::Ordering;
 use loom::thread;
 use neap::heap::Effort;
+use neap::sys::fault::{self, Op};
 use neap::sys::sim;
 use neap::thread_cache::gone;
 use neap::units::PAGE_BYTES;
@@ -66,7 +67,7 @@ model!(a_slot_freed_by_another_thread_has_one_owner_through_the_depot, ALL, || {
     all_given_back(&world);
 });
 
-model!(trimming_a_depot_takes_no_slot_from_a_user, ALL, || {
+model!(trimming_a_depot_takes_no_slot_from_a_user, 3, || {
     let world = World::new();
     let maker = User::new(&world);
     let slots = [(); 6].map(|()| maker.allocate(1));
@@ -105,7 +106,7 @@ model!(a_span_that_runs_empty_is_retired_once_and_reused_whole, 4, || {
     all_given_back(&world);
 });
 
-model!(a_double_free_ends_the_process_whoever_comes_first, ALL, || {
+model!(a_double_free_ends_the_process_whoever_comesfirst, ALL, || {
     let world = World::new();
     let users = [without_cache(&world), without_cache(&world)];
     let slot = users[0].allocate(1);
@@ -178,6 +179,111 @@ model!(two_scavengers_release_a_hole_once, ALL, || {
     assert_eq!(world.heap.stats().hole_released_bytes as usize, PAGE_BYTES);
     sim::clear_owned(pages_of(1, neighbour));
     user.free(1, neighbour);
+    all_given_back(&world);
+});
+
+/// A thread of the first shard and one of the second.
+fn of_both_shards(world: &Arc<World>) -> [User; 2] {
+    let users = [User::new(world), User::new(world)];
+    for user in &users {
+        // A thread gets its cache, and with it its shard, in its first slow path.
+        let slot = user.allocate(1);
+        user.free(1, slot);
+    }
+    users
+}
+
+model!(a_slot_freed_in_another_shard_goes_back_to_its_own_central_once, 2, || {
+    let world = World::new();
+    let [first, second] = of_both_shards(&world);
+    let slots = [&first, &second].map(|user| [user.allocate(0), user.allocate(0)]);
+    // Both depots get a magazine with a slot of each shard.
+    for (user, place) in [(first, 0), (second, 1)] {
+        user.free(0, slots[0][place]);
+        user.free(0, slots[1][place]);
+        user.exit();
+    }
+    let trimmer = {
+        let world = Arc::clone(&world);
+        thread::spawn(move || world.heap.trim_caches(true))
+    };
+    let user = without_cache(&world);
+    let slot = user.allocate(0);
+    user.free(0, slot);
+    trimmer.join().unwrap();
+    all_given_back(&world);
+});
+
+model!(a_refill_takes_from_another_shards_sparse_central_what_comes_back_there_meanwhile, ALL, || {
+    let world = World::new();
+    let [first, second] = of_both_shards(&world);
+    // Of the first shard, where threads without a cache are; three of the span's four slots are free then.
+    let owner = without_cache(&world);
+    let slots = [owner.allocate(0), owner.allocate(0)];
+    owner.free(0, slots[0]);
+    let pages = world.heap.check_accounts().0;
+    let other = thread::spawn(move || owner.free(0, slots[1]));
+    let taken = [second.allocate(0), second.allocate(0)];
+    other.join().unwrap();
+    assert_eq!(world.heap.check_accounts().0, pages, "a span was made although there were slots");
+    for slot in taken {
+        second.free(0, slot);
+    }
+    second.exit();
+    first.exit();
+    all_given_back(&world);
+});
+
+model!(a_refill_takes_from_another_shards_depot_while_its_threads_free, 3, || {
+    let world = World::new();
+    let [first, second] = of_both_shards(&world);
+    let slots = [(); 6].map(|()| first.allocate(0));
+    let other = thread::spawn(move || {
+        for slot in slots {
+            first.free(0, slot);
+        }
+        first.exit();
+    });
+    let slot = second.allocate(0);
+    second.free(0, slot);
+    other.join().unwrap();
+    second.exit();
+    all_given_back(&world);
+});
+
+model!(the_last_free_slots_are_every_shards, 2, || {
+    let world = World::new();
+    let [_first, second] = of_both_shards(&world);
+    // Half of the span's slots are free: not sparse, and of the first shard.
+    let owner = without_cache(&world);
+    let slots = [owner.allocate(0), owner.allocate(0)];
+    fault::fail_from(Op::Back, 0);
+    for pages in [256, 128, 64, 32, 16, 8, 4, 2, 1] {
+        while world.heap.take_pages(pages).is_some() {}
+    }
+    let other = thread::spawn(move || owner.free(0, slots[0]));
+    let taken = [second.allocate(0), second.allocate(0)];
+    other.join().unwrap();
+    let last = second.allocate(0);
+    assert_eq!(second.allocate_raw(0), 0, "there is no fifth slot");
+    assert!(!taken.contains(&last));
+});
+
+model!(a_partly_filled_magazine_ends_below_its_last_slot, ALL, || {
+    let world = World::new();
+    let user = User::new(&world);
+    // All slots of a span; the magazine's words still hold the last two.
+    let slots = [(); 4].map(|()| user.allocate(0));
+    let other = {
+        let user = without_cache(&world);
+        thread::spawn(move || user.free(0, slots[0]))
+    };
+    let more = [user.allocate(0), user.allocate(0)];
+    other.join().unwrap();
+    for slot in slots[1..].iter().chain(&more) {
+        user.free(0, *slot);
+    }
+    user.exit();
     all_given_back(&world);
 });
 

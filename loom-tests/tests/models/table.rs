@@ -66,7 +66,7 @@ fn everything(world: &Arc<World>) {
     free_pages(world, run);
     let run = use_pages(world, CHUNK_PAGES);
     free_pages(world, run);
-    let large = heap.allocate_large(100_000, 1).unwrap().base;
+    let large = heap.allocate_large(0, 100_000, 1).unwrap().base;
     heap.resize_large(large, 200_000);
     heap.resize_large(large, 50_000);
     heap.deallocate_large(large);

@@ -262,3 +262,28 @@ fn a_search_past_its_chunk_knows_what_the_last_edit_changed_elsewhere() {
     assert_eq!(heap.alloc(2), taken(B + 10 * P, 2, 0));
     assert_eq!(heap.alloc(P), taken(B + 24 * P, P, P));
 }
+
+#[test]
+fn runs_above_a_floor() {
+    let mut heap = Heap::with(&[(BASE, 2), (BASE + 4, 1)]);
+    let floor = Page(B + 100);
+    assert_eq!(heap.alloc_above(floor, 0), None);
+    assert_eq!(heap.alloc_above(floor, usize::MAX), None);
+    for (pages, at) in [(1, B + 100), (8, B + 101), (P - 109, B + 109), (P, B + P), (2, B + 4 * P)] {
+        assert_eq!(heap.alloc_above(floor, pages), taken(at, pages, pages));
+        heap.validate().unwrap();
+    }
+    // What lies below is nobody's above the floor, and the lowest for everybody else.
+    assert_eq!(heap.alloc_above(floor, P), None);
+    heap.validate().unwrap();
+    assert_eq!(heap.alloc(100), taken(B, 100, 100));
+    // The lowest free run may lie above the floor, or begin below it and go on above.
+    heap.free(run(B + 90, 30)).unwrap();
+    assert_eq!(heap.alloc_above(floor, 20), taken(B + 100, 20, 0));
+    heap.validate().unwrap();
+    heap.free(run(B + 100, 20)).unwrap();
+    assert_eq!(heap.alloc_above(floor, 21), taken(B + 4 * P + 2, 21, 21));
+    assert_eq!(heap.alloc_above(Page(B + 4 * P), 1), taken(B + 4 * P + 23, 1, 1));
+    heap.validate().unwrap();
+    assert_eq!(heap.alloc(30), taken(B + 90, 30, 0));
+}

@@ -157,3 +157,30 @@ fn wrong_caches_are_refused() {
     assert_eq!(heap.return_cache(crooked), Err(Fault { kind: FaultKind::BadRun, page: Page(B + 1) }));
     heap.return_cache(PageCache::EMPTY).unwrap();
 }
+
+#[test]
+fn a_block_that_was_named() {
+    let mut heap = Heap::with(&[(BASE, 1)]);
+    let block = B + 3 * CACHE_PAGES;
+    // Nothing of it is backed, or too little.
+    assert_eq!(heap.take_cache_at(Page(block), 1), None);
+    heap.back(block + 60, 4);
+    heap.back(block + 10, CACHE_RUN_LIMIT - 5);
+    assert_eq!(heap.take_cache_at(Page(block), CACHE_RUN_LIMIT), None);
+    heap.validate().unwrap();
+    heap.back(block, 1);
+    let scavenged = !(0xf << 60 | 0x7ff << 10 | 1);
+    let cache = PageCache { base: Page(block), free: u64::MAX, scavenged };
+    assert_eq!(heap.take_cache_at(Page(block), CACHE_RUN_LIMIT), Some(cache));
+    heap.validate().unwrap();
+    assert_eq!((heap.free_pages(), heap.scavenged_pages()), (P - CACHE_PAGES, P - CACHE_PAGES));
+    // It is gone: neither that block again nor a run across it.
+    assert_eq!(heap.take_cache_at(Page(block), 1), None);
+    assert_eq!(heap.alloc(200), taken(block + CACHE_PAGES, 200, 200));
+    heap.validate().unwrap();
+    heap.return_cache(cache).unwrap();
+    assert_eq!(heap.alloc(200), taken(B, 200, 199));
+    // No chunk, no block.
+    assert_eq!(heap.take_cache_at(Page(B + P), 1), None);
+    assert_eq!(heap.take_cache_at(Page(0), 1), None);
+}

@@ -45,5 +45,5 @@ fn every_operation_can_be_decoded() {
             seen.push(kind);
         }
     }
-    assert_eq!(seen.len(), 14);
+    assert_eq!(seen.len(), 16);
 }

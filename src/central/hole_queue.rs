@@ -1,0 +1,157 @@
+//! Central's part in releasing holes, OS pages of a span in use that hold no live slot: which spans are worth a look, and
+//! the slots that are unavailable while the pages under them are released.
+//!
+//! Spans with slots freed since the last look are queued, oldest first, so a look costs what has changed and not what there
+//! is. `take_holes` makes the slots unavailable, the caller releases the pages without any lock, and `return_holes` gives the
+//! slots back, with a mark on the pages that says so.
+//!
+//! Invariants: those of `central`; and a span is in the queue only while it is in a list.
+//!
+//! Locks: central's, around each function.
+
+use crate::holes;
+use crate::size_class::figures;
+use crate::span::Span;
+use crate::units::PAGE_BYTES;
+
+use super::{Central, Misuse, SpanChain};
+
+/// Slots taken from a span while the pages under them are released.
+#[derive(Clone, Copy)]
+pub struct Holes {
+    /// The span.
+    pub span: Span,
+    /// The OS pages to release, one bit each from the span's first.
+    pub pages: u64,
+    /// How many slots are unavailable meanwhile.
+    pub slots: u16,
+}
+
+/// How many spans a search for holes may still look at under the class's lock, and whether one of them was old enough.
+#[derive(Clone, Copy)]
+pub struct Visits {
+    /// Spans that may still be looked at.
+    pub left: u32,
+    /// Whether a span was taken off the queue: the queue is shorter than before.
+    pub settled: bool,
+}
+
+impl Visits {
+    /// As many as a short critical section allows.
+    pub const fn new() -> Self {
+        Self { left: 256, settled: false }
+    }
+
+    /// Whether the search ended early and another one would get further.
+    pub fn worth_another(&self) -> bool {
+        self.left == 0 && self.settled
+    }
+}
+
+impl Central {
+    pub(super) fn queue_for_holes(&mut self, span: Span) {
+        // SAFETY: under the class's lock, two different records.
+        unsafe {
+            let record = span.record();
+            record.queued_for_holes = true;
+            record.next_with_holes = None;
+            record.previous_with_holes = self.holes_tail;
+            match self.holes_tail {
+                Some(tail) => tail.record().next_with_holes = Some(span),
+                None => self.holes_head = Some(span),
+            }
+        }
+        self.holes_tail = Some(span);
+    }
+
+    pub(super) fn unqueue_for_holes(&mut self, span: Span) {
+        // SAFETY: under the class's lock, three different records.
+        unsafe {
+            let record = span.record();
+            if !record.queued_for_holes {
+                return;
+            }
+            record.queued_for_holes = false;
+            let (previous, next) = (record.previous_with_holes.take(), record.next_with_holes.take());
+            match previous {
+                Some(previous) => previous.record().next_with_holes = next,
+                None => self.holes_head = next,
+            }
+            match next {
+                Some(next) => next.record().previous_with_holes = previous,
+                None => self.holes_tail = previous,
+            }
+        }
+    }
+
+    /// Whether some span has slots freed since its holes were last taken.
+    pub fn has_new_holes(&self) -> bool {
+        self.holes_head.is_some()
+    }
+
+    /// Takes the oldest span with new holes whose last free is at least `age` ticks old, makes the slots on wholly free
+    /// OS pages unavailable and says which pages those are. `None` if there is no such span, or if `visits` ran out: each
+    /// span that is looked at takes one, since a queue may be as long as the heap and the class's lock is held.
+    pub fn take_holes(
+        &mut self,
+        class: usize,
+        os_page_bytes: usize,
+        (tick, age): (u32, u32),
+        visits: &mut Visits,
+    ) -> Option<Holes> {
+        if os_page_bytes > PAGE_BYTES {
+            return None;
+        }
+        let figures = figures(class);
+        while visits.left != 0 {
+            let span = self.holes_head?;
+            visits.left -= 1;
+            self.unqueue_for_holes(span);
+            // SAFETY: under the class's lock; record and bitmap are disjoint.
+            let (record, bitmap) = unsafe { (span.record(), span.bitmap()) };
+            if tick.wrapping_sub(record.freed_tick) < age {
+                // Too young: behind the others, which may be older.
+                self.queue_for_holes(span);
+                continue;
+            }
+            visits.settled = true;
+            let pages = holes::free_pages(bitmap, figures, os_page_bytes) & !record.released_holes;
+            if pages == 0 {
+                continue;
+            }
+            let slots = holes::clear_slots(bitmap, figures, os_page_bytes, pages) as u16;
+            record.free_slots -= slots;
+            self.free_slots -= slots as usize;
+            if record.free_slots == 0 {
+                self.unlink(span);
+            }
+            return Some(Holes { span, pages, slots });
+        }
+        None
+    }
+
+    /// Gives the slots of `take_holes` back, their pages released (or not, where the kernel refused). A span that became
+    /// empty meanwhile is pushed onto `emptied`.
+    pub fn return_holes(
+        &mut self,
+        class: usize,
+        os_page_bytes: usize,
+        holes: Holes,
+        released: bool,
+        emptied: &mut SpanChain,
+    ) -> Result<(), Misuse> {
+        // SAFETY: under the class's lock; record and bitmap are disjoint.
+        let (record, bitmap) = unsafe { (holes.span.record(), holes.span.bitmap()) };
+        if holes::set_slots(bitmap, figures(class), os_page_bytes, holes.pages) != holes.slots as usize {
+            // A slot was freed while it was in flight, so it had been free before.
+            return Err(Misuse::DoubleFree(holes.span.base()));
+        }
+        record.free_slots += holes.slots;
+        self.free_slots += holes.slots as usize;
+        if released {
+            record.released_holes |= holes.pages;
+        }
+        self.settle(holes.span, figures(class).slots, holes.slots, false, emptied);
+        Ok(())
+    }
+}

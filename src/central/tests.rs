@@ -1,0 +1,67 @@
+//! Which central others may take from, and what comes back where.
+
+use super::{Central, Misuse, SPARSE_BYTES, SpanChain};
+use crate::size_class::{CLASSES, figures};
+use crate::span_map::tests::{map, small};
+use std::vec::Vec;
+
+const CLASS: usize = CLASSES / 2;
+
+fn take(central: &mut Central, class: usize, wanted: usize) -> Vec<usize> {
+    let mut slots = Vec::new();
+    let (taken, _) = central.take(class, 4096, wanted, |slot| slots.push(slot));
+    assert_eq!(taken, slots.len());
+    slots
+}
+
+#[test]
+fn a_central_is_sparse_with_more_than_half_free_and_enough_of_it() {
+    for class in [0, CLASS, CLASSES - 1] {
+        let map = map();
+        let mut central = Central::new();
+        assert!(!central.is_sparse(class));
+        let figures = figures(class);
+        let (slots, bytes) = (figures.slots as usize, figures.slot_bytes as usize);
+        let spans = (3 * SPARSE_BYTES).div_ceil(slots * bytes);
+        for span in 0..spans {
+            central.add(small(&map, span * figures.span_pages as usize, class));
+            let free = central.free_slots();
+            assert_eq!(central.is_sparse(class), free * bytes >= SPARSE_BYTES, "class {class}, {free} free");
+        }
+        // One after the other, down to none.
+        for free in (0..spans * slots).rev() {
+            assert_eq!(take(&mut central, class, 1).len(), 1);
+            let expected = free * bytes >= SPARSE_BYTES && free > spans * slots - free;
+            assert_eq!((central.free_slots(), central.is_sparse(class)), (free, expected), "class {class}");
+        }
+    }
+}
+
+#[test]
+fn a_central_takes_its_own_shards_slots_and_hands_the_others_back_in_order() {
+    let map = map();
+    let mut centrals = [Central::new(), Central::new()];
+    let pages = figures(CLASS).span_pages as usize;
+    for (shard, central) in centrals.iter_mut().enumerate() {
+        let span = small(&map, shard * pages, CLASS);
+        // SAFETY: made just now.
+        unsafe { span.set_shard(shard) };
+        central.add(span);
+    }
+    let all = figures(CLASS).slots as usize;
+    let [first, second] = [0, 1].map(|shard| take(&mut centrals[shard], CLASS, 4));
+    let mut slots = [first[0], second[3], first[1], first[3], second[0], second[1]];
+    let mut emptied = SpanChain::default();
+    let left = centrals[0].give((CLASS, 0), &map, &mut slots, 1, &mut emptied).unwrap();
+    assert_eq!(slots[..left], [second[3], second[0], second[1]]);
+    assert_eq!(centrals[0].free_slots(), all - 1);
+    let left = centrals[1].give((CLASS, 1), &map, &mut slots[..left], 1, &mut emptied).unwrap();
+    assert_eq!((left, centrals[1].free_slots()), (0, all - 1));
+    // A misuse is found in its shard, whatever comes before it.
+    let mut slots = [second[2], first[2], first[0]];
+    let misuse = centrals[0].give((CLASS, 0), &map, &mut slots, 1, &mut emptied);
+    assert_eq!(misuse, Err(Misuse::DoubleFree(first[0])));
+    let mut slots = [second[2] + 1];
+    let misuse = centrals[1].give((CLASS, 1), &map, &mut slots, 1, &mut emptied);
+    assert_eq!(misuse, Err(Misuse::Foreign(second[2] + 1)));
+}

@@ -1,0 +1,98 @@
+//! The look-ups of small spans against each other, and a map for other modules' tests.
+
+use core::ptr::NonNull;
+use std::alloc::{Layout, alloc_zeroed};
+
+use super::{REGION_METADATA_BYTES, REGION_PAGES, SpanMap, TABLE_BYTES};
+use crate::size_class::{CLASSES, figures};
+use crate::span::Span;
+use crate::units::{PAGE_BYTES, Page, Run};
+
+/// The region of the tests' pages.
+pub const REGION: usize = 5;
+/// Its first page.
+pub const FIRST: usize = REGION * REGION_PAGES;
+
+fn zeroed(bytes: usize) -> NonNull<u8> {
+    // SAFETY: the layout has a size.
+    NonNull::new(unsafe { alloc_zeroed(Layout::from_size_align(bytes, 4096).unwrap()) }).unwrap()
+}
+
+/// A map whose only region with metadata is [`REGION`]. Its memory is never freed.
+pub fn map() -> SpanMap {
+    let map = SpanMap::new();
+    // SAFETY: zeroed, aligned, of the sizes asked for, and nobody else's.
+    unsafe {
+        map.attach(zeroed(TABLE_BYTES));
+        map.publish(REGION, zeroed(REGION_METADATA_BYTES));
+    }
+    map
+}
+
+/// A span of a class at a page of the region.
+pub fn small(map: &SpanMap, page: usize, class: usize) -> Span {
+    let run = Run { first: Page(FIRST + page), pages: figures(class).span_pages as usize };
+    // SAFETY: the tests use each page once, and the region has metadata.
+    unsafe { map.create(run, Some(class)) }.unwrap()
+}
+
+/// What `small_span` is to find, by way of the record.
+fn slow_twin(map: &SpanMap, address: usize, class: usize) -> Option<(Span, usize)> {
+    let span = map.lookup(address)?;
+    let is_it = span.state() == crate::span::STATE_SMALL && span.class() == class;
+    is_it.then(|| (span, span.base()))
+}
+
+fn same_everywhere(map: &SpanMap) {
+    let edges = [0, 1, PAGE_BYTES - 1];
+    let near = (0..100).chain(REGION_PAGES - 20..REGION_PAGES + 2).map(|page| FIRST + page);
+    let far = [0, 1, FIRST - 1, FIRST + 2 * REGION_PAGES, (1 << 47) / PAGE_BYTES, usize::MAX / PAGE_BYTES];
+    for page in near.chain(far) {
+        for address in edges.map(|offset| page.wrapping_mul(PAGE_BYTES).wrapping_add(offset)) {
+            for class in [0, 1, 2, 20, 40, CLASSES - 2, CLASSES - 1] {
+                assert_eq!(
+                    map.small_span(address, class),
+                    slow_twin(map, address, class),
+                    "{address:#x}, class {class}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn small_spans_are_found_by_every_address_in_them_and_nothing_else_is() {
+    let map = map();
+    same_everywhere(&map);
+    let mut spans = std::vec::Vec::new();
+    // One after the other, with gaps, and up to the region's end.
+    let mut page = 3;
+    for class in [0, 40, CLASSES - 1, 20, CLASSES - 1, 1] {
+        spans.push(small(&map, page, class));
+        page += figures(class).span_pages as usize + class % 2;
+    }
+    spans.push(small(&map, REGION_PAGES - figures(CLASSES - 1).span_pages as usize, CLASSES - 1));
+    // SAFETY: pages of nobody else.
+    let large = unsafe { map.create(Run { first: Page(FIRST + 80), pages: 7 }, None) }.unwrap();
+    same_everywhere(&map);
+    for span in spans {
+        assert_eq!(map.small_span(span.run().end().address() - 1, span.class()), Some((span, span.base())));
+        // SAFETY: nothing of it is out.
+        unsafe { map.retire(span) };
+        same_everywhere(&map);
+    }
+    // SAFETY: as above.
+    unsafe { map.retire(large) };
+    same_everywhere(&map);
+}
+
+#[test]
+fn a_small_span_never_crosses_a_region() {
+    let map = map();
+    let pages = figures(CLASSES - 1).span_pages as usize;
+    assert!(pages > 1);
+    let run = Run { first: Page(FIRST + REGION_PAGES - 1), pages };
+    // SAFETY: pages of nobody else.
+    assert_eq!(unsafe { map.create(run, Some(CLASSES - 1)) }, None);
+    same_everywhere(&map);
+}
