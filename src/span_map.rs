@@ -50,8 +50,9 @@ pub const TABLE_BYTES: usize = size_of::<Regions>();
 /// Bytes of one region's metadata mapping: zeroed memory.
 pub const REGION_METADATA_BYTES: usize = RECORDS_OFFSET + REGION_PAGES * RECORD_BYTES;
 
-/// The classes (plus 1) of the pages from where the heap began on, up to the end of the first reservation: nearly always
-/// all there are. A line of its own, which is hardly ever written.
+/// The classes (plus 1) of the pages around the heap's first: up to the end of the first shard's reservation, and as far
+/// down as the others' reach, since the kernel places each mapping below the one before. Nearly always those are all
+/// there are. A line of its own, which is written once.
 #[cfg(any(feature = "c-symbols", neap_library))]
 #[repr(C, align(64))]
 pub struct Near {
@@ -62,8 +63,14 @@ pub struct Near {
     classes: AtomicPtr<AtomicU8>,
 }
 
+/// Regions below the heap's first that are near: seven reservations of 64 GiB, as many as there are other shards.
 #[cfg(any(feature = "c-symbols", neap_library))]
-const NEAR_PAGES: usize = (65 << (30 - PAGE_SHIFT)) - 1;
+const NEAR_REGIONS_BELOW: usize = if cfg!(loom) { 1 } else { 7 * 64 };
+
+/// That region and the reservation that begins in it. One page less makes the comparison one of pages, which are at hand:
+/// a multiple of more would be compared in units of its own, for two instructions.
+#[cfg(any(feature = "c-symbols", neap_library))]
+const NEAR_PAGES: usize = (NEAR_REGIONS_BELOW + 65) * REGION_PAGES - 1;
 
 #[cfg(any(feature = "c-symbols", neap_library))]
 impl Near {
@@ -72,14 +79,19 @@ impl Near {
         Self { minus_start: AtomicUsize::new(1 << (usize::BITS - 1)), classes: AtomicPtr::new(null_mut()) }
     }
 
-    /// Maps the table for the region with that number and the following ones, unless there is one already. Without it,
-    /// where the OS refuses, frees take the other way.
+    /// Maps the table around the heap's first region, unless it is there. Without it, where the OS refuses, frees take the
+    /// other way. No other shard has memory at the first call, so spans that the table does not know (whose frees take the
+    /// slow path) come only of a later call, after the OS had refused.
     fn begin(&self, region: usize) {
-        if self.classes.load(Ordering::Relaxed).is_null()
-            && let Some(table) = sys::vm::map_metadata(NEAR_PAGES)
-        {
-            self.classes.store(table.as_ptr().cast(), Ordering::Relaxed);
-            self.minus_start.store((region << REGION_SHIFT).wrapping_neg(), Ordering::Release);
+        if !self.classes.load(Ordering::Relaxed).is_null() {
+            return;
+        }
+        let Some(table) = sys::vm::map_metadata(NEAR_PAGES) else { return };
+        let table = table.as_ptr().cast();
+        // Where another shard was faster, this is address space lost.
+        if self.classes.compare_exchange(null_mut(), table, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
+            let start = region.saturating_sub(NEAR_REGIONS_BELOW) << REGION_SHIFT;
+            self.minus_start.store(start.wrapping_neg(), Ordering::Release);
         }
     }
 
