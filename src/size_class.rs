@@ -86,7 +86,7 @@ const CLASS_BY_C_STEP: [u8; MAX_SMALL_BYTES / C_ALIGN] = {
     let mut table = [0; MAX_SMALL_BYTES / C_ALIGN];
     let mut step = 0;
     while step < table.len() {
-        table[step] = class_by_rule(step * C_ALIGN | (C_ALIGN - 1));
+        table[step] = class_by_rule(step * C_ALIGN + (C_ALIGN - 1));
         step += 1;
     }
     table

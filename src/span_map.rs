@@ -150,13 +150,18 @@ impl SpanMap {
     /// A map with a table that is there from the start.
     #[cfg(not(loom))]
     pub const fn with_table(table: &'static Regions) -> Self {
-        Self { table: AtomicPtr::new(core::ptr::from_ref(table).cast_mut()), ..Self::new() }
+        Self {
+            table: AtomicPtr::new(core::ptr::from_ref(table).cast_mut()),
+            #[cfg(any(feature = "c-symbols", neap_library))]
+            near: None,
+        }
     }
 
     /// The same map, which keeps the classes of near pages in `near` as well. Nothing has been published yet.
     #[cfg(any(feature = "c-symbols", neap_library))]
-    pub const fn with_near(self, near: &'static Near) -> Self {
-        Self { near: Some(near), ..self }
+    pub const fn with_near(mut self, near: &'static Near) -> Self {
+        self.near = Some(near);
+        self
     }
 
     /// Whether the map has a table.
