@@ -1,6 +1,6 @@
 //! Which central others may take from, and what comes back where.
 
-use super::{Central, Misuse, SPARSE_BYTES, SpanChain};
+use super::{Central, Misuse, SPARSE_BYTES, SPARSE_PART, SpanChain};
 use crate::size_class::{CLASSES, figures};
 use crate::span_map::tests::{map, small};
 use std::vec::Vec;
@@ -15,7 +15,7 @@ fn take(central: &mut Central, class: usize, wanted: usize) -> Vec<usize> {
 }
 
 #[test]
-fn a_central_is_sparse_with_more_than_half_free_and_enough_of_it() {
+fn a_central_is_sparse_with_an_eighth_free_and_enough_of_it() {
     for class in [0, CLASS, CLASSES - 1] {
         let map = map();
         let mut central = Central::new();
@@ -31,7 +31,7 @@ fn a_central_is_sparse_with_more_than_half_free_and_enough_of_it() {
         // One after the other, down to none.
         for free in (0..spans * slots).rev() {
             assert_eq!(take(&mut central, class, 1).len(), 1);
-            let expected = free * bytes >= SPARSE_BYTES && free > spans * slots - free;
+            let expected = free * bytes >= SPARSE_BYTES && free * SPARSE_PART > spans * slots;
             assert_eq!((central.free_slots(), central.is_sparse(class)), (free, expected), "class {class}");
         }
     }
