@@ -65,6 +65,33 @@ pub const fn class_of(size: usize, align: usize) -> Option<usize> {
     Some(CLASS_BY_STEP[s / STEP_BYTES] as usize)
 }
 
+/// The same for C's alignment, which is [`C_ALIGN`] whatever the size.
+#[cfg(any(feature = "c-symbols", neap_library))]
+#[inline(always)]
+pub const fn class_of_c(size: usize) -> Option<usize> {
+    let s = size.wrapping_sub(1);
+    if s >= MAX_SMALL_BYTES {
+        return None;
+    }
+    Some(CLASS_BY_C_STEP[s / C_ALIGN] as usize)
+}
+
+/// The alignment of C's memory whose caller asks for none in particular: that of `max_align_t`.
+#[cfg(any(feature = "c-symbols", neap_library))]
+pub const C_ALIGN: usize = 16;
+
+/// Half of [`CLASS_BY_STEP`], and no instruction for the alignment.
+#[cfg(any(feature = "c-symbols", neap_library))]
+const CLASS_BY_C_STEP: [u8; MAX_SMALL_BYTES / C_ALIGN] = {
+    let mut table = [0; MAX_SMALL_BYTES / C_ALIGN];
+    let mut step = 0;
+    while step < table.len() {
+        table[step] = class_by_rule(step * C_ALIGN + (C_ALIGN - 1));
+        step += 1;
+    }
+    table
+};
+
 /// All sizes in a step of so many bytes have the same class.
 const STEP_BYTES: usize = if cfg!(loom) { 4096 } else { 8 };
 
@@ -128,6 +155,14 @@ mod tests {
         assert_eq!(class_of(0, 1), None);
         assert_eq!(class_of(usize::MAX, 1), None);
         assert_eq!(class_of(1, 1 << 63), None);
+    }
+
+    #[cfg(any(feature = "c-symbols", neap_library))]
+    #[test]
+    fn the_class_of_a_size_in_c_is_that_of_its_layout() {
+        for size in (0..=MAX_SMALL_BYTES + 64).chain([usize::MAX]) {
+            assert_eq!(class_of_c(size), class_of(size, C_ALIGN), "size {size}");
+        }
     }
 
     #[test]

@@ -2,8 +2,9 @@
 //!
 //! Address space is split into regions of 1 GiB. A region with heap memory in it has one metadata mapping: a tag for each
 //! page (how far back its span's first page is, and the span's class) and a record for each page. The mapping is address
-//! space until it is touched, so its cost follows the pages in use: 66 bytes for 8 KiB at most. The class is in the tag
-//! because C's `free` knows nothing else: it then costs one load after the region's.
+//! space until it is touched, so its cost follows the pages in use: 67 bytes for 8 KiB at most. The class is in the tag
+//! because C's `free` knows nothing else. Builds with C's names have it once more, for the pages [`Near`] where the heap
+//! began, by page alone: one load.
 //!
 //! Rejected: a hash table (locks, or a lock-free table to model), a header in user pages (a wild write there ruins the
 //! heap, and an aligned object would pay for it).
@@ -12,7 +13,7 @@
 //! 1. A region's mapping, once published, stays for the life of the heap.
 //! 2. A small span never crosses a region (`create` refuses it), so that its bitmap is contiguous.
 //! 3. A page of a live small span has its tag; so has the first page of a large span. All other pages have 0, inside
-//!    large spans too, because `retire` clears what `create` wrote.
+//!    large spans too, because `retire` clears what `create` wrote. What [`Near`] has of a page is its tag's class.
 //!
 //! Orderings: the table and each region's mapping are published with Release and read with Acquire. Tags are Relaxed: they
 //! were written before the span's first slot was handed out, and come to a look-up the way the slot did.
@@ -23,7 +24,11 @@ use core::ptr::{NonNull, null_mut};
 
 use crate::size_class::CLASSES;
 use crate::span::{RECORD_BYTES, Record, STATE_DEAD, STATE_LARGE, STATE_SMALL, Span};
+#[cfg(any(feature = "c-symbols", neap_library))]
+use crate::sync::plain::AtomicUsize;
 use crate::sync::plain::{AtomicPtr, AtomicU8, Ordering};
+#[cfg(any(feature = "c-symbols", neap_library))]
+use crate::sys;
 use crate::units::{ADDRESS_BITS, PAGE_SHIFT, Page, Run};
 
 const REGION_SHIFT: u32 = if cfg!(loom) { 22 } else { 30 };
@@ -45,6 +50,70 @@ pub const TABLE_BYTES: usize = size_of::<Regions>();
 /// Bytes of one region's metadata mapping: zeroed memory.
 pub const REGION_METADATA_BYTES: usize = RECORDS_OFFSET + REGION_PAGES * RECORD_BYTES;
 
+/// The classes (plus 1) of the pages around the heap's first: up to the end of the first shard's reservation, and as far
+/// down as the others' reach, since the kernel places each mapping below the one before. Nearly always those are all
+/// there are. A line of its own, which is written once.
+#[cfg(any(feature = "c-symbols", neap_library))]
+#[repr(C, align(64))]
+pub struct Near {
+    /// What is to be added to an address to make it an offset from the first page: minus that page's address (an addition
+    /// takes one instruction less). Before there is a table, what makes every address too large.
+    minus_start: AtomicUsize,
+    /// [`NEAR_PAGES`] bytes. Written before `minus_start` (Release, Acquire), and once.
+    classes: AtomicPtr<AtomicU8>,
+}
+
+/// Regions below the heap's first that are near: seven reservations of 64 GiB, as many as there are other shards.
+#[cfg(any(feature = "c-symbols", neap_library))]
+const NEAR_REGIONS_BELOW: usize = if cfg!(loom) { 1 } else { 7 * 64 };
+
+/// That region and the reservation that begins in it. One page less makes the comparison one of pages, which are at hand:
+/// a multiple of more would be compared in units of its own, for two instructions.
+#[cfg(any(feature = "c-symbols", neap_library))]
+const NEAR_PAGES: usize = (NEAR_REGIONS_BELOW + 65) * REGION_PAGES - 1;
+
+#[cfg(any(feature = "c-symbols", neap_library))]
+impl Near {
+    /// Without a table: no page is near.
+    pub const fn new() -> Self {
+        Self { minus_start: AtomicUsize::new(1 << (usize::BITS - 1)), classes: AtomicPtr::new(null_mut()) }
+    }
+
+    /// Maps the table around the heap's first region, unless it is there. Without it, where the OS refuses, frees take the
+    /// other way. No other shard has memory at the first call, so spans that the table does not know (whose frees take the
+    /// slow path) come only of a later call, after the OS had refused.
+    fn begin(&self, region: usize) {
+        if !self.classes.load(Ordering::Relaxed).is_null() {
+            return;
+        }
+        let Some(table) = sys::vm::map_metadata(NEAR_PAGES) else { return };
+        let table = table.as_ptr().cast();
+        // Where another shard was faster, this is address space lost.
+        if self.classes.compare_exchange(null_mut(), table, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
+            let start = region.saturating_sub(NEAR_REGIONS_BELOW) << REGION_SHIFT;
+            self.minus_start.store(start.wrapping_neg(), Ordering::Release);
+        }
+    }
+
+    /// The place of the page that holds `address`.
+    #[inline(always)]
+    fn place(&self, address: usize) -> Option<NonNull<AtomicU8>> {
+        let index = address.wrapping_add(self.minus_start.load(Ordering::Acquire)) >> PAGE_SHIFT;
+        // SAFETY: no address is near until the table is there, which has a byte for each of these pages.
+        (index < NEAR_PAGES).then(|| unsafe { NonNull::new_unchecked(self.classes.load(Ordering::Relaxed).add(index)) })
+    }
+
+    /// The class plus 1 of the small span that holds `address`; 0 for other places, `None` far from where the heap began.
+    ///
+    /// # Safety
+    /// As for [`class_number_at`].
+    #[inline(always)]
+    pub unsafe fn class_number_at(&self, address: usize) -> Option<usize> {
+        // SAFETY: the table stays; no race: as in `class_number_at`.
+        self.place(address).map(|place| unsafe { place.cast::<u8>().read() } as usize)
+    }
+}
+
 /// Whether a run lies in more than one region.
 pub fn crosses_region(run: Run) -> bool {
     (run.first.0 & (REGION_PAGES - 1)) + run.pages > REGION_PAGES
@@ -64,18 +133,35 @@ const _: () = assert!(CLASSES < 255);
 /// The map. Empty until a table is attached.
 pub struct SpanMap {
     table: AtomicPtr<Regions>,
+    #[cfg(any(feature = "c-symbols", neap_library))]
+    near: Option<&'static Near>,
 }
 
 impl SpanMap {
     /// A map without a table: every look-up fails.
     pub const fn new() -> Self {
-        Self { table: AtomicPtr::new(null_mut()) }
+        Self {
+            table: AtomicPtr::new(null_mut()),
+            #[cfg(any(feature = "c-symbols", neap_library))]
+            near: None,
+        }
     }
 
     /// A map with a table that is there from the start.
     #[cfg(not(loom))]
     pub const fn with_table(table: &'static Regions) -> Self {
-        Self { table: AtomicPtr::new(core::ptr::from_ref(table).cast_mut()) }
+        Self {
+            table: AtomicPtr::new(core::ptr::from_ref(table).cast_mut()),
+            #[cfg(any(feature = "c-symbols", neap_library))]
+            near: None,
+        }
+    }
+
+    /// The same map, which keeps the classes of near pages in `near` as well. Nothing has been published yet.
+    #[cfg(any(feature = "c-symbols", neap_library))]
+    pub const fn with_near(mut self, near: &'static Near) -> Self {
+        self.near = Some(near);
+        self
     }
 
     /// Whether the map has a table.
@@ -115,6 +201,10 @@ impl SpanMap {
             // Release: pairs with the Acquire of `parts`, though the zeroes would do. Another shard's heap may have been
             // faster: then its metadata stays, and this is address space lost.
             let _ = cell.compare_exchange(null_mut(), metadata.as_ptr(), Ordering::AcqRel, Ordering::Relaxed);
+        }
+        #[cfg(any(feature = "c-symbols", neap_library))]
+        if let Some(near) = self.near {
+            near.begin(region);
         }
     }
 
@@ -207,6 +297,11 @@ impl SpanMap {
                 let (distance, class) = value(index);
                 tag.distance.store(distance, Ordering::Relaxed);
                 tag.class.store(class, Ordering::Relaxed);
+                #[cfg(any(feature = "c-symbols", neap_library))]
+                if let Some(place) = self.near.and_then(|near| near.place(run.first.plus(index).address())) {
+                    // SAFETY: a place in the table, which stays.
+                    unsafe { place.as_ref() }.store(class, Ordering::Relaxed);
+                }
             }
         }
     }

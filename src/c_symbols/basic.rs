@@ -13,7 +13,7 @@ use super::{ALIGN, answer, fail};
 /// C's `malloc`.
 #[cfg_attr(not(test), unsafe(no_mangle))]
 pub extern "C" fn malloc(size: usize) -> *mut c_void {
-    let object = by_address::allocate_at_hand(size, ALIGN);
+    let object = by_address::allocate_at_hand(size);
     if object.is_null() { malloc_slow(size) } else { object.cast() }
 }
 

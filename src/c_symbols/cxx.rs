@@ -35,7 +35,7 @@ type Quiet = unsafe extern "C" fn(size: usize, nothrow: *const c_void) -> *mut c
 type QuietAligned = unsafe extern "C" fn(size: usize, align: usize, nothrow: *const c_void) -> *mut c_void;
 
 extern "C" fn allocate(size: usize) -> *mut u8 {
-    let object = by_address::allocate_at_hand(size, ALIGN);
+    let object = by_address::allocate_at_hand(size);
     if object.is_null() { allocate_slow(size) } else { object }
 }
 

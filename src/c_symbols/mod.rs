@@ -24,8 +24,7 @@ use core::ffi::c_void;
 use crate::sys;
 use crate::sys::errno::{ENOMEM, Errno};
 
-/// The alignment of memory whose caller asks for none in particular: that of `max_align_t`.
-const ALIGN: usize = 16;
+use crate::size_class::C_ALIGN as ALIGN;
 
 /// An allocation's answer to C: null comes with ENOMEM.
 #[inline(always)]

@@ -1,6 +1,7 @@
 //! Operations that know an object only by its address, as C's are.
 //!
-//! A free finds the object's class in the tag of its page (two dependent loads), then goes on like any other. Sizes that
+//! A free finds the object's class by the number of its page (one load, two far from where the heap began), then goes on
+//! like any other. Sizes that
 //! the caller passes along (`free_sized`, sized `delete`) are not used: a program that is wrong about one would corrupt the
 //! heap, and being right saves it less than it costs to tell.
 //!
@@ -12,7 +13,7 @@
 use core::ptr::{NonNull, copy_nonoverlapping, null_mut};
 
 use crate::heap::{self, Heap};
-use crate::size_class::{class_of, figures};
+use crate::size_class::{class_of, class_of_c, figures};
 use crate::sys::errno::Saved;
 
 use super::{fork, slow, statics, tls};
@@ -20,10 +21,15 @@ use super::{fork, slow, statics, tls};
 /// Slots up to this size are kept when their object shrinks, however much.
 const KEEP_BYTES: usize = 64;
 
-/// Allocates from the thread's cache; null if that has nothing for the size. `align` is a power of two.
+/// Allocates from the thread's cache, at C's alignment; null if that has nothing for the size.
 #[inline(always)]
-pub fn allocate_at_hand(size: usize, align: usize) -> *mut u8 {
-    let Some(class) = class_of(size, align) else { return null_mut() };
+pub fn allocate_at_hand(size: usize) -> *mut u8 {
+    pop(class_of_c(size))
+}
+
+#[inline(always)]
+fn pop(class: Option<usize>) -> *mut u8 {
+    let Some(class) = class else { return null_mut() };
     // SAFETY: this thread's cache or the static one, read just now.
     core::ptr::with_exposed_provenance_mut(unsafe { (*tls::fast()).pop(class) })
 }
@@ -37,7 +43,7 @@ pub fn allocate_slow(size: usize, align: usize) -> *mut u8 {
 /// Allocates; null if there is no memory. `align` is a power of two.
 #[inline(always)]
 pub fn allocate(size: usize, align: usize) -> *mut u8 {
-    let object = allocate_at_hand(size, align);
+    let object = pop(class_of(size, align));
     if object.is_null() { allocate_slow(size, align) } else { object }
 }
 
@@ -61,20 +67,41 @@ pub fn allocate_zeroed(size: usize, align: usize) -> *mut u8 {
 /// The object is null, or the caller's and from this heap.
 #[inline(always)]
 pub unsafe fn free(object: *mut u8) {
-    let address = object.expose_provenance();
-    // SAFETY: the caller's contract.
-    if let Some(number) = unsafe { statics::class_number_at(address) } {
-        #[cfg(debug_assertions)]
-        if number != 0 {
-            slow::check_free(object, number - 1);
-        }
-        // SAFETY: this thread's cache or the static one; the object is a slot of its page's class, or the number is 0.
-        if unsafe { (*tls::fast()).push_numbered(number, address) } {
-            return;
+    // SAFETY: the caller's contract; the number is the object's.
+    unsafe {
+        match statics::class_number_near(object.addr()) {
+            Some(number) => free_numbered(object, number),
+            None => free_far(object),
         }
     }
-    // SAFETY: the caller's contract.
-    unsafe { free_slow(object) }
+}
+
+/// Frees an object far from where the heap began, or null.
+///
+/// # Safety
+/// As for [`free`].
+#[inline(never)]
+unsafe extern "C" fn free_far(object: *mut u8) {
+    // SAFETY: the caller's contract; the number is the object's.
+    unsafe { free_numbered(object, statics::class_number_at(object.addr()).unwrap_or(0)) }
+}
+
+/// # Safety
+/// As for [`free`]; `number` is the class plus 1 of the small span that holds the object, or 0 if none does.
+#[inline(always)]
+unsafe fn free_numbered(object: *mut u8, number: usize) {
+    #[cfg(debug_assertions)]
+    if number != 0 {
+        slow::check_free(object, number - 1);
+    }
+    // SAFETY:
+    // - this thread's cache or the static one; the object is a slot of its page's class, or the number is 0;
+    // - where the push fails: the caller's contract.
+    unsafe {
+        if !(*tls::fast()).push_numbered(number, object.expose_provenance()) {
+            free_slow(object);
+        }
+    }
 }
 
 /// # Safety

@@ -13,6 +13,8 @@ use crate::config::Config;
 use crate::heap::Heap;
 use crate::magazine::Magazine;
 use crate::scavenger::Scavenger;
+#[cfg(any(feature = "c-symbols", neap_library))]
+use crate::span_map::Near;
 use crate::span_map::{self, Regions, SpanMap};
 use crate::sync::plain::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
 use crate::sys;
@@ -26,6 +28,11 @@ pub static NO_CACHE: ThreadCache = ThreadCache::new(SENTINEL.last());
 
 /// The span map's table. Here and not in the heap, so that a free by address finds it without a load or a test.
 static REGIONS: Regions = span_map::no_regions();
+#[cfg(any(feature = "c-symbols", neap_library))]
+static NEAR: Near = Near::new();
+#[cfg(any(feature = "c-symbols", neap_library))]
+static HEAP: Heap = Heap::with_map(SpanMap::with_table(&REGIONS).with_near(&NEAR));
+#[cfg(not(any(feature = "c-symbols", neap_library)))]
 static HEAP: Heap = Heap::with_map(SpanMap::with_table(&REGIONS));
 static READY: Once<()> = Once::new();
 static CONFIG: Once<Config> = Once::new();
@@ -82,6 +89,17 @@ fn initialize() -> Option<&'static Heap> {
 pub unsafe fn class_number_at(address: usize) -> Option<usize> {
     // SAFETY: the caller's contract.
     unsafe { span_map::class_number_at(&REGIONS, address) }
+}
+
+/// The same where one load tells; `None` also far from where the heap began, where [`class_number_at`] may still know.
+///
+/// # Safety
+/// As for [`span_map::class_number_at`].
+#[cfg(any(feature = "c-symbols", neap_library))]
+#[inline(always)]
+pub unsafe fn class_number_near(address: usize) -> Option<usize> {
+    // SAFETY: the caller's contract.
+    unsafe { NEAR.class_number_at(address) }
 }
 
 /// The settings. Read at the first allocation, before any code of the program could change the environment.

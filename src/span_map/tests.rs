@@ -96,3 +96,44 @@ fn a_small_span_never_crosses_a_region() {
     assert_eq!(unsafe { map.create(run, Some(CLASSES - 1)) }, None);
     same_everywhere(&map);
 }
+
+#[cfg(any(feature = "c-symbols", neap_library))]
+#[test]
+fn near_pages_have_the_class_of_their_tag() {
+    let near: &super::Near = Box::leak(Box::new(super::Near::new()));
+    let map = SpanMap::new().with_near(near);
+    let number = |page: usize, offset: usize| {
+        // SAFETY: nothing is read but the table, which nobody else writes.
+        unsafe { near.class_number_at(Page(page).address() + offset) }
+    };
+    for page in [0, FIRST, usize::MAX >> 13] {
+        assert_eq!(number(page, 0), None, "before there is a table: {page}");
+    }
+    // SAFETY: zeroed, aligned, of the sizes asked for, and nobody else's.
+    unsafe {
+        map.attach(zeroed(TABLE_BYTES));
+        for region in [REGION + 600, REGION + 600 - 448, REGION] {
+            map.publish(region, zeroed(REGION_METADATA_BYTES));
+        }
+    }
+    let first = (REGION + 600) * REGION_PAGES;
+    for page in [first, first + REGION_PAGES - 20, first - 448 * REGION_PAGES] {
+        let run = Run { first: Page(page), pages: figures(9).span_pages as usize };
+        // SAFETY: nobody else's pages, whose region has metadata.
+        let span = unsafe { map.create(run, Some(9)) }.unwrap();
+        for index in 0..run.pages {
+            assert_eq!(number(page + index, 8), Some(10));
+        }
+        assert_eq!(number(page + run.pages, 0), Some(0));
+        // SAFETY: no slot is out.
+        unsafe { map.retire(span) };
+        assert_eq!(number(page, 0), Some(0));
+    }
+    assert_eq!(number(first - 448 * REGION_PAGES - 1, PAGE_BYTES - 1), None);
+    assert_eq!(number(first + 65 * REGION_PAGES - 2, 0), Some(0));
+    assert_eq!(number(first + 65 * REGION_PAGES - 1, 0), None);
+    assert_eq!(number(usize::MAX >> 13, 0), None);
+    // Far from the first region there are spans, too.
+    small(&map, 0, 3);
+    assert_eq!(number(FIRST, 0), None);
+}
