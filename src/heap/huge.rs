@@ -27,7 +27,7 @@ use super::Heap;
 use super::scavenge::{Effort, address};
 
 /// The heap's first pages, which stay on small pages: a small process should not pay 2 MiB for its first object.
-pub(super) const SMALL_PAGES: usize = (3 << 19) / PAGE_BYTES;
+pub(super) const SMALL_PAGES: usize = (1 << 20) / PAGE_BYTES;
 /// Advice is given this far ahead of growth at most: memory is made accessible in such steps.
 const MOST_AHEAD_BYTES: usize = 64 << 20;
 /// Pages that the heap leaves unused at its beginning: what a huge page has beyond [`SMALL_PAGES`].

@@ -130,11 +130,13 @@ impl PageHeap {
         Some((self.take(tables.index, want)?, grown))
     }
 
-    /// In a heap that has outgrown its small pages, long runs are taken above those: they would be touched page by page.
+    /// In a heap that has outgrown its small pages, or is about to, long runs are taken above those: they would be touched
+    /// page by page.
     fn take_above_small(&mut self, pages: usize, align_pages: usize) -> Option<Taken> {
         let floor = self.small_end?;
         let in_use = self.mapped_pages() - self.allocator.free_pages();
-        if pages < LONG_PAGES || align_pages != 1 || in_use < 2 * SMALL_PAGES {
+        let is_large_heap = in_use >= 2 * SMALL_PAGES || pages >= SMALL_PAGES / 2;
+        if pages < LONG_PAGES || align_pages != 1 || !is_large_heap {
             return None;
         }
         self.allocator.alloc_above(floor, pages)

@@ -326,13 +326,6 @@ impl Heap {
         if grown.pages() == 0 {
             return;
         }
-        if self.shards.wants_more(self.counters.in_use_bytes()) {
-            let _registry = self.registry.lock();
-            // Another thread may have been faster.
-            if self.shards.wants_more(self.counters.in_use_bytes()) {
-                self.shards.double();
-            }
-        }
         let [rest, new] = grown.runs;
         if let Some(rest) = rest {
             self.advise_growth(rest, rest.end().address(), false);

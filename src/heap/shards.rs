@@ -5,7 +5,8 @@
 //! objects. Where a line takes 170 ns from one core to the other (two groups of cores), binary trees and maps on two threads
 //! took half as long again with one shard.
 //!
-//! A small process has one shard, for each makes the heap's extent larger. A thread whose shard has nothing takes what
+//! A small process has one shard, for each makes the heap's extent larger; and one page heap for longer than one shard, for
+//! each begins with a huge page of its own. A thread whose shard has nothing takes what
 //! other shards have free before its own page heap grows, so memory is not kept apart.
 //!
 //! Orderings: Relaxed. A number that is behind means a shard not used, or not looked at, for a moment longer.
@@ -21,8 +22,10 @@ use crate::units::CHUNK_BYTES;
 /// The most shards.
 pub const SHARDS: usize = if cfg!(loom) { 2 } else { 8 };
 
-/// With so much in use for each shard there may be another.
-const BYTES: usize = if cfg!(loom) { 0 } else { CHUNK_BYTES / 2 };
+/// With so much in use for each shard there may be as many.
+const SHARD_BYTES: usize = if cfg!(loom) { 0 } else { 768 << 10 };
+/// With so much in use for each page heap there may be as many.
+const PAGE_HEAP_BYTES: usize = if cfg!(loom) { 1 } else { CHUNK_BYTES / 2 };
 
 /// How many shards are in use, and how many there may be.
 pub struct Shards {
@@ -46,7 +49,7 @@ impl Shards {
     /// Whether a heap with so much in use wants more shards than there are.
     pub fn wants_more(&self, in_use_bytes: usize) -> bool {
         let more = 2 * self.used.load(Ordering::Relaxed);
-        more <= self.most.load(Ordering::Relaxed) && in_use_bytes >= more * BYTES
+        more <= self.most.load(Ordering::Relaxed) && in_use_bytes >= more * SHARD_BYTES
     }
 
     /// Twice as many shards. Called under the registry's lock, if more are wanted.
@@ -59,6 +62,12 @@ impl Shards {
     pub fn of(&self, thread: usize) -> usize {
         // A power of two.
         thread & (self.used.load(Ordering::Relaxed) - 1) & (SHARDS - 1)
+    }
+
+    /// The shard whose page heap and page cache a shard's threads go to, with so much in use.
+    #[inline]
+    pub fn page_heap_of(&self, shard: usize, in_use_bytes: usize) -> usize {
+        if shard == 0 { 0 } else { shard % (in_use_bytes / PAGE_HEAP_BYTES).clamp(1, SHARDS) }
     }
 
     /// The shards in use: these and no others have memory.
@@ -81,16 +90,24 @@ mod tests {
 
     #[test]
     fn a_heap_that_grows_has_as_many_shards_as_processors_in_the_end() {
-        for (cpus, steps) in [(1, &[][..]), (2, &[4]), (3, &[4, 8]), (8, &[4, 8, 16]), (100, &[4, 8, 16])] {
+        for (cpus, steps) in [(1, &[][..]), (2, &[6]), (3, &[6, 12]), (8, &[6, 12, 24]), (100, &[6, 12, 24])] {
             let shards = Shards::new();
             shards.configure(cpus);
             for step in steps {
-                assert!(!shards.wants_more(step * MIB - 1), "{cpus} processors, {step} MiB");
-                assert!(shards.wants_more(step * MIB), "{cpus} processors, {step} MiB");
+                assert!(!shards.wants_more(step * MIB / 4 - 1), "{cpus} processors, {step} quarters of a MiB");
+                assert!(shards.wants_more(step * MIB / 4), "{cpus} processors, {step} quarters of a MiB");
                 shards.double();
             }
             assert!(!shards.wants_more(usize::MAX / 2), "{cpus} processors");
             assert_eq!(shards.all(), 0..1 << steps.len());
+        }
+    }
+
+    #[test]
+    fn small_heaps_are_spread_over_few_page_heaps() {
+        let shards = Shards::new();
+        for (in_use_mib, heaps) in [(0, [0, 0, 0]), (3, [0, 0, 0]), (4, [0, 1, 1]), (7, [0, 1, 1]), (16, [0, 1, 7])] {
+            assert_eq!([0, 1, 7].map(|shard| shards.page_heap_of(shard, in_use_mib * MIB)), heaps, "{in_use_mib} MiB");
         }
     }
 

@@ -121,8 +121,8 @@ pub struct Goal {
 }
 
 impl Goal {
-    /// Before the first tick. What a process frees in its first milliseconds it mostly needs again at once.
-    pub const INITIAL: Self = Self { retained_bytes: 64 * MIB, backed_bytes: u64::MAX };
+    /// Before the first tick.
+    pub const INITIAL: Self = Self { retained_bytes: 16 * MIB, backed_bytes: u64::MAX };
 
     /// Bytes of retained memory that a thread releases inline after it made the heap grow by `growth_bytes`: never
     /// more than it added, and bounded, so that one allocation never pays for the whole heap.
