@@ -298,6 +298,10 @@ impl Central {
             if let Some(misuse) = misuse {
                 return Err(misuse);
             }
+            if given == 0 {
+                // The tag led to a span that does not hold the address: it is retired just now, so this is a misuse.
+                return Err(Misuse::Foreign(address));
+            }
         }
         Ok(kept)
     }

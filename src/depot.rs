@@ -2,7 +2,7 @@
 //!
 //! Trading an empty magazine for a full one is O(1) for some sixty slots, so one thread's frees feed another thread's
 //! allocations without touching a span (Bonwick and Adams 2001). What stayed unused over a tick of the scavenger goes
-//! back to the spans: that is the working-set rule of the same paper. A shard that has nothing takes from the others' depots.
+//! back to the spans: that is the working-set rule of the same paper.
 //!
 //! Locks: each depot, one a class and shard, has its own (rank depot), held for a few loads and stores; nothing is taken under it.
 

@@ -20,7 +20,7 @@ use core::ptr::NonNull;
 
 use crate::size_class::{Class, figures};
 use crate::sync::plain::{AtomicU8, AtomicU32, AtomicUsize, Ordering};
-use crate::units::{PAGE_BYTES, Page, Run};
+use crate::units::{PAGE_BYTES, Page, Run, SHARDS};
 
 /// Bytes of a span record: what each heap page has room for in the span map.
 pub const RECORD_BYTES: usize = 64;
@@ -117,7 +117,9 @@ impl Span {
     #[inline]
     pub fn shard(self) -> usize {
         // SAFETY: as in `state`.
-        unsafe { (*self.0.as_ptr()).shard.load(Ordering::Relaxed) as usize }
+        let shard = unsafe { (*self.0.as_ptr()).shard.load(Ordering::Relaxed) as usize };
+        // A free that races with the end of its span, a misuse, may read anything here.
+        shard & (SHARDS - 1)
     }
 
     /// Puts a fresh span into a shard.

@@ -18,7 +18,7 @@
 //! Orderings: the table and each region's mapping are published with Release and read with Acquire. Tags are Relaxed: they
 //! were written before the span's first slot was handed out, and come to a look-up the way the slot did.
 //!
-//! Locks: none. `publish` is called under the heap lock; `create` and `retire` by the owner of the pages.
+//! Locks: none. `publish` is called under the lock of the page heap that grows; `create` and `retire` by the owner of the pages.
 
 use core::ptr::{NonNull, null_mut};
 

@@ -165,7 +165,7 @@ impl ThreadCache {
     #[inline(always)]
     pub unsafe fn push_numbered(&self, number: usize, slot: usize) -> bool {
         debug_assert!(number <= CLASSES);
-        // SAFETY: `no_class` and the tops after it are CLASSES + 1 words at the cache's start (asserted below).
+        // SAFETY: `no_class` and the tops after it are CLASSES + 1 words at the cache's start (asserted above).
         let cell = unsafe { &*core::ptr::from_ref(self).cast::<AtomicPtr<Word>>().add(number) };
         let Some(next) = magazine::above(cell.load(Ordering::Relaxed)) else { return false };
         // SAFETY: as in `push`; the static block has no word above its last.

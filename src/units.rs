@@ -43,6 +43,9 @@ pub const ADDRESS_BITS: u32 = if cfg!(loom) { 30 } else { 48 };
 /// Entries of the root level.
 pub const ROOTS: usize = 1 << (ADDRESS_BITS - ROOT_SHIFT);
 
+/// The most shards that the heap is split into (see `heap::shards`); a power of two.
+pub const SHARDS: usize = if cfg!(loom) { 2 } else { 8 };
+
 /// A page's number: its address divided by [`PAGE_BYTES`].
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 pub struct Page(pub usize);

@@ -39,17 +39,19 @@ pub fn enter() -> Option<(&'static Heap, Pause)> {
     signal_fence();
     let forking = statics::FORKING.load(Ordering::Relaxed);
     if forking.is_null() || !core::ptr::eq(forking, slot) {
-        return Some((heap, Pause { heap: None }));
+        return Some((heap, Pause { again: None }));
     }
+    // Another thread's whole fork may fit into the pause.
+    let signals = statics::FORK_SIGNALS.load(Ordering::Relaxed);
     // In the child this form serves too: nobody is there to be woken.
     give_back_all(heap);
-    Some((heap, Pause { heap: Some(heap) }))
+    Some((heap, Pause { again: Some((heap, signals)) }))
 }
 
 /// See [`enter`].
 pub struct Pause {
-    /// What to lock again.
-    heap: Option<&'static Heap>,
+    /// What to lock again, and the thread's signals before its fork.
+    again: Option<(&'static Heap, u64)>,
 }
 
 impl Drop for Pause {
@@ -64,10 +66,17 @@ impl Drop for Pause {
         if inside == 0 && core::ptr::eq(statics::UNSETTLED.load(Ordering::Relaxed), slot) {
             settle();
         }
-        if let Some(heap) = self.heap {
+        if let Some((heap, signals)) = self.again {
             hold_all(heap);
+            statics::FORK_SIGNALS.store(signals, Ordering::Relaxed);
         }
     }
+}
+
+/// Whether the calling thread has yet to make a child's books true, once it leaves its last slow path: until then it must stay
+/// the child's only thread.
+pub fn is_unsettled() -> bool {
+    core::ptr::eq(statics::UNSETTLED.load(Ordering::Relaxed), tls::slot())
 }
 
 /// The calling thread's cache, if it has one.
@@ -116,26 +125,28 @@ fn settle() {
 #[cfg(any(feature = "c-symbols", neap_library))]
 fn hold_streams() {
     if sys::stream::hold_list() {
-        statics::HOLDS_STREAMS.store(true, Ordering::Relaxed);
+        statics::HOLDS_STREAMS.store(sys::fork::process_id(), Ordering::Relaxed);
     }
 }
 
 /// Undoes [`hold_streams`]. The C library has left the lock as it found it by now, or, in a child, freed it.
 #[cfg(any(feature = "c-symbols", neap_library))]
 fn release_streams() {
-    if statics::HOLDS_STREAMS.load(Ordering::Relaxed) {
-        statics::HOLDS_STREAMS.store(false, Ordering::Relaxed);
-        // SAFETY: held since `hold_streams`: while somebody holds it, nobody else writes the word.
-        unsafe { sys::stream::release_list() };
+    let holder = statics::HOLDS_STREAMS.load(Ordering::Relaxed);
+    if holder == 0 {
+        return;
     }
+    statics::HOLDS_STREAMS.store(0, Ordering::Relaxed);
+    // SAFETY: held since `hold_streams`: while somebody holds it, nobody else writes the word. In a child, where another
+    // library's handler brings a thread here before ours runs, it is the only thread's.
+    unsafe { if holder == sys::fork::process_id() { sys::stream::release_list() } else { sys::stream::reset_list() } }
 }
 
 /// The same in the child. A program that started its first thread in a handler has a fork that took no lock, so that the
 /// C library has freed none.
 #[cfg(any(feature = "c-symbols", neap_library))]
 fn reset_streams() {
-    if statics::HOLDS_STREAMS.load(Ordering::Relaxed) {
-        statics::HOLDS_STREAMS.store(false, Ordering::Relaxed);
+    if statics::HOLDS_STREAMS.swap(0, Ordering::Relaxed) != 0 {
         // SAFETY: a fork handler, in the child: its only thread.
         unsafe { sys::stream::reset_list() };
     }

@@ -185,6 +185,10 @@ impl sys::thread::Body for ScavengerThread {
 fn start_scavenger(heap: &'static Heap) {
     // A free may end here, and a free leaves `errno` alone.
     let _saved = sys::errno::Saved::new();
+    if fork::is_unsettled() {
+        // The request stands for the next slow path.
+        return;
+    }
     if sys::time::monotonic_ns() < statics::inline_deadline_ns() {
         // The work is done inline, and not due yet; the request stands.
         return;

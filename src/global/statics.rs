@@ -16,6 +16,8 @@ use crate::scavenger::Scavenger;
 #[cfg(any(feature = "c-symbols", neap_library))]
 use crate::span_map::Near;
 use crate::span_map::{self, Regions, SpanMap};
+#[cfg(any(feature = "c-symbols", neap_library))]
+use crate::sync::plain::AtomicU32;
 use crate::sync::plain::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
 use crate::sys;
 use crate::sys::thread::ExitKey;
@@ -46,9 +48,10 @@ pub static FORK_SIGNALS: AtomicU64 = AtomicU64::new(0);
 /// In the child of a fork that interrupted a slow path: the words of its thread, which has work to do when it has left that;
 /// null otherwise.
 pub static UNSETTLED: AtomicPtr<CacheSlot> = AtomicPtr::new(null_mut());
-/// Whether the thread that forks holds the lock of the C library's list of streams as well. Written under that lock.
+/// The process whose forking thread holds the lock of the C library's list of streams as well; 0: none does. Written under that
+/// lock.
 #[cfg(any(feature = "c-symbols", neap_library))]
-pub static HOLDS_STREAMS: AtomicBool = AtomicBool::new(false);
+pub static HOLDS_STREAMS: AtomicU32 = AtomicU32::new(0);
 /// The scavenger of a process without its thread: null before it is made, [`TAKEN`] while somebody uses it.
 static INLINE_SCAVENGER: AtomicPtr<Scavenger> = AtomicPtr::new(null_mut());
 

@@ -45,7 +45,7 @@ impl ShardCounters {
     }
 }
 
-/// The counters. Each has a cache line pair of its own: threads of all classes write the first.
+/// The counters. What threads write often has a cache line pair of its own: the pages in use, and each shard's.
 pub struct Counters {
     in_use_pages: CachePadded<AtomicUsize>,
     /// Most and fewest pages in use since the scavenger last looked.

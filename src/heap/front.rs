@@ -327,11 +327,12 @@ impl Heap {
                 }
                 let Some(magazine) = self.own_magazine(top) else { continue };
                 let is_full = magazine::above(top).is_none();
-                let shard = self.shard_of_slots(class, magazine);
-                let traded = if is_full { self.trade_full(shard, class, magazine) } else { None };
-                if let Some(empty) = traded {
-                    self.keep_empty(shard, class, empty);
-                    continue;
+                if is_full {
+                    let shard = self.shard_of_slots(class, magazine);
+                    if let Some(empty) = self.trade_full(shard, class, magazine) {
+                        self.keep_empty(shard, class, empty);
+                        continue;
+                    }
                 }
                 let mut slots = [0; MAX_SLOTS];
                 // SAFETY: the cache's own magazine.

@@ -18,7 +18,7 @@ use core::ptr::null_mut;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::{const_unless_loom, plain};
 use crate::sys;
-use crate::units::{Chunk, ROOT_CHUNKS, ROOTS, Run};
+use crate::units::{Chunk, ROOT_CHUNKS, ROOTS, Run, SHARDS};
 
 const WORDS: usize = ROOT_CHUNKS.div_ceil(64);
 
@@ -77,7 +77,7 @@ impl ScavengeIndex {
         unsafe { self.root(root)?.load(plain::Ordering::Acquire).as_ref() }
     }
 
-    /// Makes the marks of a root entry. Called under the heap lock before the root has pages.
+    /// Makes the marks of a root entry. Called under the lock of a page heap before that has pages there.
     pub fn prepare(&self, root: usize) -> bool {
         let Some(cell) = self.root(root) else { return false };
         if !cell.load(plain::Ordering::Relaxed).is_null() {
@@ -112,8 +112,9 @@ impl ScavengeIndex {
 
     /// The shard whose page heap a mapped chunk belongs to.
     pub fn owner(&self, chunk: Chunk) -> usize {
-        self.marks(chunk.root())
-            .map_or(0, |marks| marks.owners[chunk.index_in_root()].load(plain::Ordering::Relaxed) as usize)
+        self.marks(chunk.root()).map_or(0, |marks| {
+            marks.owners[chunk.index_in_root()].load(plain::Ordering::Relaxed) as usize & (SHARDS - 1)
+        })
     }
 
     /// Marks every chunk that `run` touches: it has just become free and is not released.

@@ -85,8 +85,7 @@ impl Heap {
             return false;
         }
         if pages > run.pages {
-            let following = Run { first: run.end(), pages: pages - run.pages };
-            if self.take_exact_run(following).is_none() {
+            if self.take_following(run, pages - run.pages).is_none() {
                 return false;
             }
         }

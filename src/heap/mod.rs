@@ -152,13 +152,17 @@ impl Heap {
 
     /// The page heap that a mapped chunk belongs to.
     pub(crate) fn page_heap_of(&self, chunk: Chunk) -> &Lock<PageHeap> {
-        &self.pages[self.index.owner(chunk) % SHARDS]
+        &self.pages[self.index.owner(chunk)]
+    }
+
+    /// The page heaps of the shards in use. The others have no pages, and no fork handler takes their locks.
+    pub(crate) fn page_heaps(&self) -> impl Iterator<Item = &Lock<PageHeap>> {
+        self.pages[self.shards.all()].iter().map(|heap| &**heap)
     }
 
     /// The highest mapped chunk.
     pub(crate) fn high_chunk(&self) -> Chunk {
-        let high = |heap: &CachePadded<Lock<PageHeap>>| heap.lock().allocator.high_chunk().unwrap_or_default();
-        self.pages[self.shards.all()].iter().map(high).max().unwrap_or_default()
+        self.page_heaps().filter_map(|heap| heap.lock().allocator.high_chunk()).max().unwrap_or_default()
     }
 
     /// The kernel's page size in bytes.
@@ -177,7 +181,7 @@ impl Heap {
     /// moment.
     pub fn stats(&self) -> Stats {
         let (mut mapped, mut free, mut scavenged, mut in_flight, mut reserved, mut cached) = (0, 0, 0, 0, 0, 0);
-        for heap in &self.pages {
+        for heap in self.page_heaps() {
             let heap = heap.lock();
             mapped += heap.mapped_pages();
             free += heap.allocator.free_pages();

@@ -18,11 +18,6 @@ impl Heap {
         self.take_run(0, pages, 1)
     }
 
-    /// Takes exactly this run.
-    pub fn take_exact_pages(&self, run: Run) -> Option<Taken> {
-        self.take_exact_run(run)
-    }
-
     /// Gives a run back.
     pub fn free_pages(&self, run: Run) {
         self.free_run(run);

@@ -162,6 +162,10 @@ impl PageHeap {
             tables.limit.give_back(whole);
             return None;
         };
+        if growth.run.pages == 0 {
+            // Only the rest of the reservation before is accessible.
+            tables.limit.give_back(whole);
+        }
         let mut grown = Grown { accessible_end: self.arena.accessible_end(), ..Grown::default() };
         for (place, (run, is_counted)) in grown.runs.iter_mut().zip([(growth.rest, false), (Some(growth.run), true)]) {
             let run = run.filter(|run| run.pages != 0);

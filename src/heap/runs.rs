@@ -60,13 +60,13 @@ impl Heap {
 
     #[cold]
     fn reclaim(&self, pages: usize, take: impl Fn() -> Option<Taken>) -> Option<Taken> {
-        if pages > self.pages.iter().map(|heap| heap.lock().mapped_pages()).sum() {
+        if pages > self.page_heaps().map(|heap| heap.lock().mapped_pages()).sum() {
             return None;
         }
         self.trim_caches(true);
         for _ in 0..RECLAIM_TRIES {
             // Looked at before the try: what lands after this look is found by the next.
-            let in_flight = self.pages.iter().any(|heap| heap.lock().in_flight_pages != 0);
+            let in_flight = self.page_heaps().any(|heap| heap.lock().in_flight_pages != 0);
             let taken = take();
             if taken.is_some() || !in_flight {
                 return taken;
@@ -93,9 +93,9 @@ impl Heap {
         let tables = Tables { map: &self.map, index: &self.index, limit: &self.limit, shard };
         let (taken, grown) = {
             let mut heap = self.pages[shard].lock();
-            let result = heap.take_or_grow(&tables, want)?;
+            let result = heap.take_or_grow(&tables, want);
             self.publish_retained(shard, &heap);
-            result
+            result?
         };
         self.counters.add_in_use(want.pages, taken.scavenged_pages);
         self.after_growth(grown);
@@ -106,9 +106,9 @@ impl Heap {
     fn take_from(&self, shard: usize, want: Want) -> Option<Taken> {
         let taken = {
             let mut heap = self.pages[shard].lock();
-            let taken = heap.take(&self.index, want)?;
+            let taken = heap.take(&self.index, want);
             self.publish_retained(shard, &heap);
-            taken
+            taken?
         };
         self.counters.add_in_use(want.pages, taken.scavenged_pages);
         Some(taken)
@@ -136,7 +136,7 @@ impl Heap {
         };
         let Some(mut block) = block else { return self.take_from_heaps(shard, want) };
         let Some(taken) = block.alloc(want.pages) else {
-            // The lowest block is too fragmented for this run: it goes back at once, rather than push out what the cache holds.
+            // The block is too fragmented for this run: it goes back at once, rather than push out what the cache holds.
             self.return_page_cache(Some(block));
             return self.take_from_heaps(shard, want);
         };
@@ -195,16 +195,55 @@ impl Heap {
         self.counters.subtract_in_use(run.pages);
     }
 
-    /// Takes exactly the pages of `run`, if all of them are free.
-    pub(crate) fn take_exact_run(&self, run: Run) -> Option<Taken> {
+    /// Takes the `pages` pages that follow `run`, if all of them are free and of the same page heap: the heap of a large object
+    /// is that of its first page.
+    pub(crate) fn take_following(&self, run: Run, pages: usize) -> Option<Taken> {
         let taken = {
             let shard = self.index.owner(run.first.chunk());
             let mut heap = self.pages[shard].lock();
-            let taken = heap.allocator.alloc_exact(run)?;
+            let taken = heap.allocator.alloc_exact(Run { first: run.end(), pages })?;
             self.publish_retained(shard, &heap);
             taken
         };
-        self.counters.add_in_use(run.pages, taken.scavenged_pages);
+        self.counters.add_in_use(pages, taken.scavenged_pages);
         Some(taken)
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::magazine::Magazine;
+    use crate::thread_cache::ThreadCache;
+    use core::ptr::NonNull;
+    use std::boxed::Box;
+
+    #[test]
+    fn a_large_object_does_not_grow_into_another_page_heap() {
+        let sentinel = Box::leak(Box::new(Magazine::null()));
+        let no_cache = NonNull::from(Box::leak(Box::new(ThreadCache::new(sentinel.last()))));
+        let heap = Box::leak(Box::new(Heap::new()));
+        // SAFETY: once, by one thread; the cache and its sentinel stay.
+        assert!(unsafe { heap.initialize(no_cache, sentinel.last()) });
+        let want = Want { pages: CHUNK_PAGES, align_pages: 1, in_region: false };
+        heap.take_or_grow(1, want).unwrap();
+        let object = heap.allocate_large(0, want.pages * crate::units::PAGE_BYTES, 1).unwrap().base;
+        // The other page heap's next chunk follows the object.
+        let next =
+            Run { first: crate::units::Page::containing(object.addr().get()).plus(CHUNK_PAGES), pages: CHUNK_PAGES };
+        assert!(heap.index.prepare(next.first.chunk().root()));
+        heap.index.set_owner(next, 1);
+        {
+            let mut pages = heap.pages[1].lock();
+            let root = next.first.chunk().root();
+            if !pages.allocator.has_root(root) {
+                let memory = crate::sys::vm::map_metadata(size_of::<crate::pages::Root>()).unwrap();
+                // SAFETY: fresh zeroed memory that is never unmapped; all-zero bytes are a valid root.
+                pages.allocator.add_root(root, unsafe { memory.cast().as_mut() }).unwrap();
+            }
+            pages.allocator.grow(next).unwrap();
+        }
+        assert!(!heap.resize_large(object, (CHUNK_PAGES + 1) * crate::units::PAGE_BYTES));
+        heap.deallocate_large(object);
     }
 }

@@ -9,7 +9,8 @@
 //! each begins with a huge page of its own. A thread whose shard has nothing takes what
 //! other shards have free before its own page heap grows, so memory is not kept apart.
 //!
-//! Orderings: Relaxed. A number that is behind means a shard not used, or not looked at, for a moment longer.
+//! Orderings: the number in use is written with Release and read with Acquire: who sees a shard sees what was published before
+//! it came into use. A number that is behind means a shard not used, or not looked at, for a moment longer. The rest is Relaxed.
 //!
 //! Locks: none here; the number in use changes under the registry's lock, so that it stands still during a fork.
 
@@ -18,9 +19,7 @@ use core::ops::Range;
 use crate::sync::atomic::{AtomicUsize, Ordering};
 use crate::sync::{const_unless_loom, plain};
 use crate::units::CHUNK_BYTES;
-
-/// The most shards.
-pub const SHARDS: usize = if cfg!(loom) { 2 } else { 8 };
+pub use crate::units::SHARDS;
 
 /// With so much in use for each shard there may be as many.
 const SHARD_BYTES: usize = if cfg!(loom) { 0 } else { 768 << 10 };
@@ -54,14 +53,14 @@ impl Shards {
 
     /// Twice as many shards. Called under the registry's lock, if more are wanted.
     pub fn double(&self) {
-        self.used.store(2 * self.used.load(Ordering::Relaxed), Ordering::Relaxed);
+        self.used.store(2 * self.used.load(Ordering::Relaxed), Ordering::Release);
     }
 
     /// The shard of the thread with that number.
     #[inline]
     pub fn of(&self, thread: usize) -> usize {
         // A power of two.
-        thread & (self.used.load(Ordering::Relaxed) - 1) & (SHARDS - 1)
+        thread & (self.used.load(Ordering::Acquire) - 1) & (SHARDS - 1)
     }
 
     /// The shard whose page heap and page cache a shard's threads go to, with so much in use.
@@ -72,12 +71,12 @@ impl Shards {
 
     /// The shards in use: these and no others have memory.
     pub fn all(&self) -> Range<usize> {
-        0..self.used.load(Ordering::Relaxed)
+        0..self.used.load(Ordering::Acquire)
     }
 
     /// The shards in use but `shard`, those that follow it first.
     pub fn others(&self, shard: usize) -> impl Iterator<Item = usize> + use<> {
-        let used = self.used.load(Ordering::Relaxed);
+        let used = self.used.load(Ordering::Acquire);
         (1..used).map(move |distance| (shard + distance) % used)
     }
 }

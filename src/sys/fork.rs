@@ -14,3 +14,10 @@ pub fn at_fork(prepare: Handler, parent: Handler, child: Handler) -> bool {
     // SAFETY: the handlers are functions of this program.
     unsafe { libc::pthread_atfork(Some(prepare), Some(parent), Some(child)) == 0 }
 }
+
+/// The kernel's number of the process.
+#[cfg(any(feature = "c-symbols", neap_library))]
+pub fn process_id() -> u32 {
+    // SAFETY: no preconditions.
+    unsafe { libc::getpid() as u32 }
+}

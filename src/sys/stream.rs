@@ -65,12 +65,11 @@ pub fn hold_list() -> bool {
 /// Gives the lock back.
 ///
 /// # Safety
-/// [`hold_list`] answered `true` on this thread, or, in the child of a fork, on the thread that forked.
+/// [`hold_list`] answered `true` on this thread, in this process.
 pub unsafe fn release_list() {
     assert_none_held("_IO_list_unlock");
     #[cfg(target_env = "gnu")]
-    // SAFETY: the lock is held once more than the caller's callers hold it (the caller's contract). In a child glibc has
-    // freed it already; to free it again changes nothing.
+    // SAFETY: the lock is held once more than the caller's callers hold it (the caller's contract).
     unsafe {
         _IO_list_unlock();
     };
