@@ -84,10 +84,8 @@ impl Heap {
         if pages > u32::MAX as usize {
             return false;
         }
-        if pages > run.pages {
-            if self.take_following(run, pages - run.pages).is_none() {
-                return false;
-            }
+        if pages > run.pages && self.take_following(run, pages - run.pages).is_none() {
+            return false;
         }
         // SAFETY: the caller owns the block, and the pages that are added.
         unsafe { span.set_pages(pages) };
