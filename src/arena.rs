@@ -51,6 +51,11 @@ impl Arena {
         self.reserved_bytes
     }
 
+    /// Whether address space is short: a reservation was smaller than it should be.
+    pub fn is_short(&self) -> bool {
+        self.end != 0 && self.reserved_bytes < RESERVATION_BYTES
+    }
+
     /// The end of the memory that is accessible in the current reservation.
     pub fn accessible_end(&self) -> usize {
         self.backed_end

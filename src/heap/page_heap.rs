@@ -53,6 +53,8 @@ pub struct PageHeap {
     pub(crate) arena: Arena,
     /// Pages that a scavenger holds while it releases them: neither free nor in use.
     pub(crate) in_flight_pages: usize,
+    /// How often pages went into flight; wraps.
+    flights: usize,
     /// Pages at the heap's beginning that are never used (see `huge`): neither mapped nor in use, by the heap's books.
     pub(crate) unused_pages: usize,
     /// Whether the heap is to begin on small pages.
@@ -85,6 +87,7 @@ impl PageHeap {
             allocator: PageAllocator::new(),
             arena: Arena::new(),
             in_flight_pages: 0,
+            flights: 0,
             unused_pages: 0,
             begins_small: false,
             small_end: None,
@@ -94,6 +97,17 @@ impl PageHeap {
     /// Pages that the heap has, in whatever state.
     pub fn mapped_pages(&self) -> usize {
         self.allocator.mapped_pages() - self.unused_pages
+    }
+
+    /// Pages go into flight.
+    pub fn begin_flight(&mut self, pages: usize) {
+        self.in_flight_pages += pages;
+        self.flights = self.flights.wrapping_add(1);
+    }
+
+    /// Pages in flight, and how often some have gone.
+    pub fn flights(&self) -> (usize, usize) {
+        (self.in_flight_pages, self.flights)
     }
 
     /// Takes a run of what there is. `None` if no free run fits.

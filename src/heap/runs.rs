@@ -65,15 +65,21 @@ impl Heap {
         }
         self.trim_caches(true);
         for _ in 0..RECLAIM_TRIES {
-            // Looked at before the try: what lands after this look is found by the next.
-            let in_flight = self.page_heaps().any(|heap| heap.lock().in_flight_pages != 0);
+            // Looked at before and after the try, which misses what is in flight meanwhile; what has landed is found by the next.
+            let before = self.flights();
             let taken = take();
-            if taken.is_some() || !in_flight {
+            if taken.is_some() || (before.0 == 0 && before == self.flights()) {
                 return taken;
             }
             Futex::new(0).wait(0, Some(RECLAIM_PAUSE_NS));
         }
         None
+    }
+
+    /// Pages in flight in all page heaps, and how often some have gone.
+    fn flights(&self) -> (usize, usize) {
+        let sum = |all: (usize, usize), one: (usize, usize)| (all.0 + one.0, all.1.wrapping_add(one.1));
+        self.page_heaps().map(|heap| heap.lock().flights()).fold((0, 0), sum)
     }
 
     /// Takes a run from the shard's own page heap; else from another, if that has so much retained; else the own heap grows,
@@ -95,6 +101,9 @@ impl Heap {
             let mut heap = self.pages[shard].lock();
             let result = heap.take_or_grow(&tables, want);
             self.publish_retained(shard, &heap);
+            if heap.arena.is_short() {
+                self.shards.keep_one_page_heap();
+            }
             result?
         };
         self.counters.add_in_use(want.pages, taken.scavenged_pages);

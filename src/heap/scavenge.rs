@@ -173,7 +173,7 @@ impl Heap {
                     runs += 1;
                     pages += run.pages;
                 }
-                heap.in_flight_pages += pages;
+                heap.begin_flight(pages);
                 self.publish_retained(self.index.owner(chunk), &heap);
             }
             if runs == 0 {
@@ -207,7 +207,7 @@ impl Heap {
                 batch[runs] = run;
                 runs += 1;
                 released_before += taken.scavenged_pages;
-                heap.in_flight_pages += run.pages;
+                heap.begin_flight(run.pages);
             }
             if heap.allocator.chunk_retained(chunk) != 0 {
                 self.index.postpone(chunk);
@@ -290,7 +290,7 @@ impl Heap {
                 let block = blocks.trailing_zeros() as usize;
                 blocks &= blocks - 1;
                 if heap.allocator.alloc_exact(record_block(chunk, block)).is_some() {
-                    heap.in_flight_pages += RECORD_PAGES;
+                    heap.begin_flight(RECORD_PAGES);
                     taken |= 1u64 << block;
                 }
             }

@@ -30,13 +30,15 @@ const PAGE_HEAP_BYTES: usize = if cfg!(loom) { 1 } else { CHUNK_BYTES / 2 };
 pub struct Shards {
     used: AtomicUsize,
     most: plain::AtomicUsize,
+    /// Whether address space is too short for more than one page heap.
+    one_page_heap: plain::AtomicBool,
 }
 
 impl Shards {
     const_unless_loom! {
         /// One shard, and no more to come.
         pub fn new() -> Self {
-            Self { used: AtomicUsize::new(1), most: plain::AtomicUsize::new(1) }
+            Self { used: AtomicUsize::new(1), most: plain::AtomicUsize::new(1), one_page_heap: plain::AtomicBool::new(false) }
         }
     }
 
@@ -66,7 +68,16 @@ impl Shards {
     /// The shard whose page heap and page cache a shard's threads go to, with so much in use.
     #[inline]
     pub fn page_heap_of(&self, shard: usize, in_use_bytes: usize) -> usize {
-        if shard == 0 { 0 } else { shard % (in_use_bytes / PAGE_HEAP_BYTES).clamp(1, SHARDS) }
+        if shard == 0 || self.one_page_heap.load(Ordering::Relaxed) {
+            return 0;
+        }
+        shard % (in_use_bytes / PAGE_HEAP_BYTES).clamp(1, SHARDS)
+    }
+
+    /// From now on all shards use the first page heap: address space is short, and a second reservation would leave both without
+    /// room.
+    pub fn keep_one_page_heap(&self) {
+        self.one_page_heap.store(true, Ordering::Relaxed);
     }
 
     /// The shards in use: these and no others have memory.
@@ -108,6 +119,8 @@ mod tests {
         for (in_use_mib, heaps) in [(0, [0, 0, 0]), (3, [0, 0, 0]), (4, [0, 1, 1]), (7, [0, 1, 1]), (16, [0, 1, 7])] {
             assert_eq!([0, 1, 7].map(|shard| shards.page_heap_of(shard, in_use_mib * MIB)), heaps, "{in_use_mib} MiB");
         }
+        shards.keep_one_page_heap();
+        assert_eq!([0, 1, 7].map(|shard| shards.page_heap_of(shard, 1 << 30)), [0; 3]);
     }
 
     #[test]
