@@ -3,7 +3,7 @@
 //! Address space is split into regions of 1 GiB. A region with heap memory in it has one metadata mapping: a tag for each
 //! page (how far back its span's first page is, and the span's class) and a record for each page. The mapping is address
 //! space until it is touched, so its cost follows the pages in use: 67 bytes for 8 KiB at most. The class is in the tag
-//! because C's `free` knows nothing else. Builds with C's names have it once more, for the pages [`Near`] where the heap
+//! because C's `free` knows nothing else. Builds with C's names have it once more, for the pages `Near` where the heap
 //! began, by page alone: one load.
 //!
 //! Rejected: a hash table (locks, or a lock-free table to model), a header in user pages (a wild write there ruins the
@@ -13,7 +13,7 @@
 //! 1. A region's mapping, once published, stays for the life of the heap.
 //! 2. A small span never crosses a region (`create` refuses it), so that its bitmap is contiguous.
 //! 3. A page of a live small span has its tag; so has the first page of a large span. All other pages have 0, inside
-//!    large spans too, because `retire` clears what `create` wrote. What [`Near`] has of a page is its tag's class.
+//!    large spans too, because `retire` clears what `create` wrote. What `Near` has of a page is its tag's class.
 //!
 //! Orderings: the table and each region's mapping are published with Release and read with Acquire. Tags are Relaxed: they
 //! were written before the span's first slot was handed out, and come to a look-up the way the slot did.
