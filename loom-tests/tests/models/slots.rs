@@ -29,7 +29,7 @@ fn all_given_back(world: &World) {
     assert_eq!(sim::all_resident_pages(), 0);
 }
 
-model!(a_slot_has_one_owner_through_refill_and_flush, 3, || {
+model!(a_slot_has_one_owner_through_refill_and_flush, 2, || {
     let world = World::new();
     let work = |user: &User| {
         let slots = [user.allocate(0), user.allocate(0)];
@@ -67,7 +67,7 @@ model!(a_slot_freed_by_another_thread_has_one_owner_through_the_depot, ALL, || {
     all_given_back(&world);
 });
 
-model!(trimming_a_depot_takes_no_slot_from_a_user, 3, || {
+model!(trimming_a_depot_takes_no_slot_from_a_user, 2, || {
     let world = World::new();
     let maker = User::new(&world);
     let slots = [(); 6].map(|()| maker.allocate(1));
