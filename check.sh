@@ -137,8 +137,9 @@ model_checks() {
     (cd loom-tests && cargo test --locked --release)
 }
 
+# That they apply. To run them takes up to an hour with page heaps in the models: do it after a change to a protocol.
 mutants() {
-    loom-tests/mutants/run.sh
+    loom-tests/mutants/run.sh --apply-only
 }
 
 main() {
@@ -156,7 +157,7 @@ main() {
     step "tests, release, with 100,000 steps of each property" tests_in_release
     step "package" package
     step "model checks (loom)" model_checks
-    step "mutants that the models must catch" mutants
+    step "mutants still apply" mutants
     step "stress" stress
     step "real programs" scripts/real_programs.sh
 }
