@@ -9,7 +9,8 @@
 //! - span: the fewest pages, at least two, with room for 8 slots (4 from 16 KiB up) whose tail waste is at most an
 //!   eighth, and not below 16 KiB (32 KiB from 128-byte slots, 64 KiB from 1 KiB slots), which keeps refills long;
 //! - slots: what fits, and what the span's free bitmap has room for (64 bytes for each page but the first);
-//! - magazine: 16 KiB worth of slots, at least 2 and at most 62;
+//! - magazine: 16 KiB worth of slots, at least 2 and at most 62; where C's frees come here, 8 KiB worth up to 126 if those
+//!   are more;
 //! - alignment of the span in pages: 1, but the slot size where that is a power of two above a page.
 
 use std::fmt::Write as _;
@@ -25,7 +26,7 @@ struct Class {
     align_pages: u64,
 }
 
-fn class(number: usize) -> Class {
+fn class(number: usize, serves_c: bool) -> Class {
     let slot = match number as u64 {
         0 => 16,
         n @ 1..=15 => 8 * (n + 1),
@@ -43,7 +44,11 @@ fn class(number: usize) -> Class {
         pages += 1;
     }
     let align_pages = if slot.is_power_of_two() && slot > PAGE { slot / PAGE } else { 1 };
-    Class { slot, pages, slots: slots_in(pages), magazine: (16384 / slot).clamp(2, 62), align_pages }
+    let mut magazine = (16384 / slot).clamp(2, 62);
+    if serves_c {
+        magazine = magazine.max((8192 / slot).min(126));
+    }
+    Class { slot, pages, slots: slots_in(pages), magazine, align_pages }
 }
 
 fn main() {
@@ -51,7 +56,9 @@ fn main() {
     if std::env::var("CARGO_PKG_NAME").as_deref() == Ok("neap-loom-tests") {
         println!("cargo:rustc-cfg=loom");
     }
-    if std::env::var("CARGO_PKG_NAME").as_deref() == Ok("neap-preload") {
+    let is_library = std::env::var("CARGO_PKG_NAME").as_deref() == Ok("neap-preload");
+    let serves_c = is_library || std::env::var_os("CARGO_FEATURE_C_SYMBOLS").is_some();
+    if is_library {
         println!("cargo:rustc-cfg=neap_library");
         // Threads and the C library keep addresses of this code (exit keys, fork handlers): it must stay loaded.
         println!("cargo:rustc-cdylib-link-arg=-Wl,-z,nodelete");
@@ -60,7 +67,7 @@ fn main() {
     let mut text = String::new();
     writeln!(text, "[").unwrap();
     for number in 0..CLASSES {
-        let Class { slot, pages, slots, magazine, align_pages } = class(number);
+        let Class { slot, pages, slots, magazine, align_pages } = class(number, serves_c);
         // Rounded up: exact for every offset in a span, because offsets stay far below 2^32 / slot. A test tries all.
         let reciprocal = (1u64 << 32).div_ceil(slot);
         writeln!(

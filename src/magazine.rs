@@ -19,21 +19,29 @@
 
 use core::ptr::NonNull;
 
-use crate::size_class::figures;
+use crate::size_class::{SERVES_C, figures};
 use crate::sync::atomic::{AtomicUsize, Ordering};
 
 /// A word of a magazine: the address of a slot, or 0.
 pub type Word = AtomicUsize;
 
-/// Words in a magazine.
-pub const WORDS: usize = if cfg!(loom) { 4 } else { 64 };
+/// Words in a magazine. Where C's frees come here, a magazine of the smallest slots lasts twice as long: a load and a spare
+/// that change places are all that those have of a slow path (`heap::front`).
+pub const WORDS: usize = if cfg!(loom) {
+    4
+} else if SERVES_C {
+    128
+} else {
+    64
+};
 /// The most slots in a magazine: all words but the link and the sentinel.
 pub const MAX_SLOTS: usize = WORDS - 2;
 /// Bytes and alignment of a magazine.
-pub const MAGAZINE_BYTES: usize = 512;
+pub const MAGAZINE_BYTES: usize = if SERVES_C { 1024 } else { 512 };
 
 /// The block.
-#[repr(C, align(512))]
+#[cfg_attr(any(feature = "c-symbols", neap_library), repr(C, align(1024)))]
+#[cfg_attr(not(any(feature = "c-symbols", neap_library)), repr(C, align(512)))]
 pub struct Magazine {
     words: [Word; WORDS],
 }
@@ -48,6 +56,23 @@ const END: usize = WORDS * size_of::<Word>() % MAGAZINE_BYTES;
 pub fn above(top: *const Word) -> Option<*const Word> {
     let next = top.wrapping_add(1);
     if next.addr() & (MAGAZINE_BYTES - 1) == END { None } else { Some(next) }
+}
+
+/// How many pushes the magazine of a top has room for; none in the sentinel block.
+#[inline]
+pub fn room(top: *const Word) -> usize {
+    WORDS - 1 - (top.addr() & (MAGAZINE_BYTES - 1)) / size_of::<Word>()
+}
+
+/// How many slots there are at and below a top of a magazine of the class: none if there is none at the top; fewer than this says
+/// after a drain, until the magazine has been emptied.
+///
+/// # Safety
+/// `top` points into a magazine that is the caller's, or at the sentinel block's last word.
+#[inline]
+pub unsafe fn filled(top: *const Word, class: usize) -> usize {
+    // SAFETY: the caller's contract.
+    if unsafe { (*top).load(Ordering::Relaxed) } == 0 { 0 } else { figures(class).magazine_slots as usize - room(top) }
 }
 
 impl Magazine {
@@ -131,24 +156,23 @@ impl MagazineRef {
     }
 }
 
-/// Moves the slots at and below `top` out, topmost first, and returns how many there were. The words stay as they are.
+/// Moves the slots at and below `top` out, topmost first, and returns how many there were: as many as `out` has room for,
+/// which is all for [`MAX_SLOTS`]. The words stay as they are.
 ///
 /// # Safety
 /// `top` points into a magazine that is the caller's (the sentinel block counts: it holds nothing).
-pub unsafe fn slots_from(top: *const Word, out: &mut [usize; MAX_SLOTS]) -> usize {
-    let mut count = 0;
+pub unsafe fn slots_from(top: *const Word, out: &mut [usize]) -> usize {
     let mut word = top;
-    while count < MAX_SLOTS {
+    for (count, place) in out.iter_mut().enumerate() {
         // SAFETY: by invariant 1 a null word ends the walk inside the block.
         let slot = unsafe { (*word).load(Ordering::Relaxed) };
         if slot == 0 {
-            break;
+            return count;
         }
-        out[count] = slot;
-        count += 1;
+        *place = slot;
         word = word.wrapping_sub(1);
     }
-    count
+    out.len()
 }
 
 /// Pushes onto a magazine that has room and returns the new top.

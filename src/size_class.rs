@@ -19,6 +19,25 @@ pub const MAX_SMALL_BYTES: usize = if cfg!(loom) { 8192 } else { 32 * 1024 };
 /// The most slots a span can have: what the largest free bitmap holds.
 pub const MAX_SLOTS: usize = 4096;
 
+/// Whether C's frees come here: libneap, and binaries that export its names.
+pub const SERVES_C: bool = cfg!(any(feature = "c-symbols", neap_library));
+
+/// The last class that is split, if any is: the one for 512 bytes, where C's frees come here.
+const LAST_SPLIT: Option<usize> = if cfg!(loom) {
+    Some(0)
+} else if SERVES_C {
+    Some(31)
+} else {
+    None
+};
+
+/// Whether a free by address goes onto the spare magazine: an allocation that follows does not wait for its stores then
+/// (see `heap::front`). Larger slots have too few to a magazine.
+#[inline]
+pub const fn is_split(class: usize) -> bool {
+    matches!(LAST_SPLIT, Some(last) if class <= last)
+}
+
 /// A size class's figures.
 #[derive(Clone, Copy, Debug)]
 pub struct Class {
@@ -74,6 +93,17 @@ pub const fn class_of_c(size: usize) -> Option<usize> {
         return None;
     }
     Some(CLASS_BY_C_STEP[s / C_ALIGN] as usize)
+}
+
+/// Which of a thread's magazines a free goes onto, by number, from the class plus 1 (which is 0 for what has no class): the loaded
+/// magazine's number is that itself, and the spares' follow (`thread_cache`).
+#[cfg(any(feature = "c-symbols", neap_library))]
+#[inline]
+pub const fn push_number(class_number: u8) -> u8 {
+    match (class_number as usize).checked_sub(1) {
+        Some(class) if is_split(class) => class_number + CLASSES as u8,
+        _ => class_number,
+    }
 }
 
 /// The alignment of C's memory whose caller asks for none in particular: that of `max_align_t`.
@@ -183,7 +213,7 @@ mod tests {
             assert!(class.slots as usize <= (class.span_pages as usize - 1) * 512, "{class:?}");
             assert!(class.slots as usize <= MAX_SLOTS, "{class:?}");
             assert!(class.span_pages <= 16, "{class:?}");
-            assert!((2..=62).contains(&class.magazine_slots), "{class:?}");
+            assert!((2..=crate::magazine::MAX_SLOTS).contains(&(class.magazine_slots as usize)), "{class:?}");
         }
     }
 

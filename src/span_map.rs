@@ -13,7 +13,7 @@
 //! 1. A region's mapping, once published, stays for the life of the heap.
 //! 2. A small span never crosses a region (`create` refuses it), so that its bitmap is contiguous.
 //! 3. A page of a live small span has its tag; so has the first page of a large span. All other pages have 0, inside
-//!    large spans too, because `retire` clears what `create` wrote. What `Near` has of a page is its tag's class.
+//!    large spans too, because `retire` clears what `create` wrote. What `Near` has of a page follows from its tag's class.
 //!
 //! Orderings: the table and each region's mapping are published with Release and read with Acquire. Tags are Relaxed: they
 //! were written before the span's first slot was handed out, and come to a look-up the way the slot did.
@@ -23,6 +23,8 @@
 use core::ptr::{NonNull, null_mut};
 
 use crate::size_class::CLASSES;
+#[cfg(any(feature = "c-symbols", neap_library))]
+use crate::size_class::push_number;
 use crate::span::{RECORD_BYTES, Record, STATE_DEAD, STATE_LARGE, STATE_SMALL, Span};
 #[cfg(any(feature = "c-symbols", neap_library))]
 use crate::sync::plain::AtomicUsize;
@@ -50,7 +52,7 @@ pub const TABLE_BYTES: usize = size_of::<Regions>();
 /// Bytes of one region's metadata mapping: zeroed memory.
 pub const REGION_METADATA_BYTES: usize = RECORDS_OFFSET + REGION_PAGES * RECORD_BYTES;
 
-/// The classes (plus 1) of the pages around the heap's first: up to the end of the first shard's reservation, and as far
+/// Which magazine a free of an object in a page goes onto ([`push_number`]), for the pages around the heap's first: up to the end of the first shard's reservation, and as far
 /// down as the others' reach, since the kernel places each mapping below the one before. Nearly always those are all
 /// there are. A line of its own, which is written once.
 #[cfg(any(feature = "c-symbols", neap_library))]
@@ -60,7 +62,7 @@ pub struct Near {
     /// takes one instruction less). Before there is a table, what makes every address too large.
     minus_start: AtomicUsize,
     /// [`NEAR_PAGES`] bytes. Written before `minus_start` (Release, Acquire), and once.
-    classes: AtomicPtr<AtomicU8>,
+    numbers: AtomicPtr<AtomicU8>,
 }
 
 /// Regions below the heap's first that are near: seven reservations of 64 GiB, as many as there are other shards.
@@ -76,20 +78,20 @@ const NEAR_PAGES: usize = (NEAR_REGIONS_BELOW + 65) * REGION_PAGES - 1;
 impl Near {
     /// Without a table: no page is near.
     pub const fn new() -> Self {
-        Self { minus_start: AtomicUsize::new(1 << (usize::BITS - 1)), classes: AtomicPtr::new(null_mut()) }
+        Self { minus_start: AtomicUsize::new(1 << (usize::BITS - 1)), numbers: AtomicPtr::new(null_mut()) }
     }
 
     /// Maps the table around the heap's first region, unless it is there. Without it, where the OS refuses, frees take the
     /// other way. No other shard has memory at the first call, so spans that the table does not know (whose frees take the
     /// slow path) come only of a later call, after the OS had refused.
     fn begin(&self, region: usize) {
-        if !self.classes.load(Ordering::Relaxed).is_null() {
+        if !self.numbers.load(Ordering::Relaxed).is_null() {
             return;
         }
         let Some(table) = sys::vm::map_metadata(NEAR_PAGES) else { return };
         let table = table.as_ptr().cast();
         // Where another shard was faster, this is address space lost.
-        if self.classes.compare_exchange(null_mut(), table, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
+        if self.numbers.compare_exchange(null_mut(), table, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
             let start = region.saturating_sub(NEAR_REGIONS_BELOW) << REGION_SHIFT;
             self.minus_start.store(start.wrapping_neg(), Ordering::Release);
         }
@@ -100,15 +102,15 @@ impl Near {
     fn place(&self, address: usize) -> Option<NonNull<AtomicU8>> {
         let index = address.wrapping_add(self.minus_start.load(Ordering::Acquire)) >> PAGE_SHIFT;
         // SAFETY: no address is near until the table is there, which has a byte for each of these pages.
-        (index < NEAR_PAGES).then(|| unsafe { NonNull::new_unchecked(self.classes.load(Ordering::Relaxed).add(index)) })
+        (index < NEAR_PAGES).then(|| unsafe { NonNull::new_unchecked(self.numbers.load(Ordering::Relaxed).add(index)) })
     }
 
-    /// The class plus 1 of the small span that holds `address`; 0 for other places, `None` far from where the heap began.
+    /// The [`push_number`] of the small span that holds `address`; 0 for other places, `None` far from where the heap began.
     ///
     /// # Safety
     /// As for [`class_number_at`].
     #[inline(always)]
-    pub unsafe fn class_number_at(&self, address: usize) -> Option<usize> {
+    pub unsafe fn push_number_at(&self, address: usize) -> Option<usize> {
         // SAFETY: the table stays; no race: as in `class_number_at`.
         self.place(address).map(|place| unsafe { place.cast::<u8>().read() } as usize)
     }
@@ -157,7 +159,7 @@ impl SpanMap {
         }
     }
 
-    /// The same map, which keeps the classes of near pages in `near` as well. Nothing has been published yet.
+    /// The same map, which keeps the numbers of near pages in `near` as well. Nothing has been published yet.
     #[cfg(any(feature = "c-symbols", neap_library))]
     pub const fn with_near(mut self, near: &'static Near) -> Self {
         self.near = Some(near);
@@ -300,7 +302,7 @@ impl SpanMap {
                 #[cfg(any(feature = "c-symbols", neap_library))]
                 if let Some(place) = self.near.and_then(|near| near.place(run.first.plus(index).address())) {
                     // SAFETY: a place in the table, which stays.
-                    unsafe { place.as_ref() }.store(class, Ordering::Relaxed);
+                    unsafe { place.as_ref() }.store(push_number(class), Ordering::Relaxed);
                 }
             }
         }

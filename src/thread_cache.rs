@@ -11,7 +11,8 @@
 //! later see the static cache, go to the slow path and wait there. At most one operation is still under way, stopped
 //! anywhere between its load of `fast` and its store of a top; it can touch only the word its top points at (an
 //! allocation) or the one above (a free). So the drainer leaves each loaded magazine's topmost slot alone, takes the ones
-//! below, and writes null under the topmost: whichever way the stopped operation ends, it finds a valid magazine.
+//! below, and writes null under the topmost: whichever way the stopped operation ends, it finds a valid magazine. Onto a spare
+//! magazine an operation can only push, so all its slots are taken, and the null is written in the topmost's place.
 //!
 //! Invariants:
 //! 1. Only the owner writes `tops` and `spares`, except a drainer that has stopped the owner (as above) and found it
@@ -27,7 +28,7 @@
 use core::cell::Cell;
 use core::ptr::null_mut;
 
-use crate::magazine::{self, MAX_SLOTS, MagazineRef, Word};
+use crate::magazine::{self, MAX_SLOTS, Word};
 use crate::size_class::CLASSES;
 use crate::sync::atomic::{AtomicPtr, AtomicU32, AtomicUsize, Ordering};
 use crate::sync::{Futex, light_barrier, repeat};
@@ -54,12 +55,12 @@ pub fn gone() -> *mut ThreadCache {
 /// A thread's cache.
 #[repr(C, align(128))]
 pub struct ThreadCache {
-    /// Before the tops: what "class number 0" would be, always the static block's last word, so that a push there finds
+    /// Before the tops: what "cell number 0" would be, always the static block's last word, so that a push there finds
     /// no room; see [`ThreadCache::push_numbered`].
     no_class: AtomicPtr<Word>,
     /// The loaded magazines' tops. Stores are Release so that a drainer that sees a new top sees the slot under it.
     pub(crate) tops: [AtomicPtr<Word>; CLASSES],
-    /// The spare magazines' tops, or null. The owner's slow path and drainers only.
+    /// The spare magazines' tops. The owner's slow path and drainers only, but for frees by address ([`Self::push_spare`]).
     pub(crate) spares: [AtomicPtr<Word>; CLASSES],
     /// How many slots the next refill from central takes: doubles with each miss.
     pub(crate) refill: [Cell<u8>; CLASSES],
@@ -82,6 +83,7 @@ pub struct ThreadCache {
 const _: () = assert!(
     memoffset::offset_of!(ThreadCache, no_class) == 0
         && memoffset::offset_of!(ThreadCache, tops) == size_of::<AtomicPtr<Word>>()
+        && memoffset::offset_of!(ThreadCache, spares) == (1 + CLASSES) * size_of::<AtomicPtr<Word>>()
 );
 
 // SAFETY: shared between owner and drainers as the invariants say; plain cells are touched by one side only.
@@ -97,15 +99,17 @@ impl ThreadCache {
         /// A cache all of whose tops point at `sentinel`, a null block's last word: empty and full at once.
         pub fn new(sentinel: *const Word) -> Self {
             let mut tops = repeat![AtomicPtr::new(null_mut()); CLASSES];
+            let mut spares = repeat![AtomicPtr::new(null_mut()); CLASSES];
             let mut class = 0;
             while class < CLASSES {
                 tops[class] = AtomicPtr::new(sentinel.cast_mut());
+                spares[class] = AtomicPtr::new(sentinel.cast_mut());
                 class += 1;
             }
             Self {
                 no_class: AtomicPtr::new(sentinel.cast_mut()),
                 tops,
-                spares: repeat![AtomicPtr::new(null_mut()); CLASSES],
+                spares,
                 refill: repeat![Cell::new(FIRST_REFILL); CLASSES],
                 slot: AtomicPtr::new(null_mut()),
                 in_slow_path: AtomicU32::new(0),
@@ -148,7 +152,39 @@ impl ThreadCache {
     /// As for [`Self::pop`]; the slot is the caller's and of the class.
     #[inline(always)]
     pub unsafe fn push(&self, class: usize, slot: usize) -> bool {
-        let cell = self.top(class);
+        // SAFETY: the caller's contract.
+        unsafe { Self::push_to(self.top(class), slot) }
+    }
+
+    /// Puts a slot onto the spare magazine; `false` if it is full.
+    ///
+    /// # Safety
+    /// As for [`Self::push`].
+    #[cfg(loom)]
+    pub unsafe fn push_spare(&self, class: usize, slot: usize) -> bool {
+        // SAFETY: the caller's contract.
+        unsafe { Self::push_to(&self.spares[class], slot) }
+    }
+
+    /// Puts a slot onto the magazine with that [`push_number`](crate::size_class::push_number); `false` if it is full, or if the number is 0, which costs
+    /// no test of its own.
+    ///
+    /// # Safety
+    /// As for [`Self::push`]; the number is at most twice [`CLASSES`].
+    #[cfg(any(feature = "c-symbols", neap_library))]
+    #[inline(always)]
+    pub unsafe fn push_numbered(&self, number: usize, slot: usize) -> bool {
+        debug_assert!(number <= 2 * CLASSES);
+        // SAFETY:
+        // - `no_class`, the tops and the spares are 2 * CLASSES + 1 words at the cache's start (asserted above);
+        // - the caller's contract; the static block has no room.
+        unsafe { Self::push_to(&*core::ptr::from_ref(self).cast::<AtomicPtr<Word>>().add(number), slot) }
+    }
+
+    /// # Safety
+    /// `cell` is one of this cache's; otherwise as for [`Self::push`].
+    #[inline(always)]
+    unsafe fn push_to(cell: &AtomicPtr<Word>, slot: usize) -> bool {
         let Some(next) = magazine::above(cell.load(Ordering::Relaxed)) else { return false };
         // SAFETY: the magazine is this cache's and has room, so the word above the top is in its block.
         unsafe { (*next).store(slot, Ordering::Relaxed) };
@@ -156,36 +192,29 @@ impl ThreadCache {
         true
     }
 
-    /// Puts a slot onto the loaded magazine of the class with that number, which is the class plus 1; `false` if it is
-    /// full, or if the number is 0, which costs no test of its own.
-    ///
-    /// # Safety
-    /// As for [`Self::push`]; the number is at most [`CLASSES`].
-    #[cfg(any(feature = "c-symbols", neap_library))]
-    #[inline(always)]
-    pub unsafe fn push_numbered(&self, number: usize, slot: usize) -> bool {
-        debug_assert!(number <= CLASSES);
-        // SAFETY: `no_class` and the tops after it are CLASSES + 1 words at the cache's start (asserted above).
-        let cell = unsafe { &*core::ptr::from_ref(self).cast::<AtomicPtr<Word>>().add(number) };
-        let Some(next) = magazine::above(cell.load(Ordering::Relaxed)) else { return false };
-        // SAFETY: as in `push`; the static block has no word above its last.
-        unsafe { (*next).store(slot, Ordering::Relaxed) };
-        cell.store(next.cast_mut(), Ordering::Release);
-        true
+    /// The static block's last word: empty and full at once.
+    pub fn sentinel(&self) -> *mut Word {
+        self.no_class.load(Ordering::Relaxed)
     }
 
     /// The owner enters its slow path: from here on drainers leave the cache alone. Waits while one is at work.
     pub fn enter_slow_path(&self) {
-        loop {
-            self.in_slow_path.store(1, Ordering::Relaxed);
-            light_barrier();
-            // Acquire: pairs with the drainer's Release in `end_drain`.
-            if self.drain.word().load(Ordering::Acquire) == NOT_DRAINED {
-                return;
-            }
-            self.in_slow_path.store(0, Ordering::Relaxed);
+        while !self.try_enter_slow_path() {
             self.drain.wait(DRAINED, None);
         }
+    }
+
+    /// The same without waiting; `false` while a drainer is at work.
+    #[inline]
+    pub fn try_enter_slow_path(&self) -> bool {
+        self.in_slow_path.store(1, Ordering::Relaxed);
+        light_barrier();
+        // Acquire: pairs with the drainer's Release in `end_drain`.
+        let entered = self.drain.word().load(Ordering::Acquire) == NOT_DRAINED;
+        if !entered {
+            self.in_slow_path.store(0, Ordering::Relaxed);
+        }
+        entered
     }
 
     /// The owner leaves its slow path.
@@ -247,29 +276,32 @@ impl ThreadCache {
     /// # Safety
     /// Between `begin_drain`, a barrier, and `end_drain`, with the owner outside its slow path.
     pub unsafe fn take_idle(&self, class: usize, out: &mut [usize; 2 * MAX_SLOTS]) -> usize {
-        let (head, tail) = out.split_at_mut(MAX_SLOTS);
-        let mut count = 0;
-        let top = self.tops[class].load(Ordering::Acquire);
-        // SAFETY: the cache's own magazine or the sentinel block; null ends both.
+        let (from_loaded, from_spare) = out.split_at_mut(MAX_SLOTS);
+        let loaded = self.tops[class].load(Ordering::Acquire);
+        let spare = self.spares[class].load(Ordering::Acquire);
+        // SAFETY: the cache's own magazines or the sentinel block.
         unsafe {
-            if (*top).load(Ordering::Relaxed) != 0 {
-                let below = top.wrapping_sub(1);
-                count = magazine::slots_from(below, head.try_into().unwrap_or(&mut [0; MAX_SLOTS]));
-                if count != 0 {
-                    (*below).store(0, Ordering::Relaxed);
-                }
-            }
-            let spare = self.spares[class].load(Ordering::Relaxed);
-            if !spare.is_null() {
-                let spare_count = magazine::slots_from(spare, tail.try_into().unwrap_or(&mut [0; MAX_SLOTS]));
-                if spare_count != 0 {
-                    self.spares[class].store(MagazineRef::of_top(spare).reset(class).cast_mut(), Ordering::Relaxed);
-                    out.copy_within(MAX_SLOTS..MAX_SLOTS + spare_count, count);
-                    count += spare_count;
-                }
-            }
+            let below = loaded.wrapping_sub(1);
+            let count = if (*loaded).load(Ordering::Relaxed) == 0 { 0 } else { Self::take_all(below, from_loaded) };
+            let spare_count = Self::take_all(spare, from_spare);
+            out.copy_within(MAX_SLOTS..MAX_SLOTS + spare_count, count);
+            count + spare_count
         }
-        count
+    }
+
+    /// Takes the slots at and below `top`, and writes null there: the magazine begins above from now on.
+    ///
+    /// # Safety
+    /// `top` points into a magazine that is the caller's, or at the sentinel block's last word.
+    unsafe fn take_all(top: *const Word, out: &mut [usize]) -> usize {
+        // SAFETY: the caller's contract. The sentinel block holds no slot, so it is not written.
+        unsafe {
+            let count = magazine::slots_from(top, out);
+            if count != 0 {
+                (*top).store(0, Ordering::Relaxed);
+            }
+            count
+        }
     }
 
     /// Whether a slot lies in one of the class's magazines. Asked by the owner; what a drainer takes meanwhile is free too.
@@ -278,8 +310,8 @@ impl ThreadCache {
         [&self.tops[class], &self.spares[class]].into_iter().any(|cell| {
             let top = cell.load(Ordering::Acquire);
             let mut slots = [0; MAX_SLOTS];
-            // SAFETY: null, or a top of the cache's own magazine or of the sentinel block.
-            let count = if top.is_null() { 0 } else { unsafe { magazine::slots_from(top, &mut slots) } };
+            // SAFETY: a top of the cache's own magazine or of the sentinel block.
+            let count = unsafe { magazine::slots_from(top, &mut slots) };
             slots[..count].contains(&slot)
         })
     }

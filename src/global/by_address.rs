@@ -1,7 +1,7 @@
 //! Operations that know an object only by its address, as C's are.
 //!
-//! A free finds the object's class by the number of its page (one load, two far from where the heap began), then goes on
-//! like any other. Sizes that
+//! A free finds the object's magazine by the number of its page (one load, two far from where the heap began), then goes on
+//! like any other; small objects go onto the spare magazine (see `heap::front`). Sizes that
 //! the caller passes along (`free_sized`, sized `delete`) are not used: a program that is wrong about one would corrupt the
 //! heap, and being right saves it less than it costs to tell.
 //!
@@ -12,8 +12,10 @@
 
 use core::ptr::{NonNull, copy_nonoverlapping, null_mut};
 
-use crate::heap::{self, Heap};
-use crate::size_class::{class_of, class_of_c, figures};
+use crate::heap::{self, Free, Heap};
+#[cfg(debug_assertions)]
+use crate::size_class::CLASSES;
+use crate::size_class::{class_of, class_of_c, figures, push_number};
 use crate::sys::errno::Saved;
 
 use super::{fork, slow, statics, tls};
@@ -34,9 +36,16 @@ fn pop(class: Option<usize>) -> *mut u8 {
     core::ptr::with_exposed_provenance_mut(unsafe { (*tls::fast()).pop(class) })
 }
 
-/// Allocates when the thread's cache has nothing; null if there is no memory.
+/// Allocates when the loaded magazine has nothing; null if there is no memory.
 #[inline]
 pub fn allocate_slow(size: usize, align: usize) -> *mut u8 {
+    if let Some(class) = class_of(size, align) {
+        // SAFETY: the thread's own words. It holds no lock and none of the heap's memory on the way, so a fork need not know.
+        let object = unsafe { heap::allocate_from_spare(tls::slot(), class) };
+        if !object.is_null() {
+            return object;
+        }
+    }
     slow::allocate(size, align)
 }
 
@@ -69,7 +78,7 @@ pub fn allocate_zeroed(size: usize, align: usize) -> *mut u8 {
 pub unsafe fn free(object: *mut u8) {
     // SAFETY: the caller's contract; the number is the object's.
     unsafe {
-        match statics::class_number_near(object.addr()) {
+        match statics::push_number_near(object.addr()) {
             Some(number) => free_numbered(object, number),
             None => free_far(object),
         }
@@ -83,16 +92,19 @@ pub unsafe fn free(object: *mut u8) {
 #[inline(never)]
 unsafe extern "C" fn free_far(object: *mut u8) {
     // SAFETY: the caller's contract; the number is the object's.
-    unsafe { free_numbered(object, statics::class_number_at(object.addr()).unwrap_or(0)) }
+    unsafe {
+        let class_number = statics::class_number_at(object.addr()).unwrap_or(0);
+        free_numbered(object, push_number(class_number as u8) as usize);
+    }
 }
 
 /// # Safety
-/// As for [`free`]; `number` is the class plus 1 of the small span that holds the object, or 0 if none does.
+/// As for [`free`]; `number` is the push number of the small span that holds the object, or 0 if none does.
 #[inline(always)]
 unsafe fn free_numbered(object: *mut u8, number: usize) {
     #[cfg(debug_assertions)]
     if number != 0 {
-        slow::check_free(object, number - 1);
+        slow::check_free(object, (number - 1) % CLASSES);
     }
     // SAFETY:
     // - this thread's cache or the static one; the object is a slot of its page's class, or the number is 0;
@@ -116,7 +128,7 @@ unsafe fn free_slow(object: *mut u8) {
     match unsafe { class_at(object) } {
         // SAFETY: the thread's own words; the object is the caller's.
         Some(class) => unsafe {
-            heap::deallocate_slow(heap, tls::slot(), class, object, slow::on_new_cache_in_free_by_c)
+            heap::deallocate_slow(heap, tls::slot(), class, object, Free::ByAddress, slow::on_new_cache_in_free_by_c)
         },
         None => heap.deallocate_large(object),
     }

@@ -5,7 +5,7 @@
 use core::alloc::{GlobalAlloc, Layout};
 use core::ptr::{NonNull, null_mut};
 
-use crate::heap::{self, Heap, Large};
+use crate::heap::{self, Free, Heap, Large};
 use crate::scavenger::Scavenger;
 use crate::size_class::class_of;
 use crate::stats::Stats;
@@ -66,7 +66,7 @@ pub unsafe fn deallocate(object: *mut u8, size: usize, align: usize) {
     let (Some((heap, _pause)), Some(object)) = (fork::enter(), NonNull::new(object)) else { return };
     match class_of(size.max(1), align) {
         // SAFETY: the thread's own words; the object is the caller's.
-        Some(class) => unsafe { heap::deallocate_slow(heap, tls::slot(), class, object, on_new_cache) },
+        Some(class) => unsafe { heap::deallocate_slow(heap, tls::slot(), class, object, Free::ByLayout, on_new_cache) },
         None => heap.deallocate_large(object),
     }
     look_after(heap);

@@ -94,15 +94,16 @@ pub unsafe fn class_number_at(address: usize) -> Option<usize> {
     unsafe { span_map::class_number_at(&REGIONS, address) }
 }
 
-/// The same where one load tells; `None` also far from where the heap began, where [`class_number_at`] may still know.
+/// The number of the magazine that a free goes onto (`size_class::push_number`), where one load tells; `None` far from where
+/// the heap began, where [`class_number_at`] may still know.
 ///
 /// # Safety
 /// As for [`span_map::class_number_at`].
 #[cfg(any(feature = "c-symbols", neap_library))]
 #[inline(always)]
-pub unsafe fn class_number_near(address: usize) -> Option<usize> {
+pub unsafe fn push_number_near(address: usize) -> Option<usize> {
     // SAFETY: the caller's contract.
-    unsafe { NEAR.class_number_at(address) }
+    unsafe { NEAR.push_number_at(address) }
 }
 
 /// The settings. Read at the first allocation, before any code of the program could change the environment.

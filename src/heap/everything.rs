@@ -32,9 +32,6 @@ impl Heap {
         for class in 0..CLASSES {
             for cell in [&cache.tops[class], &cache.spares[class]] {
                 let top = cell.load(Ordering::Relaxed);
-                if top.is_null() {
-                    continue;
-                }
                 let Some(magazine) = self.own_magazine(top) else { continue };
                 let mut slots = [0; MAX_SLOTS];
                 // SAFETY: the thread's own magazine.

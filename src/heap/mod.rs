@@ -31,7 +31,9 @@ mod sweep;
 pub use alarm::Alarm;
 pub use counters::Counters;
 pub use fork::ForkLock;
-pub use front::{allocate_slow, deallocate_slow, give_back_cache};
+#[cfg(any(feature = "c-symbols", neap_library, loom))]
+pub use front::allocate_from_spare;
+pub use front::{Free, allocate_slow, deallocate_slow, give_back_cache};
 pub use large::Large;
 pub use scavenge::{Effort, Scavenged};
 

@@ -99,12 +99,12 @@ fn a_small_span_never_crosses_a_region() {
 
 #[cfg(any(feature = "c-symbols", neap_library))]
 #[test]
-fn near_pages_have_the_class_of_their_tag() {
+fn near_pages_have_the_number_of_their_tags_class() {
     let near: &super::Near = Box::leak(Box::new(super::Near::new()));
     let map = SpanMap::new().with_near(near);
     let number = |page: usize, offset: usize| {
         // SAFETY: nothing is read but the table, which nobody else writes.
-        unsafe { near.class_number_at(Page(page).address() + offset) }
+        unsafe { near.push_number_at(Page(page).address() + offset) }
     };
     for page in [0, FIRST, usize::MAX >> 13] {
         assert_eq!(number(page, 0), None, "before there is a table: {page}");
@@ -117,12 +117,17 @@ fn near_pages_have_the_class_of_their_tag() {
         }
     }
     let first = (REGION + 600) * REGION_PAGES;
-    for page in [first, first + REGION_PAGES - 20, first - 448 * REGION_PAGES] {
-        let run = Run { first: Page(page), pages: figures(9).span_pages as usize };
+    let split = (0..CLASSES).find(|class| !crate::size_class::is_split(*class)).unwrap();
+    for (page, class, expected) in [
+        (first, 0, 1 + CLASSES),
+        (first + REGION_PAGES - 20, split - 1, split + CLASSES),
+        (first - 448 * REGION_PAGES, split, split + 1),
+    ] {
+        let run = Run { first: Page(page), pages: figures(class).span_pages as usize };
         // SAFETY: nobody else's pages, whose region has metadata.
-        let span = unsafe { map.create(run, Some(9)) }.unwrap();
+        let span = unsafe { map.create(run, Some(class)) }.unwrap();
         for index in 0..run.pages {
-            assert_eq!(number(page + index, 8), Some(10));
+            assert_eq!(number(page + index, 8), Some(expected));
         }
         assert_eq!(number(page + run.pages, 0), Some(0));
         // SAFETY: no slot is out.

@@ -16,6 +16,25 @@ fn with_full_magazines(world: &Arc<World>) -> User {
     user
 }
 
+/// A user whose frees go onto the spare magazine, class 0: two slots there, two in the loaded one.
+fn with_split_magazines(world: &Arc<World>) -> User {
+    let user = User::new(world);
+    let slots = [(); 4].map(|()| user.allocate(0));
+    for slot in slots {
+        user.free_by_address(0, slot);
+    }
+    user
+}
+
+/// [`take_all`] for class 0.
+fn take_all_split(world: &Arc<World>, owner: &User) {
+    let other = User::new(world);
+    for _ in 0..4 {
+        owner.allocate(0);
+        other.allocate(0);
+    }
+}
+
 fn drain(world: &World) {
     world.heap.drain_caches(null());
 }
@@ -69,6 +88,54 @@ model!(a_drainer_and_an_owner_that_pops_and_pushes_share_no_slot, 3, || {
     owner.free(1, slot);
     drainer.join().unwrap();
     take_all(&world, &owner);
+});
+
+model!(a_drainer_and_an_owner_that_frees_by_address_share_no_slot, 3, || {
+    let world = World::new();
+    let owner = with_split_magazines(&world);
+    let slots = [(); 3].map(|()| owner.allocate(0));
+    owner.free_by_address(0, slots[0]);
+    let drainer = {
+        let world = Arc::clone(&world);
+        thread::spawn(move || drain(&world))
+    };
+    owner.free_by_address(0, slots[1]);
+    owner.allocate(0);
+    owner.free_by_address(0, slots[2]);
+    drainer.join().unwrap();
+    take_all_split(&world, &owner);
+});
+
+model!(a_free_by_address_during_a_drain_loses_no_slot, 3, || {
+    let world = World::new();
+    let owner = with_split_magazines(&world);
+    // The loaded and the spare magazine have one slot each, so the next free goes the fast path.
+    let slots = [(); 3].map(|()| owner.allocate(0));
+    owner.free_by_address(0, slots[0]);
+    let drainer = {
+        let world = Arc::clone(&world);
+        thread::spawn(move || drain(&world))
+    };
+    owner.free_by_address(0, slots[1]);
+    drainer.join().unwrap();
+    owner.free_by_address(0, slots[2]);
+    owner.exit();
+    world.heap.scavenge_everything(null());
+    assert_eq!(world.heap.check_accounts().0, 0, "a slot was lost");
+});
+
+model!(a_drainer_and_an_owner_that_loads_its_spare_share_no_slot, 3, || {
+    let world = World::new();
+    let owner = with_split_magazines(&world);
+    let drainer = {
+        let world = Arc::clone(&world);
+        thread::spawn(move || drain(&world))
+    };
+    let slots = [(); 3].map(|()| owner.allocate(0));
+    owner.free_by_address(0, slots[0]);
+    owner.free(0, slots[1]);
+    drainer.join().unwrap();
+    take_all_split(&world, &owner);
 });
 
 model!(drained_slots_reach_another_thread_and_no_two_have_one, 3, || {
@@ -170,6 +237,13 @@ model!(an_exiting_threads_cache_is_reused_by_a_new_thread_under_a_drainers_eyes,
     next.free(1, slot);
     drainer.join().unwrap();
     next.exit();
+    // What the first one left in its shard's depot has slots: the third thread is of that shard.
+    let third = User::new(&world);
+    let slots = [(); 3].map(|()| third.allocate(1));
+    for slot in slots {
+        third.free(1, slot);
+    }
+    third.exit();
     world.heap.scavenge_everything(null());
     assert_eq!(world.heap.check_accounts().0, 0, "a slot was lost");
 });

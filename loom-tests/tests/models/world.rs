@@ -3,9 +3,9 @@
 use core::ptr::NonNull;
 use loom::cell::UnsafeCell;
 use loom::sync::atomic::Ordering;
-use neap::heap::{self, Heap};
+use neap::heap::{self, Free, Heap};
 use neap::magazine::{MAGAZINE_BYTES, Magazine};
-use neap::size_class::figures;
+use neap::size_class::{figures, is_split};
 use neap::sys::{sim, vm};
 use neap::thread_cache::{CacheSlot, ThreadCache};
 use neap::units::{Page, Run};
@@ -131,7 +131,13 @@ impl User {
             return slot;
         }
         // SAFETY: the thread's own words.
-        unsafe { heap::allocate_slow(&self.world.heap, self.slot, class, || true) }.addr()
+        unsafe {
+            let object = heap::allocate_from_spare(self.slot, class);
+            if !object.is_null() {
+                return object.addr();
+            }
+            heap::allocate_slow(&self.world.heap, self.slot, class, || true).addr()
+        }
     }
 
     /// Frees a slot, whoever holds it.
@@ -140,7 +146,18 @@ impl User {
         if !unsafe { self.fast().push(class, slot) } {
             let object = NonNull::new(core::ptr::without_provenance_mut(slot)).unwrap();
             // SAFETY: the thread's own words; the slot is the caller's.
-            unsafe { heap::deallocate_slow(&self.world.heap, self.slot, class, object, || true) };
+            unsafe { heap::deallocate_slow(&self.world.heap, self.slot, class, object, Free::ByLayout, || true) };
+        }
+    }
+
+    /// The same for a free that knows the address only: onto the spare magazine, if the class is split.
+    pub fn free_by_address_raw(&self, class: usize, slot: usize) {
+        assert!(is_split(class));
+        // SAFETY: read just now; the slot is the caller's.
+        if !unsafe { self.fast().push_spare(class, slot) } {
+            let object = NonNull::new(core::ptr::without_provenance_mut(slot)).unwrap();
+            // SAFETY: the thread's own words; the slot is the caller's.
+            unsafe { heap::deallocate_slow(&self.world.heap, self.slot, class, object, Free::ByAddress, || true) };
         }
     }
 
@@ -156,6 +173,12 @@ impl User {
     pub fn free(&self, class: usize, slot: usize) {
         self.world.let_go(slot);
         self.free_raw(class, slot);
+    }
+
+    /// The same by address.
+    pub fn free_by_address(&self, class: usize, slot: usize) {
+        self.world.let_go(slot);
+        self.free_by_address_raw(class, slot);
     }
 
     /// The thread's exit.
