@@ -136,7 +136,7 @@ const _: () = assert!(CLASSES < 255);
 pub struct SpanMap {
     table: AtomicPtr<Regions>,
     #[cfg(any(feature = "c-symbols", neap_library))]
-    near: Option<&'static Near>,
+    near: AtomicPtr<Near>,
 }
 
 impl SpanMap {
@@ -145,25 +145,20 @@ impl SpanMap {
         Self {
             table: AtomicPtr::new(null_mut()),
             #[cfg(any(feature = "c-symbols", neap_library))]
-            near: None,
+            near: AtomicPtr::new(null_mut()),
         }
     }
 
-    /// A map with a table that is there from the start.
-    #[cfg(not(loom))]
-    pub const fn with_table(table: &'static Regions) -> Self {
-        Self {
-            table: AtomicPtr::new(core::ptr::from_ref(table).cast_mut()),
-            #[cfg(any(feature = "c-symbols", neap_library))]
-            near: None,
-        }
-    }
-
-    /// The same map, which keeps the numbers of near pages in `near` as well. Nothing has been published yet.
+    /// From now on the map keeps the numbers of near pages in `near` as well. Nothing has been published yet.
     #[cfg(any(feature = "c-symbols", neap_library))]
-    pub const fn with_near(mut self, near: &'static Near) -> Self {
-        self.near = Some(near);
-        self
+    pub fn attach_near(&self, near: &'static Near) {
+        self.near.store(core::ptr::from_ref(near).cast_mut(), Ordering::Relaxed);
+    }
+
+    #[cfg(any(feature = "c-symbols", neap_library))]
+    fn near(&self) -> Option<&'static Near> {
+        // SAFETY: null, or what `attach_near` was given.
+        unsafe { self.near.load(Ordering::Relaxed).as_ref() }
     }
 
     /// Whether the map has a table.
@@ -174,7 +169,7 @@ impl SpanMap {
     /// Gives the map its table.
     ///
     /// # Safety
-    /// `table` is [`TABLE_BYTES`] of zeroed memory, aligned to 8, that stays valid and is nobody else's. Called once.
+    /// `table` is [`TABLE_BYTES`] of zeroed memory, aligned to 8, that stays valid and is nobody else's. Called before any other use.
     pub unsafe fn attach(&self, table: NonNull<u8>) {
         self.table.store(table.as_ptr().cast(), Ordering::Release);
     }
@@ -205,7 +200,7 @@ impl SpanMap {
             let _ = cell.compare_exchange(null_mut(), metadata.as_ptr(), Ordering::AcqRel, Ordering::Relaxed);
         }
         #[cfg(any(feature = "c-symbols", neap_library))]
-        if let Some(near) = self.near {
+        if let Some(near) = self.near() {
             near.begin(region);
         }
     }
@@ -300,7 +295,7 @@ impl SpanMap {
                 tag.distance.store(distance, Ordering::Relaxed);
                 tag.class.store(class, Ordering::Relaxed);
                 #[cfg(any(feature = "c-symbols", neap_library))]
-                if let Some(place) = self.near.and_then(|near| near.place(run.first.plus(index).address())) {
+                if let Some(place) = self.near().and_then(|near| near.place(run.first.plus(index).address())) {
                     // SAFETY: a place in the table, which stays.
                     unsafe { place.as_ref() }.store(push_number(class), Ordering::Relaxed);
                 }

@@ -8,11 +8,10 @@
 //!
 //! **Draining an idle thread's cache** from outside needs no help from the thread and nothing on its fast path. The
 //! drainer points `fast` at the static cache and issues a memory barrier on all CPUs (membarrier). Operations that start
-//! later see the static cache, go to the slow path and wait there. At most one operation is still under way, stopped
-//! anywhere between its load of `fast` and its store of a top; it can touch only the word its top points at (an
-//! allocation) or the one above (a free). So the drainer leaves each loaded magazine's topmost slot alone, takes the ones
-//! below, and writes null under the topmost: whichever way the stopped operation ends, it finds a valid magazine. Onto a spare
-//! magazine an operation can only push, so all its slots are taken, and the null is written in the topmost's place.
+//! later see the static cache, go to the slow path and wait there. At most one is still under way, stopped anywhere between
+//! its load of `fast` and its store of a top; it can touch only the word its top points at (an allocation) or the one above
+//! (a free). So the drainer takes the slots below each loaded magazine's topmost and writes null under that; of a spare, onto
+//! which nothing but pushes go, all, with null in the topmost's place. Whichever way the operation ends, it finds a valid magazine.
 //!
 //! Invariants:
 //! 1. Only the owner writes `tops` and `spares`, except a drainer that has stopped the owner (as above) and found it

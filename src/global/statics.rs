@@ -15,7 +15,7 @@ use crate::magazine::Magazine;
 use crate::scavenger::Scavenger;
 #[cfg(any(feature = "c-symbols", neap_library))]
 use crate::span_map::Near;
-use crate::span_map::{self, Regions, SpanMap};
+use crate::span_map::{self, Regions};
 #[cfg(any(feature = "c-symbols", neap_library))]
 use crate::sync::plain::AtomicU32;
 use crate::sync::plain::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
@@ -32,10 +32,7 @@ pub static NO_CACHE: ThreadCache = ThreadCache::new(SENTINEL.last());
 static REGIONS: Regions = span_map::no_regions();
 #[cfg(any(feature = "c-symbols", neap_library))]
 static NEAR: Near = Near::new();
-#[cfg(any(feature = "c-symbols", neap_library))]
-static HEAP: Heap = Heap::with_map(SpanMap::with_table(&REGIONS).with_near(&NEAR));
-#[cfg(not(any(feature = "c-symbols", neap_library)))]
-static HEAP: Heap = Heap::with_map(SpanMap::with_table(&REGIONS));
+static HEAP: Heap = Heap::new();
 static READY: Once<()> = Once::new();
 static CONFIG: Once<Config> = Once::new();
 static EXIT_KEY: Once<Option<ExitKey>> = Once::new();
@@ -70,8 +67,14 @@ pub fn heap() -> Option<&'static Heap> {
 fn initialize() -> Option<&'static Heap> {
     READY
         .try_call_once(|| {
-            // SAFETY: `Once` runs this on one thread at a time until it succeeds; both statics are never written.
-            let done = unsafe { HEAP.initialize(NonNull::from(&NO_CACHE), SENTINEL.last()) };
+            #[cfg(any(feature = "c-symbols", neap_library))]
+            HEAP.map.attach_near(&NEAR);
+            // SAFETY: `Once` runs this on one thread at a time until it succeeds. The table is zero and only the heap's, and the
+            // other statics are never written.
+            let done = unsafe {
+                HEAP.map.attach(NonNull::from(&REGIONS).cast());
+                HEAP.initialize(NonNull::from(&NO_CACHE), SENTINEL.last())
+            };
             if !done {
                 return Err(());
             }

@@ -43,16 +43,16 @@ pub struct Alarm {
 
 impl Alarm {
     const_unless_loom! {
-        /// No thread, the levels of a process that has just begun.
+        /// All zero: no thread; [`Alarm::begin`] comes before anything else.
         pub fn new() -> Self {
             Self {
                 state: Futex::new(ABSENT),
                 wants_thread: AtomicU32::new(0),
-                wake_retained_bytes: AtomicU64::new(Wake::INITIAL.retained_bytes),
-                wake_hole_bytes: AtomicU64::new(Wake::INITIAL.hole_bytes),
-                goal_retained_bytes: AtomicU64::new(Goal::INITIAL.retained_bytes),
-                goal_backed_bytes: AtomicU64::new(Goal::INITIAL.backed_bytes),
-                ask_ahead_bytes: AtomicU64::new(Wake::INITIAL.retained_bytes),
+                wake_retained_bytes: AtomicU64::new(0),
+                wake_hole_bytes: AtomicU64::new(0),
+                goal_retained_bytes: AtomicU64::new(0),
+                goal_backed_bytes: AtomicU64::new(0),
+                ask_ahead_bytes: AtomicU64::new(0),
             }
         }
     }
@@ -146,8 +146,8 @@ impl Alarm {
         self.state.word().store(ABSENT, Ordering::Release);
     }
 
-    /// The child of a fork has no scavenger: everything is as in a process that has just begun with so much in use.
-    pub fn reset_in_child(&self, in_use_bytes: u64) {
+    /// There is no scavenger: a process has just begun, or is the child of a fork with so much in use.
+    pub fn begin(&self, in_use_bytes: u64) {
         self.set_absent();
         self.publish(Wake::INITIAL, Goal::INITIAL);
         let ahead = in_use_bytes.saturating_add(Wake::INITIAL.retained_bytes);

@@ -89,7 +89,7 @@ impl Heap {
             unsafe { own.forget_drainer(slot) };
         }
         // There is no scavenger any more, and nobody to act on the levels that it published.
-        self.alarm.reset_in_child(self.counters.in_use_bytes() as u64);
+        self.alarm.begin(self.counters.in_use_bytes() as u64);
     }
 
     /// In the child, once its thread is in no slow path: makes the books true and takes over what the other threads left.

@@ -48,7 +48,7 @@ type Table = [AtomicPtr<Bits>; ROOTS];
 /// Which 2 MiB parts of the heap may be on a huge page. A set bit is a guess, a clear one is certain.
 pub struct HugeMap {
     table: AtomicPtr<Table>,
-    /// The lowest root entry with huge pages to split; `usize::MAX` if there is none.
+    /// No root entry below has huge pages to split; `usize::MAX` if none has.
     first_to_split: AtomicUsize,
     /// The chunks that advice was last given for: number of the first, and of the one after the last in the lower half.
     advised: AtomicU64,
@@ -73,7 +73,7 @@ impl HugeMap {
         pub fn new() -> Self {
             Self {
                 table: AtomicPtr::new(null_mut()),
-                first_to_split: AtomicUsize::new(usize::MAX),
+                first_to_split: AtomicUsize::new(0),
                 advised: AtomicU64::new(0),
                 wanted: AtomicU8::new(HugePages::Auto as u8),
                 usage: AtomicU8::new(USE_UNKNOWN),
@@ -385,7 +385,7 @@ mod tests {
     #[test]
     fn each_huge_page_to_split_is_taken_once() {
         let map = HugeMap::new();
-        assert_eq!(map.first_to_split.load(Ordering::Relaxed), usize::MAX);
+        map.first_to_split.store(usize::MAX, Ordering::Relaxed);
         assert_eq!(map.take_to_split(1), None);
         let first = ROOT_CHUNKS;
         for (chunk, part) in [(2 * ROOT_CHUNKS, 0), (first + 70, 1), (first, 1), (first + 70, 1)] {

@@ -12,12 +12,15 @@ pub struct Limit {
 }
 
 impl Limit {
-    /// None.
+    /// So many pages are no limit.
+    pub const NONE: usize = usize::MAX / 2;
+
+    /// Nothing may be mapped; [`Limit::set`] comes before anything else.
     pub const fn new() -> Self {
-        Self { left_pages: AtomicUsize::new(usize::MAX / 2) }
+        Self { left_pages: AtomicUsize::new(0) }
     }
 
-    /// Sets it; before the first growth.
+    /// Sets it, before the first growth; [`Limit::NONE`] is more than there is.
     pub fn set(&self, pages: usize) {
         self.left_pages.store(pages, Ordering::Relaxed);
     }
@@ -41,6 +44,7 @@ mod tests {
     #[test]
     fn what_is_taken_never_passes_the_limit() {
         let limit = Limit::new();
+        limit.set(Limit::NONE);
         assert!(limit.take(1 << 40), "no limit");
         limit.set(10);
         assert!(limit.take(7) && !limit.take(4) && limit.take(3) && !limit.take(1));

@@ -91,15 +91,11 @@ pub struct Heap {
 
 impl Heap {
     const_unless_loom! {
-        /// A heap without memory. [`Heap::initialize`] comes before anything else.
+        /// A heap without memory. [`Heap::initialize`] comes before anything else: what does not begin with 0 gets its value
+        /// there, so that a static heap, which is large, takes no room in the program's file.
         pub fn new() -> Self {
-            Self::with_map(SpanMap::new())
-        }
-
-        /// The same with a span map that may have its table already.
-        pub fn with_map(map: SpanMap) -> Self {
             Self {
-                map,
+                map: SpanMap::new(),
                 counters: Counters::new(),
                 index: ScavengeIndex::new(),
                 huge: HugeMap::new(),
@@ -115,7 +111,7 @@ impl Heap {
                 centrals: repeat![repeat![CachePadded::new(Lock::new(Rank::Central, Central::new())); CLASSES]; SHARDS],
                 no_cache: plain::AtomicPtr::new(core::ptr::null_mut()),
                 sentinel: plain::AtomicPtr::new(core::ptr::null_mut()),
-                os_page_bytes: plain::AtomicUsize::new(PAGE_BYTES),
+                os_page_bytes: plain::AtomicUsize::new(0),
             }
         }
     }
@@ -136,6 +132,8 @@ impl Heap {
         }
         self.no_cache.store(no_cache.as_ptr(), plain::Ordering::Relaxed);
         self.sentinel.store(sentinel.cast_mut(), plain::Ordering::Relaxed);
+        self.alarm.begin(0);
+        self.limit.set(Limit::NONE);
         self.shards.configure(sys::thread::cpus_available());
         self.os_page_bytes.store(sys::page::os_page_bytes(), plain::Ordering::Release);
         true

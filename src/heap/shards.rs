@@ -36,14 +36,15 @@ pub struct Shards {
 
 impl Shards {
     const_unless_loom! {
-        /// One shard, and no more to come.
+        /// All zero; [`Shards::configure`] comes before anything else.
         pub fn new() -> Self {
-            Self { used: AtomicUsize::new(1), most: plain::AtomicUsize::new(1), one_page_heap: plain::AtomicBool::new(false) }
+            Self { used: AtomicUsize::new(0), most: plain::AtomicUsize::new(0), one_page_heap: plain::AtomicBool::new(false) }
         }
     }
 
-    /// A shard a processor: with more, threads that come and go spread thin over them, and two busy ones seldom share one.
+    /// One shard, and up to one a processor: with more, threads that come and go spread thin over them, and two busy ones seldom share one.
     pub fn configure(&self, cpus: usize) {
+        self.used.store(1, Ordering::Relaxed);
         self.most.store(cpus.next_power_of_two().min(SHARDS), Ordering::Relaxed);
     }
 

@@ -101,7 +101,8 @@ fn a_small_span_never_crosses_a_region() {
 #[test]
 fn near_pages_have_the_number_of_their_tags_class() {
     let near: &super::Near = Box::leak(Box::new(super::Near::new()));
-    let map = SpanMap::new().with_near(near);
+    let map = SpanMap::new();
+    map.attach_near(near);
     let number = |page: usize, offset: usize| {
         // SAFETY: nothing is read but the table, which nobody else writes.
         unsafe { near.push_number_at(Page(page).address() + offset) }

@@ -99,6 +99,7 @@ model!(two_frees_and_a_forced_release_never_leave_the_scavenger_asleep_above_its
 model!(a_wake_at_shutdown_ends_every_wait, ALL, || {
     // Shutdown is a wake like any other: the flag first, then the wake; the scavenger looks at the flag as a level.
     let alarm = Arc::new(Alarm::new());
+    alarm.begin(0);
     assert!(alarm.claim_start());
     let stop = Arc::new(AtomicUsize::new(0));
     let scavenger = {
@@ -116,6 +117,7 @@ model!(a_wake_at_shutdown_ends_every_wait, ALL, || {
 
 model!(exactly_one_free_starts_the_scavenger, ALL, || {
     let alarm = Arc::new(Alarm::new());
+    alarm.begin(0);
     let started = Arc::new(AtomicUsize::new(0));
     let free = |alarm: &Alarm, started: &AtomicUsize| {
         alarm.after_free(u64::MAX, 0);
@@ -134,6 +136,7 @@ model!(exactly_one_free_starts_the_scavenger, ALL, || {
 
 model!(a_failed_start_is_tried_again_at_the_next_free, ALL, || {
     let alarm = Arc::new(Alarm::new());
+    alarm.begin(0);
     let other = {
         let alarm = Arc::clone(&alarm);
         thread::spawn(move || {
