@@ -115,13 +115,24 @@ model!(a_child_goes_on_when_another_thread_was_allocating, 4, || in_the_child(|u
     user.free(1, slots[0]);
 }));
 
+/// Two threads of the first shard, with full magazines: what one gives back the other is handed first. With a shard each they
+/// would hardly meet, and a slot that is free by mistake would be handed to nobody.
+fn of_one_shard(world: &Arc<World>) -> [User; 2] {
+    let [first, between, second] = [(); 3].map(|()| {
+        let user = User::new(world);
+        let slot = user.allocate(1);
+        user.free(1, slot);
+        user
+    });
+    between.exit();
+    [first, second]
+}
+
 model!(a_child_takes_no_slot_out_of_a_magazine_that_another_thread_was_filling, ALL, || {
     let world = World::new();
     process::plan_fork();
-    let user = User::new(&world);
-    user.allocate(1);
+    let [user, theirs] = of_one_shard(&world);
     // The magazine's words still hold the two slots when the next allocation fills it.
-    let theirs = User::new(&world);
     let _held = [theirs.allocate(1), theirs.allocate(1)];
     let other = thread::spawn(move || {
         process::run_thread(|| {
@@ -139,8 +150,7 @@ model!(a_child_takes_no_slot_out_of_a_magazine_that_another_thread_was_filling, 
 model!(a_child_goes_on_when_another_thread_was_freeing_by_way_of_the_depot, 5, || {
     let world = World::new();
     process::plan_fork();
-    let user = User::new(&world);
-    let theirs = User::new(&world);
+    let [user, theirs] = of_one_shard(&world);
     // Its loaded and spare magazines are full: the next free trades one at the depot.
     let slots = [(); 6].map(|()| theirs.allocate(1));
     for slot in &slots[..4] {
