@@ -4,12 +4,13 @@ set -euo pipefail
 
 readonly USAGE="usage: loom-tests/mutants/run.sh [--apply-only] [NAME...]
 
-Runs the models against every mutant in this directory, or those named, and prints which model caught it. Fails if one
-survives, if one does not apply any more, or if one does not compile. Takes about five minutes on 2 cores; with
---apply-only, which only sees whether all of them still apply, a second.
+Runs the models against every mutant in this directory, or those named, several at a time, and prints which model caught
+each. Goes on after a failure, and fails in the end if a mutant survived, was caught only by models that it does not name,
+does not apply any more, or does not compile. Takes about TIME on 2 cores; with --apply-only, which only sees whether all
+of them still apply, a second.
 
 A mutant is a text file: comment lines that say what is wrong, a line 'models: FILTER...' with the tests that should
-catch it (all others are tried if they do not), then one or more edits:
+catch it, the quickest first (all others are tried if they do not), then one or more edits:
 
     file: PATH
     <<<<
@@ -33,47 +34,73 @@ esac
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 readonly SOURCE=$PWD
 readonly MUTANTS=$SOURCE/loom-tests/mutants
-# Seconds for one run of the models; a model that hangs longer has noticed something.
-readonly PATIENCE=240
-
-scratch=$(mktemp -d)
-trap 'rm -rf "$scratch"' EXIT
-# Dependencies are built once; what differs between mutants is built fast, not to be fast.
-export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$SOURCE/target}/mutants
-export CARGO_PROFILE_RELEASE_OPT_LEVEL=1 CARGO_PROFILE_RELEASE_DEBUG=0 CARGO_PROFILE_RELEASE_INCREMENTAL=true
-export CARGO_PROFILE_RELEASE_OVERFLOW_CHECKS=true RUST_BACKTRACE=0
-unset CARGO_BUILD_TARGET RUSTFLAGS
+# Seconds for the tests that one filter selects, and for all of them where the named ones did not catch a mutant.
+readonly PATIENCE=120 PATIENCE_FOR_ALL=1200
+# Mutants under work at once: each needs a tree and a target directory of its own.
+WORKERS=$(nproc)
+readonly WORKERS=$((WORKERS < 4 ? WORKERS : 4))
 
 fail() {
     printf 'mutants: %s\n' "$1" >&2
     exit 1
 }
 
-# The tree as the models need it, at the same place for each mutant.
+# The trees stay at the same place, so that a run rebuilds little, and what they leave behind does not add up.
+readonly WORK=${CARGO_TARGET_DIR:-$SOURCE/target}/mutants
+mkdir -p "$WORK"
+exec 9> "$WORK/lock"
+flock -n 9 || fail "another run is at work in $WORK"
+scratch=$(mktemp -d)
+workers=()
+
+on_exit() {
+    local worker
+    for worker in "${workers[@]}"; do
+        # Each has a process group: what it runs ends with it.
+        kill -- "-$worker" 2> /dev/null || true
+    done
+    rm -rf "$scratch"
+}
+trap on_exit EXIT
+trap 'exit 130' INT TERM
+
+# Bytes are compared, which is much faster than characters.
+export LC_ALL=C
+# What differs between mutants is built fast, not to be fast.
+export CARGO_PROFILE_RELEASE_OPT_LEVEL=1 CARGO_PROFILE_RELEASE_DEBUG=0 CARGO_PROFILE_RELEASE_INCREMENTAL=true
+export CARGO_PROFILE_RELEASE_OVERFLOW_CHECKS=true RUST_BACKTRACE=0
+unset CARGO_BUILD_TARGET RUSTFLAGS
+
+# The source as the models need it, in the tree of this worker.
 copy_tree() {
-    mkdir -p "$scratch/tree"
-    cp -r "$SOURCE/src" "$SOURCE/loom-tests" "$SOURCE/build.rs" "$SOURCE/Cargo.lock" "$scratch/tree/"
+    rm -rf "$tree"
+    mkdir -p "$tree"
+    cp -r "$SOURCE/src" "$SOURCE/loom-tests" "$SOURCE/build.rs" "$SOURCE/Cargo.lock" "$tree/"
     sed 's/^members = .*/members = [".", "loom-tests"]/; /^\[dev-dependencies\]/,/^$/d; /^\[\[test\]\]/,/^$/d' \
-        "$SOURCE/Cargo.toml" > "$scratch/tree/Cargo.toml"
+        "$SOURCE/Cargo.toml" > "$tree/Cargo.toml"
+    # The models themselves use none of these.
+    sed '/^\[dev-dependencies\]/,/^$/d' "$SOURCE/loom-tests/Cargo.toml" > "$tree/loom-tests/Cargo.toml"
 }
 
-# Puts `file` back and lets cargo see that it changed.
-restore() {
-    cp "$SOURCE/$1" "$scratch/tree/$1"
-}
-
-# Applies one edit: file, old text, new text.
+# Applies one edit: file, old text, new text. Where it cannot, `problem` says why.
 edit() {
-    local name=$1 file=$2 old=$3 new=$4 text
-    [[ -f $scratch/tree/$file ]] || fail "$name: there is no file $file"
-    IFS= read -r -d '' text < "$scratch/tree/$file" || true
-    local rest=${text#*"$old"}
-    [[ $rest != "$text" ]] || fail "$name: $file does not have the text to replace any more: $old"
-    [[ ${rest#*"$old"} == "$rest" ]] || fail "$name: $file has the text to replace more than once: $old"
-    printf '%s' "${text%%"$old"*}$new$rest" > "$scratch/tree/$file"
+    local file=$1 old=$2 new=$3 text
+    if [[ ! -f $tree/$file ]]; then
+        problem="there is no file $file"
+        return 1
+    fi
+    IFS= read -r -d '' text < "$tree/$file" || true
+    # Not by ${text#*...}, which takes bash a time that grows with the square of the length.
+    local without=${text//"$old"/}
+    case $(((${#text} - ${#without}) / ${#old})) in
+        0) problem="$file does not have the text to replace any more: $old" ;;
+        1) printf '%s' "${text/"$old"/"$new"}" > "$tree/$file" ;;
+        *) problem="$file has the text to replace more than once: $old" ;;
+    esac
+    [[ -z $problem ]]
 }
 
-# Reads a mutant, applies its edits, and sets `models` and `files`.
+# Reads a mutant, applies its edits, and sets `models` and `files`. Where it cannot, `problem` says why.
 apply() {
     local name=$1 line part="" file="" old="" new=""
     models=()
@@ -89,36 +116,112 @@ apply() {
             "old:====") part=new new="" ;;
             "new:>>>>")
                 part=""
-                edit "$name" "$file" "${old%$'\n'}" "${new%$'\n'}"
+                edit "$file" "${old%$'\n'}" "${new%$'\n'}" || return 1
                 ;;
             "old:"*) old+=$line$'\n' ;;
             "new:"*) new+=$line$'\n' ;;
             ":#"* | ":") ;;
-            *) fail "$name: what is this line: $line" ;;
+            *)
+                problem="what is this line: $line"
+                return 1
+                ;;
         esac
     done < "$MUTANTS/$name.mutant"
-    [[ -z $part && ${#files[@]} -gt 0 ]] || fail "$name: the last edit has no end, or there is none"
-}
-
-build() {
-    (cd "$scratch/tree" && cargo test --quiet --release -p neap-loom-tests --test models --test lock --no-run) \
-        > "$scratch/build" 2>&1
-}
-
-# Runs the models that match and prints the one that failed; fails if none did.
-run() {
-    local status=0
-    (cd "$scratch/tree" && timeout "$PATIENCE" cargo test --quiet --release -p neap-loom-tests --test models --test lock \
-        --no-fail-fast -- --format pretty --test-threads 1 "$@") > "$scratch/out" 2>&1 || status=$?
-    [[ $status -ne 0 ]] || return 1
-    local caught
-    caught=$(sed -n 's/^test \(.*\) \.\.\. FAILED$/\1/p' "$scratch/out" | head -n 1)
-    if [[ -z $caught ]]; then
-        # A model that ends the process, or hangs, cannot be reported by the test harness.
-        caught=$(sed -n 's/^test \([^ ]*\) \.\.\. *$/\1/p; s/^test \([^ ]*\) \.\.\. *[^oFi].*/\1/p' "$scratch/out" | tail -n 1)
-        [[ $status -eq 124 ]] && caught="${caught:-a model that does not end}"
+    if [[ -n $part || ${#files[@]} -eq 0 || ${#models[@]} -eq 0 ]]; then
+        problem="the last edit has no end, there is none, or no model is named"
+        return 1
     fi
-    printf '%s' "${caught:-a model that ended the process}"
+}
+
+# Puts the files back that a mutant has changed, and lets cargo see that they changed.
+restore() {
+    local file
+    for file in "${files[@]}"; do
+        [[ ! -f $SOURCE/$file ]] || cp "$SOURCE/$file" "$tree/$file"
+    done
+}
+
+# Builds the models and sets `programs`.
+build() {
+    (cd "$tree" && CARGO_TARGET_DIR=$target cargo test --color never --release -p neap-loom-tests \
+        --test models --test lock --no-run) > "$out" 2>&1 || return 1
+    mapfile -t programs < <(sed -n 's/^ *Executable .* (\(.*\))$/\1/p' "$out")
+    [[ ${#programs[@]} -eq 2 ]]
+}
+
+# Runs the tests that match for so many seconds at most, and sets `caught` to the one that failed. False if none did.
+run() {
+    local patience=$1 program status
+    shift
+    for program in "${programs[@]}"; do
+        status=0
+        # The shell would say that a model ended its process.
+        {
+            (cd "$tree/loom-tests" && timeout --foreground "$patience" "$program" --color never --test-threads 1 "$@") \
+                > "$out" 2>&1 || status=$?
+        } 2> /dev/null
+        [[ $status -ne 0 ]] || continue
+        if [[ $status -eq 124 ]]; then
+            # No proof: a slow machine would be one.
+            printf '%s: the models "%s" took more than %d s\n' "$name" "$*" "$patience" >&2
+            continue
+        fi
+        caught=$(sed -n 's/^test \(.*\) \.\.\. FAILED$/\1/p' "$out" | head -n 1)
+        # A model that ends the process cannot be reported by the test harness.
+        caught=${caught:-$(sed -n 's/^test \([^ ]*\) \.\.\. .*/\1/p' "$out" | tail -n 1)}
+        caught=${caught:-a model that ended the process}
+        return 0
+    done
+    return 1
+}
+
+# Prints what became of a mutant, and notes that it is not as it should be.
+report_failure() {
+    printf '%-58s %s (%d s)\n' "$name" "$1" $((SECONDS - start))
+    printf '%s\n' "$name" >> "$scratch/failed"
+}
+
+# Everything about one mutant.
+check() {
+    local name=$1 problem="" caught="" model start=$SECONDS
+    local models files
+    if ! apply "$name"; then
+        report_failure "does NOT APPLY: $problem"
+    elif $apply_only; then
+        :
+    elif ! build; then
+        report_failure "does NOT COMPILE:"$'\n'"$(cat "$out")"
+    else
+        for model in "${models[@]}"; do
+            if run "$PATIENCE" "$model"; then
+                printf '%-58s caught by %s (%d s)\n' "$name" "$caught" $((SECONDS - start))
+                break
+            fi
+        done
+        if [[ -z $caught ]]; then
+            if run "$PATIENCE_FOR_ALL"; then
+                report_failure "caught by $caught, but NOT by ${models[*]}"
+            else
+                report_failure "SURVIVED"
+            fi
+        fi
+    fi
+    restore
+}
+
+# Takes one mutant after the other that nobody has taken yet.
+work() {
+    local tree=$WORK/tree-$1 target=$WORK/target-$1 out=$scratch/out-$1 programs=() name
+    copy_tree
+    if [[ $1 -ne 0 && ! -d $target && -d $WORK/target-0 ]]; then
+        # The dependencies are the same: one build of them is enough.
+        cp -a "$WORK/target-0" "$target"
+    fi
+    for name in "${names[@]}"; do
+        if mkdir "$scratch/$name.taken" 2> /dev/null; then
+            check "$name"
+        fi
+    done
 }
 
 names=("$@")
@@ -127,36 +230,38 @@ if [[ ${#names[@]} -eq 0 ]]; then
         names+=("$(basename "$path" .mutant)")
     done
 fi
-
-copy_tree
-survivors=0
 for name in "${names[@]}"; do
     [[ -f $MUTANTS/$name.mutant ]] || fail "there is no mutant $name"
-    start=$SECONDS
-    apply "$name"
-    if $apply_only; then
-        for file in "${files[@]}"; do
-            restore "$file"
-        done
-        continue
-    fi
-    build || {
-        cat "$scratch/build" >&2
-        fail "$name: the mutant does not compile"
-    }
-    if caught=$(run "${models[@]}") || caught=$(run); then
-        printf '%-58s caught by %s (%d s)\n' "$name" "$caught" $((SECONDS - start))
-    else
-        printf '%-58s SURVIVED (%d s)\n' "$name" $((SECONDS - start))
-        survivors=$((survivors + 1))
-    fi
-    for file in "${files[@]}"; do
-        restore "$file"
-    done
 done
+
+touch "$scratch/failed"
+if $apply_only; then
+    work 0
+else
+    (
+        tree=$WORK/tree-0 target=$WORK/target-0 out=$scratch/out-0
+        copy_tree
+        build || {
+            cat "$out" >&2
+            fail "the models do not compile"
+        }
+    )
+    # Job control, so that each worker has a process group.
+    set -m
+    for ((worker = 0; worker < WORKERS; worker++)); do
+        work "$worker" &
+        workers+=($!)
+    done
+    set +m
+    for worker in "${workers[@]}"; do
+        wait "$worker" || fail "a worker ended early"
+    done
+    workers=()
+fi
+mapfile -t failed < "$scratch/failed"
+[[ ${#failed[@]} -eq 0 ]] || fail "${#failed[@]} of ${#names[@]} are not as they should be: ${failed[*]}"
 if $apply_only; then
     printf 'all %d mutants apply\n' "${#names[@]}"
-    exit 0
+else
+    printf 'all %d mutants were caught by the models that they name\n' "${#names[@]}"
 fi
-[[ $survivors -eq 0 ]] || fail "$survivors of ${#names[@]} mutants survived"
-printf 'all %d mutants were caught\n' "${#names[@]}"

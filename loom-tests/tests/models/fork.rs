@@ -86,15 +86,16 @@ model!(a_fork_is_invisible_to_a_thread_that_begins_to_use_a_shard, 3, || {
     other.join().unwrap();
 });
 
-/// Forks while another thread does `work` with its own cache; then the child must be able to allocate, free, scavenge and
-/// fork, and be handed nothing that is held.
-fn in_the_child(work: impl FnOnce(&User) + 'static) {
+/// Forks while another thread does `work` with its own cache, having done `before`; then the child must be able to allocate,
+/// free, scavenge and fork, and be handed nothing that is held.
+fn in_the_child(before: impl FnOnce(&User), work: impl FnOnce(&User) + 'static) {
     let world = World::new();
     process::plan_fork();
     let user = User::new(&world);
     let slots = [user.allocate(1), user.allocate(1), user.allocate(1)];
     let other = {
         let user = User::new(&world);
+        before(&user);
         thread::spawn(move || process::run_thread(|| work(&user)))
     };
     fork(&user, 1);
@@ -110,18 +111,34 @@ fn in_the_child(work: impl FnOnce(&User) + 'static) {
     other.join().unwrap();
 }
 
-model!(a_child_goes_on_when_another_thread_was_allocating, 4, || in_the_child(|user| {
-    let slots = [user.allocate(1), user.allocate(1), user.allocate(1)];
-    user.free(1, slots[0]);
-}));
+model!(a_child_goes_on_when_another_thread_was_allocating, 4, || {
+    in_the_child(
+        |_| (),
+        |user| {
+            let slots = [user.allocate(1), user.allocate(1), user.allocate(1)];
+            user.free(1, slots[0]);
+        },
+    );
+});
+
+/// Two threads of the first shard, with full magazines: what one gives back the other is handed first. With a shard each they
+/// would hardly meet, and a slot that is free by mistake would be handed to nobody.
+fn of_one_shard(world: &Arc<World>) -> [User; 2] {
+    let [first, between, second] = [(); 3].map(|()| {
+        let user = User::new(world);
+        let slot = user.allocate(1);
+        user.free(1, slot);
+        user
+    });
+    between.exit();
+    [first, second]
+}
 
 model!(a_child_takes_no_slot_out_of_a_magazine_that_another_thread_was_filling, ALL, || {
     let world = World::new();
     process::plan_fork();
-    let user = User::new(&world);
-    user.allocate(1);
+    let [user, theirs] = of_one_shard(&world);
     // The magazine's words still hold the two slots when the next allocation fills it.
-    let theirs = User::new(&world);
     let _held = [theirs.allocate(1), theirs.allocate(1)];
     let other = thread::spawn(move || {
         process::run_thread(|| {
@@ -139,8 +156,7 @@ model!(a_child_takes_no_slot_out_of_a_magazine_that_another_thread_was_filling, 
 model!(a_child_goes_on_when_another_thread_was_freeing_by_way_of_the_depot, 5, || {
     let world = World::new();
     process::plan_fork();
-    let user = User::new(&world);
-    let theirs = User::new(&world);
+    let [user, theirs] = of_one_shard(&world);
     // Its loaded and spare magazines are full: the next free trades one at the depot.
     let slots = [(); 6].map(|()| theirs.allocate(1));
     for slot in &slots[..4] {
@@ -223,11 +239,15 @@ model!(a_child_goes_on_when_its_own_cache_was_being_drained, 4, || {
     other.join().unwrap();
 });
 
-model!(a_child_goes_on_when_another_thread_was_exiting, ALL, || in_the_child(|user| {
-    let slot = user.allocate(1);
-    user.free(1, slot);
-    user.exit();
-}));
+model!(a_child_goes_on_when_another_thread_was_exiting, ALL, || {
+    in_the_child(
+        |user| {
+            let slot = user.allocate(1);
+            user.free(1, slot);
+        },
+        User::exit,
+    );
+});
 
 /// What a model's threads do.
 type Work = fn(&User);
@@ -286,8 +306,9 @@ fn at_each_step(name: &str, preemptions: usize, work: Work, theirs: Work) {
     }
 }
 
+/// The user has a slot left in its magazine: one allocation without a lock, a refill, and one from what it brought.
 fn allocate_and_free(user: &User) {
-    let slots = [(); 4].map(|()| user.allocate(1));
+    let slots = [(); 3].map(|()| user.allocate(1));
     for slot in slots {
         user.free(1, slot);
     }
