@@ -6,7 +6,7 @@ readonly USAGE="usage: loom-tests/mutants/run.sh [--apply-only] [NAME...]
 
 Runs the models against every mutant in this directory, or those named, several at a time, and prints which model caught
 each. Goes on after a failure, and fails in the end if a mutant survived, was caught only by models that it does not name,
-does not apply any more, or does not compile. Takes about five minutes on 2 cores; with --apply-only, which only sees whether all
+does not apply any more, or does not compile. Takes about three minutes on 2 cores; with --apply-only, which only sees whether all
 of them still apply, a second.
 
 A mutant is a text file: comment lines that say what is wrong, a line 'models: FILTER...' with the tests that should
