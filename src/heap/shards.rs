@@ -24,7 +24,7 @@ pub use crate::units::SHARDS;
 /// With so much in use for each shard there may be as many.
 const SHARD_BYTES: usize = if cfg!(loom) { 0 } else { 768 << 10 };
 /// With so much in use for each page heap there may be as many.
-const PAGE_HEAP_BYTES: usize = if cfg!(loom) { 1 } else { CHUNK_BYTES / 2 };
+const PAGE_HEAP_BYTES: usize = if cfg!(loom) { 1 } else { 2 * CHUNK_BYTES };
 
 /// How many shards are in use, and how many there may be.
 pub struct Shards {
@@ -117,7 +117,8 @@ mod tests {
     #[test]
     fn small_heaps_are_spread_over_few_page_heaps() {
         let shards = Shards::new();
-        for (in_use_mib, heaps) in [(0, [0, 0, 0]), (3, [0, 0, 0]), (4, [0, 1, 1]), (7, [0, 1, 1]), (16, [0, 1, 7])] {
+        for (in_use_mib, heaps) in [(0, [0, 0, 0]), (15, [0, 0, 0]), (16, [0, 1, 1]), (23, [0, 1, 1]), (64, [0, 1, 7])]
+        {
             assert_eq!([0, 1, 7].map(|shard| shards.page_heap_of(shard, in_use_mib * MIB)), heaps, "{in_use_mib} MiB");
         }
         shards.keep_one_page_heap();

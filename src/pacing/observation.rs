@@ -122,7 +122,7 @@ pub struct Goal {
 
 impl Goal {
     /// Before the first tick.
-    pub const INITIAL: Self = Self { retained_bytes: 16 * MIB, backed_bytes: u64::MAX };
+    pub const INITIAL: Self = Self { retained_bytes: 32 * MIB, backed_bytes: u64::MAX };
 
     /// Bytes of retained memory that a thread releases inline after it made the heap grow by `growth_bytes`: never
     /// more than it added, and bounded, so that one allocation never pays for the whole heap.
