@@ -23,10 +23,11 @@ mod hole_queue;
 pub use hole_queue::{Holes, Visits};
 
 use crate::holes;
+use crate::magazine::Word;
 use crate::size_class::figures;
 use crate::span::Span;
 use crate::span_map::SpanMap;
-use crate::units::PAGE_BYTES;
+use crate::sync::atomic::Ordering;
 
 /// Lists by occupancy: list `i` holds spans with about `i / 8` of their slots free.
 const BUCKETS: usize = 8;
@@ -185,30 +186,26 @@ impl Central {
         Some(spare)
     }
 
-    /// Takes up to `wanted` slots, lowest address first within each span, and hands each to `place`. Returns how many, and
-    /// how many OS pages under them were released and will be faulted in again.
+    /// Takes as many slots as there are places, or as many as there are, lowest address first within each span. The places are
+    /// filled from the last. Returns how many slots, and how many OS pages under them were released and will be faulted in again.
     #[inline]
-    pub fn take(
-        &mut self,
-        class: usize,
-        os_page_bytes: usize,
-        wanted: usize,
-        mut place: impl FnMut(usize),
-    ) -> (usize, u32) {
+    pub fn take(&mut self, class: usize, os_page_bytes: usize, places: &[Word]) -> (usize, u32) {
         let figures = figures(class);
         let slot_bytes = figures.slot_bytes as usize;
-        let mut left = wanted;
+        let mut left = places.iter();
         let mut refaulted = 0;
-        while left != 0 {
+        while left.len() != 0 {
             let Some(span) = self.fullest(figures.slots) else { break };
             // SAFETY: under the class's lock; record and bitmap are disjoint.
             let (record, bitmap) = unsafe { (span.record(), span.bitmap()) };
-            let before = left;
+            let before = left.len();
             let has_released = record.released_holes != 0;
             let mut first = span.base();
             for word in bitmap {
                 let mut free = *word;
-                while free != 0 && left != 0 {
+                while free != 0
+                    && let Some(place) = left.next_back()
+                {
                     let offset = free.trailing_zeros() as usize * slot_bytes;
                     free &= free - 1;
                     if has_released {
@@ -216,16 +213,15 @@ impl Central {
                         refaulted += (record.released_holes & pages).count_ones();
                         record.released_holes &= !pages;
                     }
-                    place(first + offset);
-                    left -= 1;
+                    place.store(first + offset, Ordering::Relaxed);
                 }
                 *word = free;
-                if left == 0 {
+                if left.len() == 0 {
                     break;
                 }
                 first += 64 * slot_bytes;
             }
-            let taken = before - left;
+            let taken = before - left.len();
             record.free_slots -= taken as u16;
             self.free_slots -= taken;
             if record.free_slots == 0 {
@@ -233,7 +229,7 @@ impl Central {
                 self.unqueue_for_holes(span);
             }
         }
-        (wanted - left, refaulted)
+        (places.len() - left.len(), refaulted)
     }
 
     /// The span of a class that holds the slot at `address`; its shard says which central the slot goes back to.
@@ -254,7 +250,7 @@ impl Central {
     ) -> Result<usize, Misuse> {
         // Copied, so that they stay in registers while bitmaps are written.
         let figures = *figures(class);
-        let span_bytes = figures.span_pages as usize * PAGE_BYTES;
+        let slots_end = figures.slots as usize * figures.slot_bytes as usize;
         let mut kept = 0;
         let mut next = 0;
         while let Some(&address) = slots.get(next) {
@@ -268,27 +264,29 @@ impl Central {
             // SAFETY: under the class's lock; record and bitmap are disjoint.
             let (record, bitmap) = unsafe { (span.record(), span.bitmap_of(&figures)) };
             // As many slots as follow each other in the same span: neighbours often come back together.
-            let first = next;
+            let mut given = 0;
             let mut misuse = None;
-            while let Some(&address) = slots.get(next) {
+            for &address in &slots[next..] {
                 let offset = address.wrapping_sub(base);
-                if offset >= span_bytes {
+                if offset >= slots_end {
                     break;
                 }
-                let Some(slot) = figures.slot_at(offset) else {
+                let Some(slot) = figures.number_at(offset) else {
                     misuse = Some(Misuse::Foreign(address));
                     break;
                 };
-                let word = &mut bitmap[slot / 64];
+                // SAFETY: the offset is less than that of the last slot's end, so the number is one of the span's slots (`size_class`
+                // tests it), and the bitmap has a bit for each.
+                let word = unsafe { bitmap.get_unchecked_mut(slot / 64) };
                 let free = *word | 1 << (slot % 64);
                 if free == *word {
                     misuse = Some(Misuse::DoubleFree(address));
                     break;
                 }
                 *word = free;
-                next += 1;
+                given += 1;
             }
-            let given = next - first;
+            next += given;
             if given != 0 {
                 record.freed_tick = tick;
                 record.free_slots += given as u16;
@@ -299,7 +297,8 @@ impl Central {
                 return Err(misuse);
             }
             if given == 0 {
-                // The tag led to a span that does not hold the address: it is retired just now, so this is a misuse.
+                // Behind the span's last slot, or the tag led to a span that does not hold the address: it is retired just now. Both
+                // are misuses.
                 return Err(Misuse::Foreign(address));
             }
         }

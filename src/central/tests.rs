@@ -1,17 +1,18 @@
 //! Which central others may take from, and what comes back where.
 
 use super::{Central, Misuse, SPARSE_BYTES, SPARSE_PART, SpanChain};
+use crate::magazine::Word;
 use crate::size_class::{CLASSES, figures};
 use crate::span_map::tests::{map, small};
+use crate::sync::atomic::Ordering;
 use std::vec::Vec;
 
 const CLASS: usize = CLASSES / 2;
 
 fn take(central: &mut Central, class: usize, wanted: usize) -> Vec<usize> {
-    let mut slots = Vec::new();
-    let (taken, _) = central.take(class, 4096, wanted, |slot| slots.push(slot));
-    assert_eq!(taken, slots.len());
-    slots
+    let places: Vec<_> = (0..wanted).map(|_| Word::new(0)).collect();
+    let (taken, _) = central.take(class, 4096, &places);
+    places.iter().rev().map(|place| place.load(Ordering::Relaxed)).take(taken).collect()
 }
 
 #[test]

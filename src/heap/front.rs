@@ -221,23 +221,19 @@ impl Heap {
         // Empty to whoever looks meanwhile: the child of a fork must not take what is half filled for slots.
         let empty = magazine.reset(class);
         cache.tops[class].store(empty.cast_mut(), Ordering::Release);
+        // SAFETY: the magazine is ours, was just emptied, and holds at least `most` slots above its sentinel.
+        let places = unsafe { core::slice::from_raw_parts(empty.add(1), wanted) };
         // The lowest address on top, so that addresses ascend.
-        let top = empty.wrapping_add(wanted);
-        let mut word = top;
-        let mut place = |slot| {
-            // SAFETY: the magazine is ours, was just emptied, holds at least `most` slots, and no more than `wanted` come.
-            unsafe { (*word).store(slot, Ordering::Relaxed) };
-            word = word.wrapping_sub(1);
-        };
-        let mut count = self.take_slots(class, shard, wanted, &mut place);
+        let mut count = self.take_slots(class, shard, places);
         if count == 0 {
-            count = self.refill(class, shard, wanted, &mut place);
+            count = self.refill(class, shard, places);
         }
         if count == 0 {
             return null_mut();
         }
+        let top = empty.wrapping_add(wanted);
         // SAFETY: below the lowest slot there is at least the word that `reset` made the sentinel.
-        unsafe { (*word).store(0, Ordering::Relaxed) };
+        unsafe { (*top.wrapping_sub(count)).store(0, Ordering::Relaxed) };
         cache.refill[class].set((refill * 2).min(most) as u8);
         cache.tops[class].store(top.cast_mut(), Ordering::Release);
         pop_loaded(cache, class)

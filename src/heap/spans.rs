@@ -10,18 +10,20 @@
 use core::ptr::NonNull;
 
 use crate::central::{Central, Misuse, SpanChain};
+use crate::magazine::Word;
 use crate::size_class::figures;
 use crate::span::Span;
+use crate::sync::atomic::Ordering;
 use crate::sys;
 use crate::units::PAGE_BYTES;
 
 use super::Heap;
 
 impl Heap {
-    /// Takes up to `wanted` slots of a class from a shard's spans and hands each to `place`: how many, 0 if they have none.
+    /// Takes slots of a class from a shard's spans and puts them into the last of the places: how many, 0 if they have none.
     #[inline]
-    pub(crate) fn take_slots(&self, class: usize, shard: usize, wanted: usize, place: impl FnMut(usize)) -> usize {
-        let (taken, refaulted) = self.centrals[shard][class].lock().take(class, self.os_page_bytes(), wanted, place);
+    pub(crate) fn take_slots(&self, class: usize, shard: usize, places: &[Word]) -> usize {
+        let (taken, refaulted) = self.centrals[shard][class].lock().take(class, self.os_page_bytes(), places);
         if taken != 0 {
             self.count_taken(class, shard, taken, refaulted);
         }
@@ -31,14 +33,14 @@ impl Heap {
     /// The same for a class whose spans in `shard` had no slot: from the other shards' spans or a new one; 0 if the OS gives
     /// no more memory and no shard has a slot.
     #[cold]
-    pub(crate) fn refill(&self, class: usize, shard: usize, wanted: usize, mut place: impl FnMut(usize)) -> usize {
+    pub(crate) fn refill(&self, class: usize, shard: usize, places: &[Word]) -> usize {
         let os_page_bytes = self.os_page_bytes();
         for other in self.shards.others(shard) {
             let mut central = self.centrals[other][class].lock();
             if !central.is_sparse(class) {
                 continue;
             }
-            let (taken, refaulted) = central.take(class, os_page_bytes, wanted, place);
+            let (taken, refaulted) = central.take(class, os_page_bytes, places);
             drop(central);
             self.count_taken(class, other, taken, refaulted);
             return taken;
@@ -48,7 +50,7 @@ impl Heap {
             return self
                 .shards
                 .all()
-                .map(|any| self.take_slots(class, any, wanted, &mut place))
+                .map(|any| self.take_slots(class, any, places))
                 .find(|taken| *taken != 0)
                 .unwrap_or(0);
         };
@@ -58,7 +60,7 @@ impl Heap {
         let mut central = self.centrals[shard][class].lock();
         // Slots may have come back meanwhile. They are used first, and then the new span may not be needed: it must not
         // stay behind among the spans with free slots, where nobody would see that it is wholly free.
-        let (taken, refaulted) = central.take(class, os_page_bytes, wanted, &mut place);
+        let (taken, refaulted) = central.take(class, os_page_bytes, places);
         if taken != 0 {
             let kept = central.keep_spare(span);
             drop(central);
@@ -69,7 +71,7 @@ impl Heap {
             return taken;
         }
         central.add(span);
-        let (taken, refaulted) = central.take(class, os_page_bytes, wanted, place);
+        let (taken, refaulted) = central.take(class, os_page_bytes, places);
         drop(central);
         self.count_taken(class, shard, taken, refaulted);
         taken
@@ -183,11 +185,11 @@ impl Heap {
 
     /// One slot straight from central, for a thread without a cache; null if there is no memory.
     pub(crate) fn allocate_directly(&self, class: usize) -> *mut u8 {
-        let mut slot = 0;
-        if self.take_slots(class, 0, 1, |taken| slot = taken) == 0 {
-            self.refill(class, 0, 1, |taken| slot = taken);
+        let place = [Word::new(0)];
+        if self.take_slots(class, 0, &place) == 0 {
+            self.refill(class, 0, &place);
         }
-        core::ptr::with_exposed_provenance_mut(slot)
+        core::ptr::with_exposed_provenance_mut(place[0].load(Ordering::Relaxed))
     }
 
     /// One slot straight to central, for a thread without a cache.
