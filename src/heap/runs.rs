@@ -23,7 +23,7 @@ const RECLAIM_PAUSE_NS: u64 = 100_000;
 impl Heap {
     /// The shard whose page heap a shard's threads go to. Spreads the threads over more shards where there is enough in use
     /// for them.
-    fn page_shard(&self, shard: usize) -> usize {
+    fn page_shard(&self, shard: usize, is_large: bool) -> usize {
         let in_use_bytes = self.counters.in_use_bytes();
         if self.shards.wants_more(in_use_bytes) {
             let _registry = self.registry.lock();
@@ -32,19 +32,19 @@ impl Heap {
                 self.shards.double();
             }
         }
-        self.shards.page_heap_of(shard, in_use_bytes)
+        self.shards.page_heap_of(shard, in_use_bytes, is_large)
     }
 
-    /// Takes `pages` pages at a multiple of `align_pages`; `None` if there is no memory.
+    /// Takes `pages` pages for a large block, at a multiple of `align_pages`; `None` if there is no memory.
     pub(crate) fn take_run(&self, shard: usize, pages: usize, align_pages: usize) -> Option<Taken> {
-        let shard = self.page_shard(shard);
+        let shard = self.page_shard(shard, true);
         let want = Want { pages, align_pages, in_region: false };
         self.or_reclaim(pages, || self.take_from_heaps(shard, want))
     }
 
     /// Takes a run for a small span: in one region of the span map, from a page cache where it fits.
     pub(crate) fn take_span_run(&self, shard: usize, pages: usize, align_pages: usize) -> Option<Taken> {
-        let shard = self.page_shard(shard);
+        let shard = self.page_shard(shard, false);
         let want = Want { pages, align_pages, in_region: true };
         if pages >= CACHE_RUN_LIMIT || align_pages > 1 {
             return self.or_reclaim(pages, || self.take_from_heaps(shard, want));

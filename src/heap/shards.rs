@@ -23,8 +23,10 @@ pub use crate::units::SHARDS;
 
 /// With so much in use for each shard there may be as many.
 const SHARD_BYTES: usize = if cfg!(loom) { 0 } else { 768 << 10 };
-/// With so much in use for each page heap there may be as many.
-const PAGE_HEAP_BYTES: usize = if cfg!(loom) { 1 } else { 2 * CHUNK_BYTES };
+/// With so much in use for each page heap there may be as many for small spans ...
+const SPANS_BYTES: usize = if cfg!(loom) { 1 } else { 2 * CHUNK_BYTES };
+/// ... and as many for large blocks, whose threads would wait for each other at every step.
+const LARGE_BYTES: usize = if cfg!(loom) { 1 } else { CHUNK_BYTES / 2 };
 
 /// How many shards are in use, and how many there may be.
 pub struct Shards {
@@ -66,13 +68,14 @@ impl Shards {
         thread & (self.used.load(Ordering::Acquire) - 1) & (SHARDS - 1)
     }
 
-    /// The shard whose page heap and page cache a shard's threads go to, with so much in use.
+    /// The shard whose page heap and page cache a shard's threads go to for a small span, or for a large block, with so much
+    /// in use.
     #[inline]
-    pub fn page_heap_of(&self, shard: usize, in_use_bytes: usize) -> usize {
+    pub fn page_heap_of(&self, shard: usize, in_use_bytes: usize, is_large: bool) -> usize {
         if shard == 0 || self.one_page_heap.load(Ordering::Relaxed) {
             return 0;
         }
-        shard % (in_use_bytes / PAGE_HEAP_BYTES).clamp(1, SHARDS)
+        shard % (in_use_bytes / if is_large { LARGE_BYTES } else { SPANS_BYTES }).clamp(1, SHARDS)
     }
 
     /// From now on all shards use the first page heap: address space is short, and a second reservation would leave both without
@@ -119,10 +122,21 @@ mod tests {
         let shards = Shards::new();
         for (in_use_mib, heaps) in [(0, [0, 0, 0]), (15, [0, 0, 0]), (16, [0, 1, 1]), (23, [0, 1, 1]), (64, [0, 1, 7])]
         {
-            assert_eq!([0, 1, 7].map(|shard| shards.page_heap_of(shard, in_use_mib * MIB)), heaps, "{in_use_mib} MiB");
+            assert_eq!(
+                [0, 1, 7].map(|shard| shards.page_heap_of(shard, in_use_mib * MIB, false)),
+                heaps,
+                "{in_use_mib} MiB"
+            );
+        }
+        for (in_use_mib, heaps) in [(0, [0, 0, 0]), (3, [0, 0, 0]), (4, [0, 1, 1]), (16, [0, 1, 7])] {
+            assert_eq!(
+                [0, 1, 7].map(|shard| shards.page_heap_of(shard, in_use_mib * MIB, true)),
+                heaps,
+                "{in_use_mib} MiB"
+            );
         }
         shards.keep_one_page_heap();
-        assert_eq!([0, 1, 7].map(|shard| shards.page_heap_of(shard, 1 << 30)), [0; 3]);
+        assert_eq!([0, 1, 7].map(|shard| shards.page_heap_of(shard, 1 << 30, true)), [0; 3]);
     }
 
     #[test]
