@@ -16,6 +16,8 @@
 //! 2. `free_slots` is the bitmap's population. A slot in flight has its bit clear.
 //! 3. A page marked in `released_holes` holds no slot that is out; refill clears the mark when it takes one.
 //!
+//! Orderings: Relaxed, into places of the caller's, who publishes them.
+//!
 //! Locks: each class has one in every shard (rank central); nothing is taken under it and no system call is made.
 
 mod hole_queue;

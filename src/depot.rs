@@ -1,6 +1,6 @@
 //! The depot: a size class's full and empty magazines, shared by the threads of a shard.
 //!
-//! Trading an empty magazine for a full one is O(1) for some sixty slots, so one thread's frees feed another thread's
+//! Trading an empty magazine for a full one is O(1) for dozens of slots, so one thread's frees feed another thread's
 //! allocations without touching a span (Bonwick and Adams 2001). What stayed unused over a tick of the scavenger goes
 //! back to the spans: that is the working-set rule of the same paper.
 //!

@@ -59,7 +59,7 @@ pub struct ThreadCache {
     no_class: AtomicPtr<Word>,
     /// The loaded magazines' tops. Stores are Release so that a drainer that sees a new top sees the slot under it.
     pub(crate) tops: [AtomicPtr<Word>; CLASSES],
-    /// The spare magazines' tops. The owner's slow path and drainers only, but for frees by address ([`Self::push_spare`]).
+    /// The spare magazines' tops. The owner's slow path and drainers only, but for frees by address ([`Self::push_numbered`]).
     pub(crate) spares: [AtomicPtr<Word>; CLASSES],
     /// How many slots the next refill from central takes: doubles with each miss.
     pub(crate) refill: [Cell<u8>; CLASSES],

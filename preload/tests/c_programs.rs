@@ -104,6 +104,11 @@ fn fork_among_threads() {
     run_everywhere("forks.c", &[]);
 }
 
+#[test]
+fn fork_while_the_cache_is_drained() {
+    run_everywhere("fork_drained.c", &[]);
+}
+
 /// Alone it must stay without a thread, which the scavenger is, since it also interrupts forks.
 #[test]
 fn fork_in_a_signal_handler() {

@@ -45,6 +45,13 @@ pub fn enter() -> Option<(&'static Heap, Pause)> {
     let signals = statics::FORK_SIGNALS.load(Ordering::Relaxed);
     // In the child this form serves too: nobody is there to be woken.
     give_back_all(heap);
+    if statics::FORK_PROCESS.load(Ordering::Relaxed) != sys::fork::process_id()
+        && let Some(own) = own_cache()
+    {
+        // Another library's handler comes before ours: the operation would wait for a drainer who does not exist here.
+        // SAFETY: the child's only thread, and its cache.
+        unsafe { own.forget_drainer(slot) };
+    }
     Some((heap, Pause { again: Some((heap, signals)) }))
 }
 
@@ -168,6 +175,7 @@ pub unsafe extern "C" fn before() {
         lock::set_aside();
         hold_all(heap);
         statics::FORK_SIGNALS.store(signals, Ordering::Relaxed);
+        statics::FORK_PROCESS.store(sys::fork::process_id(), Ordering::Relaxed);
     }
 }
 

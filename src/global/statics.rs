@@ -16,7 +16,6 @@ use crate::scavenger::Scavenger;
 #[cfg(any(feature = "c-symbols", neap_library))]
 use crate::span_map::Near;
 use crate::span_map::{self, Regions};
-#[cfg(any(feature = "c-symbols", neap_library))]
 use crate::sync::plain::AtomicU32;
 use crate::sync::plain::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
 use crate::sys;
@@ -42,6 +41,8 @@ static FORK_HANDLERS: AtomicBool = AtomicBool::new(false);
 pub static FORKING: AtomicPtr<CacheSlot> = AtomicPtr::new(null_mut());
 /// Which signals that thread had blocked. Written under all locks.
 pub static FORK_SIGNALS: AtomicU64 = AtomicU64::new(0);
+/// Which process it is in: the child of its fork has another number. Written under all locks.
+pub static FORK_PROCESS: AtomicU32 = AtomicU32::new(0);
 /// In the child of a fork that interrupted a slow path: the words of its thread, which has work to do when it has left that;
 /// null otherwise.
 pub static UNSETTLED: AtomicPtr<CacheSlot> = AtomicPtr::new(null_mut());

@@ -265,7 +265,7 @@ impl Heap {
             other_cell.store(top, Ordering::Release);
             return self.load_empty(cell, class, slot, None);
         }
-        // Both are full: one goes to the depot, or back to the spans where the depot has its share.
+        // Both are full, or the other has too little room: this one goes to the depot, or back to the spans where the depot has its share.
         if let Some(empty) = self.trade_full(self.shard_of_slots(class, full), class, full) {
             return self.load_empty(cell, class, slot, empty);
         }
@@ -311,7 +311,7 @@ impl Heap {
     fn keep_as_spare(&self, cache: &ThreadCache, class: usize, loaded: *const Word, spare: *const Word) {
         let Some(empty) = self.own_magazine(loaded) else { return };
         if self.own_magazine(spare).is_none() {
-            cache.spares[class].store(empty.reset(class).cast_mut(), Ordering::Relaxed);
+            cache.spares[class].store(empty.reset(class).cast_mut(), Ordering::Release);
         } else {
             self.give_empty(self.shard_of(cache), class, empty);
         }

@@ -4,6 +4,8 @@
 //! thread's own shard, then to other shards' sparse centrals, then to the heap, and, where that has no more, to whatever central
 //! has a slot.
 //!
+//! Orderings: Relaxed, on a place of its own.
+//!
 //! Locks: central, or heap, never both: a refill that finds no slot drops the class's lock, makes a span, and takes the
 //! lock again. Two threads may then both make one; the second is kept as the spare, or given back.
 

@@ -16,7 +16,6 @@ pub fn at_fork(prepare: Handler, parent: Handler, child: Handler) -> bool {
 }
 
 /// The kernel's number of the process.
-#[cfg(any(feature = "c-symbols", neap_library))]
 pub fn process_id() -> u32 {
     // SAFETY: no preconditions.
     unsafe { libc::getpid() as u32 }
