@@ -14,8 +14,8 @@
 //! which nothing but pushes go, all, with null in the topmost's place. Whichever way the operation ends, it finds a valid magazine.
 //!
 //! Invariants:
-//! 1. Only the owner writes `tops` and `spares`, except a drainer that has stopped the owner (as above) and found it
-//!    outside its slow path.
+//! 1. Only the owner writes `tops` and `spares`, or the child of a fork where there is none. A drainer that has stopped the
+//!    owner (as above) and found it outside its slow path writes words of magazines.
 //! 2. A cache stays registered, and its memory valid, while a drainer has it marked.
 //!
 //! Orderings: beside the barriers, Release stores of tops, of `fast`, of the mark and of `in_slow_path` pair with the Acquire of

@@ -40,7 +40,8 @@ fn pop(class: Option<usize>) -> *mut u8 {
 #[inline]
 pub fn allocate_slow(size: usize, align: usize) -> *mut u8 {
     if let Some(class) = class_of(size, align) {
-        // SAFETY: the thread's own words. It holds no lock and none of the heap's memory on the way, so a fork need not know.
+        // SAFETY: the thread's own words. It takes no lock, and what it has in hand is its cache's, which the child of a fork that
+        // interrupts it leaves alone: so a fork need not know.
         let object = unsafe { heap::allocate_from_spare(tls::slot(), class) };
         if !object.is_null() {
             return object;

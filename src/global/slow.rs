@@ -32,8 +32,9 @@ pub fn allocate(size: usize, align: usize) -> *mut u8 {
     object
 }
 
-/// Allocates a large block.
+/// A program that allocates nothing small never makes a thread cache, and needs the fork handlers all the same.
 fn allocate_large(heap: &Heap, size: usize, align: usize) -> Option<Large> {
+    statics::set_fork_handlers();
     heap.allocate_large(own_shard(heap), size, align)
 }
 
@@ -117,18 +118,23 @@ fn own_cache() -> *mut ThreadCache {
     if own == gone() { null_mut() } else { own }
 }
 
-/// The calling thread's shard, for what is not small.
+/// The calling thread's shard.
 pub(super) fn own_shard(heap: &Heap) -> usize {
-    // SAFETY: the thread's own words.
-    unsafe { heap::shard_of_thread(heap, tls::slot(), on_new_cache) }
+    // SAFETY: null, or the calling thread's cache, which stays until the thread gives it back.
+    match unsafe { own_cache().as_ref() } {
+        Some(cache) => heap.shard_of(cache),
+        // With one shard for all threads that allocate nothing small, they would wait for each other.
+        None => heap.shard_without_cache(sys::thread::gettid() as usize),
+    }
 }
 
 /// A cache was made for the calling thread: its exit must be noticed. Whether it will be.
 pub(super) fn on_new_cache() -> bool {
-    statics::set_fork_handlers();
     let own = tls::slot().own.load(Ordering::Relaxed);
     // SAFETY: any value but null will do; the destructor looks at the thread's words.
-    statics::exit_key().is_some_and(|key| unsafe { sys::thread::exit_key_set(key, own.cast()) })
+    let noticed = statics::exit_key().is_some_and(|key| unsafe { sys::thread::exit_key_set(key, own.cast()) });
+    statics::set_fork_handlers();
+    noticed
 }
 
 /// The same in a free by C. Those also come from threads that have ended but for giving their stack back: one of them that

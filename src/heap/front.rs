@@ -121,16 +121,6 @@ unsafe fn own_cache<'a>(heap: &'a Heap, slot: &CacheSlot, on_new: impl FnOnce() 
     Some(unsafe { cache.as_ref() })
 }
 
-/// The shard of the thread whose words `slot` are; the first for a thread without a cache. One that has allocated nothing small
-/// gets its cache here: with the first shard for all of them they would wait for one page heap.
-///
-/// # Safety
-/// As for [`allocate_slow`].
-pub unsafe fn shard_of_thread(heap: &Heap, slot: &CacheSlot, on_new: impl FnOnce() -> bool) -> usize {
-    // SAFETY: the caller's contract.
-    unsafe { own_cache(heap, slot, on_new) }.map_or(0, |cache| heap.shard_of(cache))
-}
-
 /// Gives a thread's cache back whole: at thread exit. The thread may go on allocating and freeing, slowly.
 ///
 /// # Safety
@@ -193,6 +183,11 @@ impl Heap {
     /// The shard that a thread goes to first.
     pub fn shard_of(&self, cache: &ThreadCache) -> usize {
         self.shards.of(cache.number.get())
+    }
+
+    /// The same for a thread without a cache, by the kernel's number of it.
+    pub fn shard_without_cache(&self, thread: usize) -> usize {
+        self.shards.of(thread)
     }
 
     /// Fills the loaded magazine and takes a slot from it. Runs in the owner's slow path.
@@ -435,34 +430,4 @@ fn push_onto(cell: &AtomicPtr<Word>, slot: usize) {
     // SAFETY: the top is of the cache's own magazine, which has room.
     let top = unsafe { magazine::push(cell.load(Ordering::Relaxed), slot) };
     cell.store(top.cast_mut(), Ordering::Release);
-}
-
-#[cfg(all(test, not(loom)))]
-mod tests {
-    use super::*;
-    use crate::magazine::Magazine;
-    use crate::sync::atomic::AtomicUsize;
-    use std::boxed::Box;
-
-    #[test]
-    fn threads_that_allocate_nothing_small_are_spread_over_the_shards() {
-        let sentinel = Box::leak(Box::new(Magazine::null()));
-        let no_cache = NonNull::from(Box::leak(Box::new(ThreadCache::new(sentinel.last()))));
-        let heap = Box::leak(Box::new(Heap::new()));
-        // SAFETY: once, by one thread; the cache and its sentinel stay.
-        assert!(unsafe { heap.initialize(no_cache, sentinel.last()) });
-        heap.shards.configure(2);
-        heap.shards.double();
-        let thread = || CacheSlot {
-            fast: AtomicPtr::new(no_cache.as_ptr()),
-            own: AtomicPtr::new(null_mut()),
-            inside: AtomicUsize::new(0),
-        };
-        let (one, other) = (Box::leak(Box::new(thread())), Box::leak(Box::new(thread())));
-        // SAFETY: as if each were this thread's; they stay.
-        let shards = unsafe { [&*one, &*other].map(|slot| shard_of_thread(heap, slot, || true)) };
-        assert_eq!(shards, [0, 1]);
-        // SAFETY: as above.
-        assert_eq!(unsafe { shard_of_thread(heap, other, || unreachable!("it has its cache")) }, 1);
-    }
 }

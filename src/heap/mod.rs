@@ -33,7 +33,7 @@ pub use counters::Counters;
 pub use fork::ForkLock;
 #[cfg(any(feature = "c-symbols", neap_library, loom))]
 pub use front::allocate_from_spare;
-pub use front::{Free, allocate_slow, deallocate_slow, give_back_cache, shard_of_thread};
+pub use front::{Free, allocate_slow, deallocate_slow, give_back_cache};
 pub use large::Large;
 pub use scavenge::{Effort, Scavenged};
 
