@@ -29,6 +29,7 @@ use crate::depot;
 use crate::magazine::{self, MAX_SLOTS, MagazineRef, Word};
 use crate::size_class::{CLASSES, figures, is_split};
 use crate::sync::atomic::{AtomicPtr, Ordering};
+use crate::sync::between_stores;
 use crate::thread_cache::{CacheSlot, DRAINED, NOT_DRAINED, ThreadCache, gone};
 
 use super::Heap;
@@ -410,7 +411,9 @@ fn load_spare(cache: &ThreadCache, class: usize) -> bool {
     }
     let loaded = cache.tops[class].load(Ordering::Relaxed);
     cache.spares[class].store(cache.sentinel(), Ordering::Release);
+    between_stores();
     cache.tops[class].store(spare, Ordering::Release);
+    between_stores();
     if loaded != cache.sentinel() {
         // SAFETY: a top that is not the sentinel's is of the cache's own magazine.
         let empty = unsafe { MagazineRef::of_top(loaded) };

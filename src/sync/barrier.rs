@@ -14,6 +14,13 @@ pub fn light_barrier() {
     atomic::fence(atomic::Ordering::SeqCst);
 }
 
+/// A point between two stores that nothing else marks: in the models another thread's fork may stop this one here.
+#[inline(always)]
+pub fn between_stores() {
+    #[cfg(loom)]
+    crate::sys::sim::process::between_stores();
+}
+
 /// The dear half: a full barrier on this thread and on every running thread of the process. `false` where the kernel does
 /// not offer it; then nothing was ordered.
 pub fn heavy_barrier() -> bool {

@@ -17,7 +17,7 @@ pub mod plain;
 #[cfg(loom)]
 mod queue;
 
-pub use barrier::{heavy_barrier, light_barrier};
+pub use barrier::{between_stores, heavy_barrier, light_barrier};
 pub use cell::UnsafeCell;
 pub use futex::Futex;
 pub use lock_futex::LockFutex;

@@ -123,11 +123,11 @@ model!(a_child_goes_on_when_another_thread_was_allocating, 4, || {
 
 /// Two threads of the first shard, with full magazines: what one gives back the other is handed first. With a shard each they
 /// would hardly meet, and a slot that is free by mistake would be handed to nobody.
-fn of_one_shard(world: &Arc<World>) -> [User; 2] {
+fn of_one_shard(world: &Arc<World>, class: usize) -> [User; 2] {
     let [first, between, second] = [(); 3].map(|()| {
         let user = User::new(world);
-        let slot = user.allocate(1);
-        user.free(1, slot);
+        let slot = user.allocate(class);
+        user.free(class, slot);
         user
     });
     between.exit();
@@ -137,7 +137,7 @@ fn of_one_shard(world: &Arc<World>) -> [User; 2] {
 model!(a_child_takes_no_slot_out_of_a_magazine_that_another_thread_was_filling, ALL, || {
     let world = World::new();
     process::plan_fork();
-    let [user, theirs] = of_one_shard(&world);
+    let [user, theirs] = of_one_shard(&world, 1);
     // The magazine's words still hold the two slots when the next allocation fills it.
     let _held = [theirs.allocate(1), theirs.allocate(1)];
     let other = thread::spawn(move || {
@@ -156,7 +156,7 @@ model!(a_child_takes_no_slot_out_of_a_magazine_that_another_thread_was_filling, 
 model!(a_child_goes_on_when_another_thread_was_freeing_by_way_of_the_depot, 5, || {
     let world = World::new();
     process::plan_fork();
-    let [user, theirs] = of_one_shard(&world);
+    let [user, theirs] = of_one_shard(&world, 1);
     // Its loaded and spare magazines are full: the next free trades one at the depot.
     let slots = [(); 6].map(|()| theirs.allocate(1));
     for slot in &slots[..4] {
@@ -173,6 +173,29 @@ model!(a_child_goes_on_when_another_thread_was_freeing_by_way_of_the_depot, 5, |
     for _ in 0..8 {
         user.allocate(1);
     }
+    other.join().unwrap();
+});
+
+model!(a_child_goes_on_when_another_thread_was_exchanging_its_magazines, ALL, || {
+    let world = World::new();
+    process::plan_fork();
+    let [user, theirs] = of_one_shard(&world, 0);
+    let slots = [(); 4].map(|()| theirs.allocate(0));
+    // Two onto the spare; the loaded magazine is empty.
+    theirs.free_by_address(0, slots[0]);
+    theirs.free_by_address(0, slots[1]);
+    let other = thread::spawn(move || {
+        process::run_thread(|| {
+            theirs.allocate(0);
+            theirs.allocate(0);
+            theirs.free_by_address(0, slots[2]);
+        });
+    });
+    fork(&user, 1);
+    for _ in 0..8 {
+        user.allocate(0);
+    }
+    world.heap.scavenge_everything(own(&user));
     other.join().unwrap();
 });
 

@@ -147,6 +147,24 @@ pub(crate) fn has_vanished() -> bool {
     fork.stage == Stage::Child
 }
 
+/// A point between two stores without a lock: where a signal may come, and another thread's fork leave this one.
+pub(crate) fn between_stores() {
+    may_be_interrupted();
+    if !fork().planned || forks() {
+        return;
+    }
+    before_lock();
+    while fork().stage == Stage::Held {
+        loom::thread::yield_now();
+        COPY.fetch_add(1, Ordering::AcqRel);
+    }
+    // No step of loom's since the look: the fork cannot begin in between.
+    SIM.tables().fork.waiting -= 1;
+    if fork().stage == Stage::Child {
+        vanish();
+    }
+}
+
 pub(crate) fn vanish() -> ! {
     resume_unwind(Box::new(Vanished))
 }
