@@ -106,7 +106,7 @@ model!(a_span_that_runs_empty_is_retired_once_and_reused_whole, 4, || {
     all_given_back(&world);
 });
 
-model!(a_double_free_ends_the_process_whoever_comesfirst, ALL, || {
+model!(a_double_free_ends_the_process_whoever_comes_first, ALL, || {
     let world = World::new();
     let users = [without_cache(&world), without_cache(&world)];
     let slot = users[0].allocate(1);
@@ -251,7 +251,7 @@ model!(a_refill_takes_from_another_shards_sparse_central_what_comes_back_there_m
     all_given_back(&world);
 });
 
-model!(a_refill_takes_from_another_shards_depot_while_its_threads_free, 3, || {
+model!(a_thread_of_one_shard_allocates_while_one_of_another_frees_and_exits_and_nothing_is_lost, 3, || {
     let world = World::new();
     let [first, second] = of_both_shards(&world);
     let slots = [(); 6].map(|()| first.allocate(0));
