@@ -154,11 +154,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn address_space_is_short_only_where_a_reservation_was_cut() {
+    fn a_random_beginning_does_not_make_address_space_short() {
         let mut arena = Arena::new();
         assert!(!arena.is_short());
         arena.grow(1).unwrap();
-        // Whatever was skipped for a random beginning.
         assert!(!arena.is_short() && arena.reserved_bytes() <= RESERVATION_BYTES);
     }
 }

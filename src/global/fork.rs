@@ -172,10 +172,11 @@ fn reset_streams() {}
 pub unsafe extern "C" fn before() {
     if let Some(heap) = statics::heap() {
         let signals = sys::signal::block();
+        let process = sys::fork::process_id();
         lock::set_aside();
         hold_all(heap);
         statics::FORK_SIGNALS.store(signals, Ordering::Relaxed);
-        statics::FORK_PROCESS.store(sys::fork::process_id(), Ordering::Relaxed);
+        statics::FORK_PROCESS.store(process, Ordering::Relaxed);
     }
 }
 

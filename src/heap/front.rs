@@ -261,7 +261,8 @@ impl Heap {
             other_cell.store(top, Ordering::Release);
             return self.load_empty(cell, class, slot, None);
         }
-        // Both are full, or the other has too little room: this one goes to the depot, or back to the spans where the depot has its share.
+        // Both are full, or the other has too little room: this one goes to the depot, or back to the spans where the depot
+        // has its share.
         if let Some(empty) = self.trade_full(self.shard_of_slots(class, full), class, full) {
             return self.load_empty(cell, class, slot, empty);
         }

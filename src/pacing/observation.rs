@@ -121,7 +121,7 @@ pub struct Goal {
 }
 
 impl Goal {
-    /// Before the first tick.
+    /// Before the first tick. With half as much, what growth released was faulted in again by the next large blocks.
     pub const INITIAL: Self = Self { retained_bytes: 32 * MIB, backed_bytes: u64::MAX };
 
     /// Bytes of retained memory that a thread releases inline after it made the heap grow by `growth_bytes`: never
