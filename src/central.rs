@@ -6,7 +6,7 @@
 //!
 //! Each shard has a central of each class. A span belongs to the shard that made it and its slots come back to that
 //! shard's central, whoever frees them: `give` takes those of its own out of a magazine and leaves the others to the caller.
-//! Where more is free than in use ([`Central::is_sparse`]) other shards' threads take from it, too.
+//! Where much has been free for a while ([`Central::is_sparse`]) other shards' threads take from it, too.
 //!
 //! Freed slots' pages can be released while the span stays in use (holes): see `hole_queue`.
 //!
@@ -34,7 +34,7 @@ use crate::sync::atomic::Ordering;
 /// Lists by occupancy: list `i` holds spans with about `i / 8` of their slots free.
 const BUCKETS: usize = 8;
 
-/// With less than so much free, or less than this part of what it has, a central keeps it for its own shard: slots that
+/// With less than so much unneeded, or less than this part of what it has, a central keeps it for its own shard: slots that
 /// threads of two shards have by turns share cache lines. See [`Central::is_sparse`].
 const SPARSE_BYTES: usize = if cfg!(loom) { 1 } else { 32 << 10 };
 const SPARSE_PART: usize = 8;
@@ -81,6 +81,11 @@ pub struct Central {
     spare: Option<Span>,
     free_slots: usize,
     spans: usize,
+    /// The scavenger's tick that was seen last.
+    tick: u32,
+    /// The fewest free slots since, and in the tick before: so many nobody needed.
+    fewest_free: usize,
+    unneeded_slots: usize,
 }
 
 // SAFETY: the spans' records belong to the holder of the lock around this value (span invariant 2).
@@ -93,7 +98,17 @@ fn bucket(free_slots: u16, slots: u32) -> u8 {
 impl Central {
     /// A class without spans.
     pub const fn new() -> Self {
-        Self { lists: [None; BUCKETS], holes_head: None, holes_tail: None, spare: None, free_slots: 0, spans: 0 }
+        Self {
+            lists: [None; BUCKETS],
+            holes_head: None,
+            holes_tail: None,
+            spare: None,
+            free_slots: 0,
+            spans: 0,
+            tick: 0,
+            fewest_free: 0,
+            unneeded_slots: 0,
+        }
     }
 
     /// Slots free in the class's spans.
@@ -101,11 +116,24 @@ impl Central {
         self.free_slots
     }
 
-    /// Whether so much of the class's memory here is free that other shards' threads should use it before there is more.
-    pub fn is_sparse(&self, class: usize) -> bool {
+    /// Whether so much of the class's memory here is unneeded that other shards' threads should use it before there is more. What was
+    /// freed just now is not: it lies in the caches of the processors that freed it, and they may want it back.
+    pub fn is_sparse(&mut self, class: usize, tick: u32) -> bool {
         let figures = figures(class);
-        let free = self.free_slots * figures.slot_bytes as usize;
-        free >= SPARSE_BYTES && SPARSE_PART * self.free_slots > self.spans * figures.slots as usize
+        self.see_tick(tick);
+        // In a model, where no tick passes, all that is free is unneeded.
+        let unneeded = if cfg!(loom) { self.free_slots } else { self.unneeded_slots.min(self.free_slots) };
+        unneeded * figures.slot_bytes as usize >= SPARSE_BYTES
+            && SPARSE_PART * unneeded > self.spans * figures.slots as usize
+    }
+
+    /// What was free all the time since a tick was seen last is unneeded, if another one has begun.
+    fn see_tick(&mut self, tick: u32) {
+        if tick != self.tick {
+            self.tick = tick;
+            self.unneeded_slots = self.fewest_free;
+            self.fewest_free = self.free_slots;
+        }
     }
 
     /// Spans of the class.
@@ -226,6 +254,7 @@ impl Central {
             let taken = before - left.len();
             record.free_slots -= taken as u16;
             self.free_slots -= taken;
+            self.fewest_free = self.fewest_free.min(self.free_slots);
             if record.free_slots == 0 {
                 self.unlink(span);
                 self.unqueue_for_holes(span);
@@ -255,6 +284,7 @@ impl Central {
         let slots_end = figures.slots as usize * figures.slot_bytes as usize;
         let mut kept = 0;
         let mut next = 0;
+        self.see_tick(tick);
         while let Some(&address) = slots.get(next) {
             let (span, base) = map.small_span(address, class).ok_or(Misuse::Foreign(address))?;
             if span.shard() != shard {
@@ -330,6 +360,7 @@ impl Central {
                 self.spare = Some(span);
             } else {
                 self.free_slots -= slots as usize;
+                self.fewest_free = self.fewest_free.min(self.free_slots);
                 self.spans -= 1;
                 emptied.push(span);
             }
@@ -347,6 +378,7 @@ impl Central {
     pub fn take_spare(&mut self) -> Option<Span> {
         let span = self.spare.take()?;
         self.free_slots -= span.class_figures().slots as usize;
+        self.fewest_free = self.fewest_free.min(self.free_slots);
         self.spans -= 1;
         Some(span)
     }

@@ -3,8 +3,9 @@
 use super::{Central, Misuse, SPARSE_BYTES, SPARSE_PART, SpanChain};
 use crate::magazine::Word;
 use crate::size_class::{CLASSES, figures};
-use crate::span_map::tests::{map, small};
+use crate::span_map::tests::{FIRST, map, small};
 use crate::sync::atomic::Ordering;
+use crate::units::PAGE_BYTES;
 use std::vec::Vec;
 
 const CLASS: usize = CLASSES / 2;
@@ -16,26 +17,53 @@ fn take(central: &mut Central, class: usize, wanted: usize) -> Vec<usize> {
 }
 
 #[test]
-fn a_central_is_sparse_with_an_eighth_free_and_enough_of_it() {
+fn a_central_is_sparse_with_an_eighth_unneeded_and_enough_of_it() {
     for class in [0, CLASS, CLASSES - 1] {
         let map = map();
         let mut central = Central::new();
-        assert!(!central.is_sparse(class));
+        assert!(!central.is_sparse(class, 0));
         let figures = figures(class);
         let (slots, bytes) = (figures.slots as usize, figures.slot_bytes as usize);
         let spans = (3 * SPARSE_BYTES).div_ceil(slots * bytes);
         for span in 0..spans {
             central.add(small(&map, span * figures.span_pages as usize, class));
-            let free = central.free_slots();
-            assert_eq!(central.is_sparse(class), free * bytes >= SPARSE_BYTES, "class {class}, {free} free");
+            assert!(!central.is_sparse(class, 0), "class {class}: just now");
         }
+        // The first tick finds it free, the second finds it free still.
+        assert!(!central.is_sparse(class, 1), "class {class}: since the tick before");
+        assert!(central.is_sparse(class, 2), "class {class}");
         // One after the other, down to none.
         for free in (0..spans * slots).rev() {
             assert_eq!(take(&mut central, class, 1).len(), 1);
             let expected = free * bytes >= SPARSE_BYTES && free * SPARSE_PART > spans * slots;
-            assert_eq!((central.free_slots(), central.is_sparse(class)), (free, expected), "class {class}");
+            assert_eq!((central.free_slots(), central.is_sparse(class, 2)), (free, expected), "class {class}");
         }
     }
+}
+
+#[test]
+fn slots_that_were_needed_in_a_tick_are_not_unneeded_after_it() {
+    let map = map();
+    let figures = figures(CLASS);
+    let (slots, bytes) = (figures.slots as usize, figures.slot_bytes as usize);
+    let spans = (4 * SPARSE_BYTES).div_ceil(slots * bytes);
+    let mut central = Central::new();
+    for number in 0..spans {
+        let span = small(&map, number * figures.span_pages as usize, CLASS);
+        // SAFETY: made just now.
+        unsafe { span.set_shard(0) };
+        central.add(span);
+    }
+    assert!(!central.is_sparse(CLASS, 1) && central.is_sparse(CLASS, 2));
+    // All of them out and back between two looks, but for one of each span.
+    let out = take(&mut central, CLASS, spans * slots);
+    let bases =
+        (0..spans).map(|number| (FIRST + number * figures.span_pages as usize) * PAGE_BYTES).collect::<Vec<_>>();
+    let mut back = out.into_iter().filter(|slot| !bases.contains(slot)).collect::<Vec<_>>();
+    assert_eq!(central.give((CLASS, 0), &map, &mut back, 2, &mut SpanChain::default()), Ok(0));
+    assert_eq!(central.free_slots(), spans * (slots - 1));
+    assert!(!central.is_sparse(CLASS, 3), "none was free all through the second tick");
+    assert!(central.is_sparse(CLASS, 4), "nearly all were all through the third");
 }
 
 #[test]

@@ -82,15 +82,19 @@ impl Heap {
         self.page_heaps().map(|heap| heap.lock().flights()).fold((0, 0), sum)
     }
 
-    /// Takes a run from the shard's own page heap; else from another, if that has so much retained; else the own heap grows,
+    /// Takes a run from the shard's own page heap; else from another, if that has one to spare; else the own heap grows,
     /// or any other that still can: where address space is short it was reserved for one of them.
     fn take_from_heaps(&self, shard: usize, want: Want) -> Option<Taken> {
         let others = || self.shards.others(shard);
-        // A run of chunks shares no cache line worth a word, and its address space may lie idle in any page heap.
-        let worth_a_look =
-            |other: &usize| want.pages >= CHUNK_PAGES || self.counters.shard_retained_pages(*other) >= want.pages;
-        let there_is =
-            iter::once(shard).chain(others().filter(worth_a_look)).find_map(|shard| self.take_from(shard, want));
+        let has_one_to_spare = |other: &usize| match want.in_region {
+            // What the other's threads freed just now lies in their processors' caches: fresh pages cost a span's objects less
+            // than to fetch each line from there, and the threads are likely to want their pages back.
+            true => self.counters.unneeded_pages(*other) >= want.pages,
+            // Fresh pages for a large block cost more. One of chunks may be all address space, which counts nowhere.
+            false => want.pages >= CHUNK_PAGES || self.counters.shard_retained_pages(*other) >= want.pages,
+        };
+        let heaps = iter::once(shard).chain(others().filter(has_one_to_spare));
+        let there_is = { heaps }.find_map(|shard| self.take_from(shard, want));
         there_is.or_else(|| iter::once(shard).chain(others()).find_map(|shard| self.take_or_grow(shard, want)))
     }
 

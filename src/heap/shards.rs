@@ -7,7 +7,7 @@
 //!
 //! A small process has one shard, for each makes the heap's extent larger; and one page heap for longer than one shard, for
 //! each begins with a huge page of its own. A thread whose shard has nothing takes what
-//! other shards have free before its own page heap grows, so memory is not kept apart.
+//! other shards have not needed for a while before its own page heap grows, so memory is not kept apart for good.
 //!
 //! Orderings: the number in use is written with Release and read with Acquire: who sees a shard sees what was published before
 //! it came into use. A number that is behind means a shard not used, or not looked at, for a moment longer. The rest is Relaxed.

@@ -37,9 +37,10 @@ impl Heap {
     #[cold]
     pub(crate) fn refill(&self, class: usize, shard: usize, places: &[Word]) -> usize {
         let os_page_bytes = self.os_page_bytes();
-        for other in self.shards.others(shard) {
+        let tick = self.counters.tick();
+        for other in self.shards.others(shard).filter(|other| self.counters.has_unneeded_slots(*other)) {
             let mut central = self.centrals[other][class].lock();
-            if !central.is_sparse(class) {
+            if !central.is_sparse(class, tick) {
                 continue;
             }
             let (taken, refaulted) = central.take(class, os_page_bytes, places);
