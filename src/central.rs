@@ -6,7 +6,7 @@
 //!
 //! Each shard has a central of each class. A span belongs to the shard that made it and its slots come back to that
 //! shard's central, whoever frees them: `give` takes those of its own out of a magazine and leaves the others to the caller.
-//! Where much has been free for a while ([`Central::is_sparse`]) other shards' threads take from it, too.
+//! Where much is not needed ([`Central::is_sparse`]) other shards' threads take from it, too.
 //!
 //! Freed slots' pages can be released while the span stays in use (holes): see `hole_queue`.
 //!
@@ -30,6 +30,7 @@ use crate::size_class::figures;
 use crate::span::Span;
 use crate::span_map::SpanMap;
 use crate::sync::atomic::Ordering;
+use crate::unneeded::Unneeded;
 
 /// Lists by occupancy: list `i` holds spans with about `i / 8` of their slots free.
 const BUCKETS: usize = 8;
@@ -38,6 +39,8 @@ const BUCKETS: usize = 8;
 /// threads of two shards have by turns share cache lines. See [`Central::is_sparse`].
 const SPARSE_BYTES: usize = if cfg!(loom) { 1 } else { 32 << 10 };
 const SPARSE_PART: usize = 8;
+/// The most bytes of a class's free slots that may all be in processors' caches.
+const MOST_CACHED_BYTES: usize = 8 << 20;
 
 /// A free that cannot be right, with the address.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -81,11 +84,8 @@ pub struct Central {
     spare: Option<Span>,
     free_slots: usize,
     spans: usize,
-    /// The scavenger's tick that was seen last.
-    tick: u32,
-    /// The fewest free slots since, and in the tick before: so many nobody needed.
-    fewest_free: usize,
-    unneeded_slots: usize,
+    /// Of the free slots.
+    unneeded: Unneeded,
 }
 
 // SAFETY: the spans' records belong to the holder of the lock around this value (span invariant 2).
@@ -105,9 +105,7 @@ impl Central {
             spare: None,
             free_slots: 0,
             spans: 0,
-            tick: 0,
-            fewest_free: 0,
-            unneeded_slots: 0,
+            unneeded: Unneeded::new(),
         }
     }
 
@@ -116,24 +114,12 @@ impl Central {
         self.free_slots
     }
 
-    /// Whether so much of the class's memory here is unneeded that other shards' threads should use it before there is more. What was
-    /// freed just now is not: it lies in the caches of the processors that freed it, and they may want it back.
-    pub fn is_sparse(&mut self, class: usize, tick: u32) -> bool {
+    /// Whether so much of the class's memory here is unneeded that other shards' threads should use it before there is more.
+    pub fn is_sparse(&mut self, class: usize, period: u32) -> bool {
         let figures = figures(class);
-        self.see_tick(tick);
-        // In a model, where no tick passes, all that is free is unneeded.
-        let unneeded = if cfg!(loom) { self.free_slots } else { self.unneeded_slots.min(self.free_slots) };
-        unneeded * figures.slot_bytes as usize >= SPARSE_BYTES
-            && SPARSE_PART * unneeded > self.spans * figures.slots as usize
-    }
-
-    /// What was free all the time since a tick was seen last is unneeded, if another one has begun.
-    fn see_tick(&mut self, tick: u32) {
-        if tick != self.tick {
-            self.tick = tick;
-            self.unneeded_slots = self.fewest_free;
-            self.fewest_free = self.free_slots;
-        }
+        let slot_bytes = figures.slot_bytes as usize;
+        let unneeded = self.unneeded.look(period, self.free_slots, MOST_CACHED_BYTES / slot_bytes);
+        unneeded * slot_bytes >= SPARSE_BYTES && SPARSE_PART * unneeded > self.spans * figures.slots as usize
     }
 
     /// Spans of the class.
@@ -254,7 +240,7 @@ impl Central {
             let taken = before - left.len();
             record.free_slots -= taken as u16;
             self.free_slots -= taken;
-            self.fewest_free = self.fewest_free.min(self.free_slots);
+            self.unneeded.fell_to(self.free_slots);
             if record.free_slots == 0 {
                 self.unlink(span);
                 self.unqueue_for_holes(span);
@@ -284,7 +270,6 @@ impl Central {
         let slots_end = figures.slots as usize * figures.slot_bytes as usize;
         let mut kept = 0;
         let mut next = 0;
-        self.see_tick(tick);
         while let Some(&address) = slots.get(next) {
             let (span, base) = map.small_span(address, class).ok_or(Misuse::Foreign(address))?;
             if span.shard() != shard {
@@ -360,7 +345,7 @@ impl Central {
                 self.spare = Some(span);
             } else {
                 self.free_slots -= slots as usize;
-                self.fewest_free = self.fewest_free.min(self.free_slots);
+                self.unneeded.fell_to(self.free_slots);
                 self.spans -= 1;
                 emptied.push(span);
             }
@@ -378,7 +363,7 @@ impl Central {
     pub fn take_spare(&mut self) -> Option<Span> {
         let span = self.spare.take()?;
         self.free_slots -= span.class_figures().slots as usize;
-        self.fewest_free = self.fewest_free.min(self.free_slots);
+        self.unneeded.fell_to(self.free_slots);
         self.spans -= 1;
         Some(span)
     }

@@ -48,6 +48,7 @@ pub mod sync;
 pub mod sys;
 pub mod thread_cache;
 pub mod units;
+pub mod unneeded;
 
 #[cfg(not(loom))]
 pub use global::{Neap, scavenge, stats};

@@ -1,6 +1,6 @@
 //! Which central others may take from, and what comes back where.
 
-use super::{Central, Misuse, SPARSE_BYTES, SPARSE_PART, SpanChain};
+use super::{Central, MOST_CACHED_BYTES, Misuse, SPARSE_BYTES, SPARSE_PART, SpanChain};
 use crate::magazine::Word;
 use crate::size_class::{CLASSES, figures};
 use crate::span_map::tests::{FIRST, map, small};
@@ -29,8 +29,8 @@ fn a_central_is_sparse_with_an_eighth_unneeded_and_enough_of_it() {
             central.add(small(&map, span * figures.span_pages as usize, class));
             assert!(!central.is_sparse(class, 0), "class {class}: just now");
         }
-        // The first tick finds it free, the second finds it free still.
-        assert!(!central.is_sparse(class, 1), "class {class}: since the tick before");
+        // The first look in a period finds it free, that in the next finds it free still.
+        assert!(!central.is_sparse(class, 1), "class {class}: since the period before");
         assert!(central.is_sparse(class, 2), "class {class}");
         // One after the other, down to none.
         for free in (0..spans * slots).rev() {
@@ -42,7 +42,7 @@ fn a_central_is_sparse_with_an_eighth_unneeded_and_enough_of_it() {
 }
 
 #[test]
-fn slots_that_were_needed_in_a_tick_are_not_unneeded_after_it() {
+fn slots_that_were_needed_in_a_period_are_not_for_others_after_it() {
     let map = map();
     let figures = figures(CLASS);
     let (slots, bytes) = (figures.slots as usize, figures.slot_bytes as usize);
@@ -59,11 +59,32 @@ fn slots_that_were_needed_in_a_tick_are_not_unneeded_after_it() {
     let out = take(&mut central, CLASS, spans * slots);
     let bases =
         (0..spans).map(|number| (FIRST + number * figures.span_pages as usize) * PAGE_BYTES).collect::<Vec<_>>();
-    let mut back = out.into_iter().filter(|slot| !bases.contains(slot)).collect::<Vec<_>>();
-    assert_eq!(central.give((CLASS, 0), &map, &mut back, 2, &mut SpanChain::default()), Ok(0));
+    let (mut last, mut back) = out.into_iter().partition::<Vec<_>, _>(|slot| bases.contains(slot));
+    let mut emptied = SpanChain::default();
+    assert_eq!(central.give((CLASS, 0), &map, &mut back, 1, &mut emptied), Ok(0));
     assert_eq!(central.free_slots(), spans * (slots - 1));
-    assert!(!central.is_sparse(CLASS, 3), "none was free all through the second tick");
+    assert!(!central.is_sparse(CLASS, 2) && !central.is_sparse(CLASS, 3), "none was free all through the second");
     assert!(central.is_sparse(CLASS, 4), "nearly all were all through the third");
+    // Spans that go back whole take their free slots with them.
+    assert_eq!(central.give((CLASS, 0), &map, &mut last, 1, &mut emptied), Ok(0));
+    assert!(central.take_spare().is_some() && central.free_slots() == 0);
+    for number in 0..spans {
+        central.add(small(&map, (spans + number) * figures.span_pages as usize, CLASS));
+    }
+    assert!(!central.is_sparse(CLASS, 5), "none of these was free all through the fourth");
+}
+
+#[test]
+fn more_slots_than_caches_hold_are_everybodys() {
+    let map = map();
+    let figures = figures(CLASS);
+    let span_bytes = (figures.slots * figures.slot_bytes) as usize;
+    let mut central = Central::new();
+    for number in 0..=MOST_CACHED_BYTES / span_bytes {
+        assert!(!central.is_sparse(CLASS, 0));
+        central.add(small(&map, number * figures.span_pages as usize, CLASS));
+    }
+    assert!(central.is_sparse(CLASS, 0));
 }
 
 #[test]

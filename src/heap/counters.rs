@@ -8,7 +8,7 @@
 
 use crate::lock::CachePadded;
 use crate::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
-use crate::sync::{const_unless_loom, plain, repeat};
+use crate::sync::{const_unless_loom, repeat};
 use crate::units::PAGE_BYTES;
 
 use super::shards::SHARDS;
@@ -31,16 +31,6 @@ struct ShardCounters {
     free_slot_bytes: AtomicUsize,
     depot_bytes: AtomicUsize,
     retained_pages: AtomicUsize,
-    /// The least of the two in this tick.
-    least_free_slot_bytes: plain::AtomicUsize,
-    least_retained_pages: plain::AtomicUsize,
-}
-
-/// What of a shard's free memory nobody used in the tick before. Other shards' threads look at it often and may take that, so
-/// it is not on a line that the shard's own write to.
-struct Unneeded {
-    free_slot_bytes: plain::AtomicUsize,
-    retained_pages: plain::AtomicUsize,
 }
 
 impl ShardCounters {
@@ -50,25 +40,8 @@ impl ShardCounters {
                 free_slot_bytes: AtomicUsize::new(0),
                 depot_bytes: AtomicUsize::new(0),
                 retained_pages: AtomicUsize::new(0),
-                least_free_slot_bytes: plain::AtomicUsize::new(0),
-                least_retained_pages: plain::AtomicUsize::new(0),
             }
         }
-    }
-}
-
-impl Unneeded {
-    const_unless_loom! {
-        fn new() -> Self {
-            Self { free_slot_bytes: plain::AtomicUsize::new(0), retained_pages: plain::AtomicUsize::new(0) }
-        }
-    }
-}
-
-/// Lowers `least` to `now`. Of two threads that do so at once one may be missed: the figure is a guess.
-fn lower(least: &plain::AtomicUsize, now: usize) {
-    if now < least.load(Ordering::Relaxed) {
-        least.store(now, Ordering::Relaxed);
     }
 }
 
@@ -81,7 +54,6 @@ pub struct Counters {
     hole_bytes: AtomicUsize,
     refaulted_bytes: AtomicUsize,
     shards: [CachePadded<ShardCounters>; SHARDS],
-    unneeded: CachePadded<[Unneeded; SHARDS]>,
     released_total: AtomicUsize,
     inline_released: AtomicUsize,
     growths: AtomicUsize,
@@ -100,7 +72,6 @@ impl Counters {
                 hole_bytes: AtomicUsize::new(0),
                 refaulted_bytes: AtomicUsize::new(0),
                 shards: repeat![CachePadded::new(ShardCounters::new()); SHARDS],
-                unneeded: CachePadded::new(repeat![Unneeded::new(); SHARDS]),
                 released_total: AtomicUsize::new(0),
                 inline_released: AtomicUsize::new(0),
                 growths: AtomicUsize::new(0),
@@ -180,9 +151,7 @@ impl Counters {
 
     /// The free pages of a shard's page heap that are backed; written under its lock.
     pub fn set_retained_pages(&self, shard: usize, pages: usize) {
-        let counters = &self.shards[shard];
-        counters.retained_pages.store(pages, Ordering::Relaxed);
-        lower(&counters.least_retained_pages, pages);
+        self.shards[shard].retained_pages.store(pages, Ordering::Relaxed);
     }
 
     /// The free pages of a shard's page heap that are backed.
@@ -190,23 +159,9 @@ impl Counters {
         self.shards[shard].retained_pages.load(Ordering::Relaxed)
     }
 
-    /// How many of them were free all through the tick before, and may be still.
-    pub fn unneeded_pages(&self, shard: usize) -> usize {
-        if cfg!(loom) {
-            // In a model, where no tick passes, all that is free is unneeded.
-            return self.shards[shard].retained_pages.load(Ordering::Relaxed);
-        }
-        self.unneeded[shard].retained_pages.load(Ordering::Relaxed)
-    }
-
-    /// Whether some of a shard's free slots were free all through the tick before.
-    pub fn has_unneeded_slots(&self, shard: usize) -> bool {
-        cfg!(loom) || self.unneeded[shard].free_slot_bytes.load(Ordering::Relaxed) != 0
-    }
-
     /// Bytes of free pages that are backed.
     pub fn retained_bytes(&self) -> usize {
-        self.shards.iter().map(|shard| shard.retained_pages.load(Ordering::Relaxed)).sum::<usize>() * PAGE_BYTES
+        (0..SHARDS).map(|shard| self.shard_retained_pages(shard)).sum::<usize>() * PAGE_BYTES
     }
 
     /// Slots went back to partly used spans, or a span of free slots was added. Whether the levels are worth a look.
@@ -217,9 +172,7 @@ impl Counters {
 
     /// Slots were taken from spans, or a span of free slots went away.
     pub fn subtract_free_slots(&self, shard: usize, bytes: usize) {
-        let counters = &self.shards[shard];
-        let now = counters.free_slot_bytes.fetch_sub(bytes, Ordering::Relaxed).wrapping_sub(bytes);
-        lower(&counters.least_free_slot_bytes, now);
+        self.shards[shard].free_slot_bytes.fetch_sub(bytes, Ordering::Relaxed);
     }
 
     /// A full magazine goes into a depot. Whether the levels are worth a look.
@@ -290,44 +243,8 @@ impl Counters {
         self.tick.load(Ordering::Relaxed)
     }
 
-    /// Moves the tick on: what stayed free all through the one that ends is unneeded.
-    pub fn next_tick(&self) {
-        self.tick.fetch_add(1, Ordering::Relaxed);
-        for (counters, unneeded) in self.shards.iter().zip(self.unneeded.iter()) {
-            let end_of = |least: &plain::AtomicUsize, now: &AtomicUsize| {
-                least.swap(now.load(Ordering::Relaxed), Ordering::Relaxed).min(now.load(Ordering::Relaxed))
-            };
-            let slots = end_of(&counters.least_free_slot_bytes, &counters.free_slot_bytes);
-            unneeded.free_slot_bytes.store(slots, Ordering::Relaxed);
-            let pages = end_of(&counters.least_retained_pages, &counters.retained_pages);
-            unneeded.retained_pages.store(pages, Ordering::Relaxed);
-        }
-    }
-}
-
-#[cfg(all(test, not(loom)))]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_free_all_through_a_tick_is_unneeded_in_the_next() {
-        let counters = Counters::new();
-        counters.set_retained_pages(1, 10);
-        counters.add_free_slots(1, 4096);
-        counters.next_tick();
-        assert_eq!(
-            (counters.unneeded_pages(1), counters.has_unneeded_slots(1)),
-            (0, false),
-            "not from the tick's beginning"
-        );
-        counters.set_retained_pages(1, 4);
-        counters.set_retained_pages(1, 12);
-        counters.next_tick();
-        assert_eq!((counters.unneeded_pages(1), counters.has_unneeded_slots(1)), (4, true));
-        counters.subtract_free_slots(1, 4096);
-        counters.add_free_slots(1, 4096);
-        counters.next_tick();
-        assert_eq!((counters.unneeded_pages(1), counters.has_unneeded_slots(1)), (12, false));
-        assert_eq!((counters.unneeded_pages(0), counters.has_unneeded_slots(0)), (0, false), "the other shard's");
+    /// Moves the tick on.
+    pub fn next_tick(&self) -> u32 {
+        self.tick.fetch_add(1, Ordering::Relaxed).wrapping_add(1)
     }
 }

@@ -115,7 +115,7 @@ impl Heap {
         for (shard, heap) in self.pages[self.shards.all()].iter().enumerate() {
             let mut heap = heap.lock();
             heap.in_flight_pages = 0;
-            self.publish_retained(shard, &heap);
+            self.publish_retained(shard, &mut heap);
             for range in heap.allocator.mapped_ranges() {
                 for chunk in (range.first.0..range.first.0 + range.chunks).map(Chunk) {
                     if heap.allocator.chunk_retained(chunk) != 0 {

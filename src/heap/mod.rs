@@ -55,6 +55,7 @@ use crate::sync::{const_unless_loom, repeat};
 use crate::sys;
 use crate::thread_cache::ThreadCache;
 use crate::units::{Chunk, PAGE_BYTES};
+use crate::unneeded;
 
 use home::Home;
 use huge::HugeMap;
@@ -256,6 +257,11 @@ impl Heap {
             drop(heap.lock());
         }
         self.levels()
+    }
+
+    /// The period that it is, for what has not been needed in one.
+    fn period(&self) -> u32 {
+        if cfg!(loom) { 0 } else { unneeded::period(sys::time::monotonic_ns()) }
     }
 
     /// Moves the clock of ages on.

@@ -10,7 +10,7 @@ use super::Heap;
 impl Heap {
     /// Takes a run for a small span, by way of the page cache.
     pub fn take_span_pages(&self, pages: usize) -> Option<Taken> {
-        self.take_span_run(0, pages, 1)
+        self.take_span_run(0, pages, 1, true)
     }
 
     /// Takes a run from the heap.

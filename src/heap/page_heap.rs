@@ -10,10 +10,14 @@ use crate::pages::{Fault, PageAllocator, Root, RootTable, Taken};
 use crate::span_map::{self, SpanMap};
 use crate::sys;
 use crate::units::{CHUNK_PAGES, PAGE_BYTES, Page, Run};
+use crate::unneeded::Unneeded;
 
 use super::huge::{SMALL_PAGES, UNUSED_PAGES};
 use super::index::ScavengeIndex;
 use super::limit::Limit;
+
+/// The most retained pages that may all be in processors' caches.
+const MOST_CACHED_PAGES: usize = (32 << 20) / PAGE_BYTES;
 
 /// Runs of so many pages and more are long.
 const LONG_PAGES: usize = (64 << 10) / PAGE_BYTES;
@@ -61,6 +65,8 @@ pub struct PageHeap {
     pub(crate) begins_small: bool,
     /// Where those end, if it does.
     small_end: Option<Page>,
+    /// Of the retained pages.
+    unneeded: Unneeded,
 }
 
 /// The pages that growth added, for what is to be done about them after the lock has dropped.
@@ -91,12 +97,30 @@ impl PageHeap {
             unused_pages: 0,
             begins_small: false,
             small_end: None,
+            unneeded: Unneeded::new(),
         }
     }
 
     /// Pages that the heap has, in whatever state.
     pub fn mapped_pages(&self) -> usize {
         self.allocator.mapped_pages() - self.unused_pages
+    }
+
+    /// Pages that are free and backed.
+    pub fn retained_pages(&self) -> usize {
+        self.allocator.free_pages() - self.allocator.scavenged_pages()
+    }
+
+    /// How many of them its own threads do not need.
+    pub fn unneeded_pages(&mut self, period: u32) -> usize {
+        self.unneeded.look(period, self.retained_pages(), MOST_CACHED_PAGES)
+    }
+
+    /// Pages were taken, freed or released.
+    pub fn note_retained(&mut self) -> usize {
+        let retained = self.retained_pages();
+        self.unneeded.fell_to(retained);
+        retained
     }
 
     /// Pages go into flight.

@@ -42,14 +42,14 @@ impl Heap {
         self.or_reclaim(pages, || self.take_from_heaps(shard, want))
     }
 
-    /// Takes a run for a small span: in one region of the span map, from a page cache where it fits.
-    pub(crate) fn take_span_run(&self, shard: usize, pages: usize, align_pages: usize) -> Option<Taken> {
+    /// Takes a run for a small span: in one region of the span map, from a page cache where it fits. Where the OS gives no more
+    /// memory, what caches and flights hold is looked for if the caller asks to `reclaim` it.
+    pub(crate) fn take_span_run(&self, shard: usize, pages: usize, align_pages: usize, reclaim: bool) -> Option<Taken> {
         let shard = self.page_shard(shard, false);
         let want = Want { pages, align_pages, in_region: true };
-        if pages >= CACHE_RUN_LIMIT || align_pages > 1 {
-            return self.or_reclaim(pages, || self.take_from_heaps(shard, want));
-        }
-        self.or_reclaim(pages, || self.take_by_cache(shard, want))
+        let is_short = pages < CACHE_RUN_LIMIT && align_pages == 1;
+        let take = || if is_short { self.take_by_cache(shard, want) } else { self.take_from_heaps(shard, want) };
+        if reclaim { self.or_reclaim(pages, take) } else { take() }
     }
 
     /// Where the OS gives no more memory, the heap's own is looked for: what caches hold goes back, and pages that are being
@@ -85,17 +85,24 @@ impl Heap {
     /// Takes a run from the shard's own page heap; else from another, if that has one to spare; else the own heap grows,
     /// or any other that still can: where address space is short it was reserved for one of them.
     fn take_from_heaps(&self, shard: usize, want: Want) -> Option<Taken> {
-        let others = || self.shards.others(shard);
-        let has_one_to_spare = |other: &usize| match want.in_region {
-            // What the other's threads freed just now lies in their processors' caches: fresh pages cost a span's objects less
-            // than to fetch each line from there, and the threads are likely to want their pages back.
-            true => self.counters.unneeded_pages(*other) >= want.pages,
-            // Fresh pages for a large block cost more. One of chunks may be all address space, which counts nowhere.
-            false => want.pages >= CHUNK_PAGES || self.counters.shard_retained_pages(*other) >= want.pages,
+        self.take_from(shard, want)
+            .or_else(|| self.shards.others(shard).find_map(|other| self.take_from_other(other, want)))
+            .or_else(|| {
+                iter::once(shard).chain(self.shards.others(shard)).find_map(|shard| self.take_or_grow(shard, want))
+            })
+    }
+
+    /// Takes a run from the page heap of another shard than the thread's: pages for small objects only if that does not need
+    /// them; for a large block fresh ones would cost more, and what is of chunks may be all address space, which counts nowhere.
+    fn take_from_other(&self, other: usize, want: Want) -> Option<Taken> {
+        let is_there = self.counters.shard_retained_pages(other) >= want.pages;
+        let is_to_spare = if want.in_region {
+            let period = self.period();
+            is_there && self.pages[other].lock().unneeded_pages(period) >= want.pages
+        } else {
+            is_there || want.pages >= CHUNK_PAGES
         };
-        let heaps = iter::once(shard).chain(others().filter(has_one_to_spare));
-        let there_is = { heaps }.find_map(|shard| self.take_from(shard, want));
-        there_is.or_else(|| iter::once(shard).chain(others()).find_map(|shard| self.take_or_grow(shard, want)))
+        if is_to_spare { self.take_from(other, want) } else { None }
     }
 
     /// Takes a run from a shard's page heap, which grows if it must.
@@ -104,7 +111,7 @@ impl Heap {
         let (taken, grown) = {
             let mut heap = self.pages[shard].lock();
             let result = heap.take_or_grow(&tables, want);
-            self.publish_retained(shard, &heap);
+            self.publish_retained(shard, &mut heap);
             if heap.arena.is_short() {
                 self.shards.keep_one_page_heap();
             }
@@ -120,7 +127,7 @@ impl Heap {
         let taken = {
             let mut heap = self.pages[shard].lock();
             let taken = heap.take(&self.index, want);
-            self.publish_retained(shard, &heap);
+            self.publish_retained(shard, &mut heap);
             taken?
         };
         self.counters.add_in_use(want.pages, taken.scavenged_pages);
@@ -144,7 +151,7 @@ impl Heap {
             let mut heap = self.pages[shard].lock();
             let own = blocks.into_iter().find_map(|base| heap.allocator.take_cache_at(base, CACHE_RUN_LIMIT));
             let block = own.or_else(|| heap.allocator.take_cache());
-            self.publish_retained(shard, &heap);
+            self.publish_retained(shard, &mut heap);
             block
         };
         let Some(mut block) = block else { return self.take_from_heaps(shard, want) };
@@ -172,12 +179,12 @@ impl Heap {
         if retained {
             self.index.mark(block);
         }
-        self.publish_retained(shard, &heap);
+        self.publish_retained(shard, &mut heap);
     }
 
     /// Under the heap lock, after a change: the level that frees and growth compare with.
-    pub(super) fn publish_retained(&self, shard: usize, heap: &PageHeap) {
-        self.counters.set_retained_pages(shard, heap.allocator.free_pages() - heap.allocator.scavenged_pages());
+    pub(super) fn publish_retained(&self, shard: usize, heap: &mut PageHeap) {
+        self.counters.set_retained_pages(shard, heap.note_retained());
     }
 
     /// After memory was freed, with no lock held: wakes the scavenger if it has work now.
@@ -193,7 +200,7 @@ impl Heap {
             let mut heap = self.pages[shard].lock();
             or_end(heap.allocator.free(run));
             self.index.mark(run);
-            self.publish_retained(shard, &heap);
+            self.publish_retained(shard, &mut heap);
         }
         self.counters.subtract_in_use(run.pages);
         self.after_free();
@@ -215,7 +222,7 @@ impl Heap {
             let shard = self.index.owner(run.first.chunk());
             let mut heap = self.pages[shard].lock();
             let taken = heap.allocator.alloc_exact(Run { first: run.end(), pages })?;
-            self.publish_retained(shard, &heap);
+            self.publish_retained(shard, &mut heap);
             taken
         };
         self.counters.add_in_use(pages, taken.scavenged_pages);
@@ -231,13 +238,65 @@ mod tests {
     use core::ptr::NonNull;
     use std::boxed::Box;
 
-    #[test]
-    fn a_large_object_does_not_grow_into_another_page_heap() {
+    fn heap_of_two_shards() -> &'static Heap {
         let sentinel = Box::leak(Box::new(Magazine::null()));
         let no_cache = NonNull::from(Box::leak(Box::new(ThreadCache::new(sentinel.last()))));
         let heap = Box::leak(Box::new(Heap::new()));
         // SAFETY: once, by one thread; the cache and its sentinel stay.
         assert!(unsafe { heap.initialize(no_cache, sentinel.last()) });
+        heap.shards.double();
+        heap
+    }
+
+    #[test]
+    fn pages_for_small_objects_come_from_another_page_heap_only_if_that_does_not_need_them() {
+        let heap = heap_of_two_shards();
+        let owner = |taken: Taken| heap.index.owner(taken.run.first.chunk());
+        let want = Want { pages: 8, align_pages: 1, in_region: true };
+        let taken = heap.take_from_heaps(0, want).unwrap();
+        assert_eq!(owner(taken), 0);
+        heap.free_run(taken.run);
+        assert_eq!(owner(heap.take_from_heaps(1, want).unwrap()), 1, "just freed");
+        let rest = Want { pages: CHUNK_PAGES - want.pages, align_pages: 1, in_region: false };
+        assert!(heap.take_from(1, rest).is_some() && heap.take_from(1, want).is_none());
+        // As if others had looked in the next periods.
+        let period = heap.period();
+        for later in 1..3 {
+            heap.pages[0].lock().unneeded_pages(period.wrapping_add(later));
+        }
+        assert_eq!(owner(heap.take_from_heaps(1, want).unwrap()), 0, "not needed for a period");
+        assert_eq!(owner(heap.take_from_heaps(1, want).unwrap()), 1, "the rest was never backed");
+        heap.free_run(taken.run);
+        assert!(heap.take_from(1, rest).is_some());
+        assert_eq!(
+            owner(heap.take_from_heaps(1, Want { in_region: false, ..want }).unwrap()),
+            0,
+            "a large block takes it"
+        );
+    }
+
+    #[test]
+    fn slots_come_from_another_shard_only_if_that_does_not_need_them() {
+        let heap = heap_of_two_shards();
+        let class = crate::size_class::class_of(1024, 8).unwrap();
+        let places = [const { crate::magazine::Word::new(0) }; 4];
+        let shard_of = |places: &[crate::magazine::Word]| {
+            let slot = places[places.len() - 1].load(crate::sync::atomic::Ordering::Relaxed);
+            heap.map.small_span(slot, class).unwrap().0.shard()
+        };
+        assert_eq!((heap.refill(class, 0, &places), shard_of(&places)), (4, 0));
+        assert_eq!((heap.refill(class, 1, &places), shard_of(&places)), (4, 1), "made just now");
+        while heap.take_slots(class, 1, &places) != 0 {}
+        let period = heap.period();
+        for later in 1..3 {
+            heap.centrals[0][class].lock().is_sparse(class, period.wrapping_add(later));
+        }
+        assert_eq!((heap.refill(class, 1, &places), shard_of(&places)), (4, 0), "not needed for a period");
+    }
+
+    #[test]
+    fn a_large_object_does_not_grow_into_another_page_heap() {
+        let heap = heap_of_two_shards();
         let want = Want { pages: CHUNK_PAGES, align_pages: 1, in_region: false };
         heap.take_or_grow(1, want).unwrap();
         let object = heap.allocate_large(0, want.pages * crate::units::PAGE_BYTES, 1).unwrap().base;

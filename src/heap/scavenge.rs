@@ -174,7 +174,7 @@ impl Heap {
                     pages += run.pages;
                 }
                 heap.begin_flight(pages);
-                self.publish_retained(self.index.owner(chunk), &heap);
+                self.publish_retained(self.index.owner(chunk), &mut heap);
             }
             if runs == 0 {
                 return (released, false);
@@ -212,7 +212,7 @@ impl Heap {
             if heap.allocator.chunk_retained(chunk) != 0 {
                 self.index.postpone(chunk);
             }
-            self.publish_retained(self.index.owner(chunk), &heap);
+            self.publish_retained(self.index.owner(chunk), &mut heap);
         }
         if runs == 0 { 0 } else { self.release_batch(chunk, &batch[..runs], released_before, effort) }
     }
@@ -254,7 +254,7 @@ impl Heap {
                 or_end(result);
                 heap.in_flight_pages -= run.pages;
             }
-            self.publish_retained(self.index.owner(chunk), &heap);
+            self.publish_retained(self.index.owner(chunk), &mut heap);
         }
         let bytes = bytes.saturating_sub(released_before * PAGE_BYTES);
         self.counters.add_released(bytes);

@@ -7,7 +7,7 @@
 //!
 //! A small process has one shard, for each makes the heap's extent larger; and one page heap for longer than one shard, for
 //! each begins with a huge page of its own. A thread whose shard has nothing takes what
-//! other shards have not needed for a while before its own page heap grows, so memory is not kept apart for good.
+//! other shards do not need (`unneeded`) before its own page heap grows, so memory is not kept apart for good.
 //!
 //! Orderings: the number in use is written with Release and read with Acquire: who sees a shard sees what was published before
 //! it came into use. A number that is behind means a shard not used, or not looked at, for a moment longer. The rest is Relaxed.
@@ -128,10 +128,10 @@ mod tests {
     fn small_heaps_are_spread_over_few_page_heaps() {
         let shards = Shards::new();
         for (in_use_mib, heaps) in
-            [(0, [0, 0, 0]), (5, [0, 0, 0]), (6, [0, 1, 1]), (23, [0, 1, 1]), (24, [0, 1, 1]), (64, [0, 1, 7])]
+            [(0, [0; 4]), (5, [0; 4]), (6, [0, 1, 0, 1]), (23, [0, 1, 0, 1]), (24, [0, 1, 2, 1]), (64, [0, 1, 2, 7])]
         {
             assert_eq!(
-                [0, 1, 7].map(|shard| shards.page_heap_of(shard, in_use_mib * MIB, false)),
+                [0, 1, 2, 7].map(|shard| shards.page_heap_of(shard, in_use_mib * MIB, false)),
                 heaps,
                 "{in_use_mib} MiB"
             );

@@ -37,10 +37,10 @@ impl Heap {
     #[cold]
     pub(crate) fn refill(&self, class: usize, shard: usize, places: &[Word]) -> usize {
         let os_page_bytes = self.os_page_bytes();
-        let tick = self.counters.tick();
-        for other in self.shards.others(shard).filter(|other| self.counters.has_unneeded_slots(*other)) {
+        let period = self.period();
+        for other in self.shards.others(shard) {
             let mut central = self.centrals[other][class].lock();
-            if !central.is_sparse(class, tick) {
+            if !central.is_sparse(class, period) {
                 continue;
             }
             let (taken, refaulted) = central.take(class, os_page_bytes, places);
@@ -48,15 +48,26 @@ impl Heap {
             self.count_taken(class, other, taken, refaulted);
             return taken;
         }
-        let Some(span) = self.make_span(class, shard) else {
-            // The last slots are everybody's; some may have come back from the depots.
-            return self
-                .shards
-                .all()
-                .map(|any| self.take_slots(class, any, places))
-                .find(|taken| *taken != 0)
-                .unwrap_or(0);
-        };
+        match self.make_span(class, shard, false) {
+            Some(span) => self.take_from_new(span, (class, shard), places),
+            None => self.refill_from_the_last(class, shard, places),
+        }
+    }
+
+    /// The OS gives no more memory: the last free slots are everybody's, and what caches hold goes back to spans and heap.
+    fn refill_from_the_last(&self, class: usize, shard: usize, places: &[Word]) -> usize {
+        let any = || self.shards.all().map(|any| self.take_slots(class, any, places)).find(|taken| *taken != 0);
+        if let Some(taken) = any() {
+            return taken;
+        }
+        match self.make_span(class, shard, true) {
+            Some(span) => self.take_from_new(span, (class, shard), places),
+            None => any().unwrap_or(0),
+        }
+    }
+
+    fn take_from_new(&self, span: Span, (class, shard): (usize, usize), places: &[Word]) -> usize {
+        let os_page_bytes = self.os_page_bytes();
         let figures = figures(class);
         // Counted before the slots can be taken: the sum never goes below zero.
         self.counters.add_free_slots(shard, (figures.slots * figures.slot_bytes) as usize);
@@ -91,9 +102,10 @@ impl Heap {
         }
     }
 
-    fn make_span(&self, class: usize, shard: usize) -> Option<Span> {
+    fn make_span(&self, class: usize, shard: usize, reclaim: bool) -> Option<Span> {
         let figures = figures(class);
-        let taken = self.take_span_run(shard, figures.span_pages as usize, figures.span_align_pages as usize)?;
+        let (pages, align_pages) = (figures.span_pages as usize, figures.span_align_pages as usize);
+        let taken = self.take_span_run(shard, pages, align_pages, reclaim)?;
         // SAFETY: the pages were just taken, and growth made metadata for them.
         let span = unsafe { self.map.create(taken.run, Some(class)) };
         match span {

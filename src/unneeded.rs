@@ -1,0 +1,106 @@
+//! How much of a level of free memory nobody needed for a while.
+//!
+//! A shard takes what another has free only if that has not been needed for a whole period. What is freed and taken again all
+//! the time lies in the caches of the processors that do so: to fetch a line from there takes longer than to have a fresh one
+//! cleared, thirty times where a line takes 170 ns, and they want it back. More than those caches can hold is another
+//! matter.
+//!
+//! Periods are by the clock and not by the scavenger's ticks, which stop while it has nothing to do. They end when somebody
+//! looks, so that the side that frees pays one comparison.
+//!
+//! Locks: none; the caller holds the one around the level.
+#![forbid(unsafe_code)]
+
+/// The length of a period: longer than a compiler takes for a file or a server for a request.
+const PERIOD_NS: u64 = 100_000_000;
+
+/// The number of the period at a time of the clock. It may wrap.
+pub const fn period(now_ns: u64) -> u32 {
+    (now_ns / PERIOD_NS) as u32
+}
+
+/// The least that a level was in a period, and in the one before.
+pub struct Unneeded {
+    period: u32,
+    least: usize,
+    before: usize,
+}
+
+impl Unneeded {
+    /// Of a level that is zero.
+    pub const fn new() -> Self {
+        Self { period: 0, least: 0, before: 0 }
+    }
+
+    /// The level has fallen, or may have.
+    #[inline]
+    pub const fn fell_to(&mut self, now: usize) {
+        if now < self.least {
+            self.least = now;
+        }
+    }
+
+    /// How much of a level that is `now` was there all through the last period that somebody looked at, and since; all of it,
+    /// where it is more than `most_cached`. Of two threads that look as a period begins, the later may
+    /// come with the older number.
+    pub const fn look(&mut self, period: u32, now: usize, most_cached: usize) -> usize {
+        // In a model no time passes.
+        if cfg!(loom) || now > most_cached {
+            return now;
+        }
+        if period.wrapping_sub(self.period) as i32 > 0 {
+            self.period = period;
+            self.before = self.least;
+            self.least = now;
+        }
+        // The level itself may be lower for a moment, while slots are in flight to have their pages released.
+        let least = if self.before < self.least { self.before } else { self.least };
+        if least < now { least } else { now }
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    const MOST: usize = 1000;
+
+    #[test]
+    fn what_was_there_all_through_a_period_is_unneeded_until_it_is_taken() {
+        let mut level = Unneeded::new();
+        // (period, what it fell to before the look, the level at the look, what is unneeded)
+        for (period, fell_to, now, unneeded) in [
+            (7, 0, 100, 0),
+            (7, 100, 120, 0),
+            (8, 90, 130, 90),
+            (8, 130, 130, 90),
+            (8, 40, 140, 40),
+            (9, 140, 140, 40),
+            (20, 140, 140, 140),
+            // Somebody who is late changes nothing.
+            (19, 140, 150, 140),
+            (21, 0, 150, 0),
+            (22, 150, 150, 150),
+        ] {
+            level.fell_to(fell_to);
+            assert_eq!(level.look(period, now, MOST), unneeded, "period {period}, {now}");
+        }
+    }
+
+    #[test]
+    fn more_than_caches_hold_is_unneeded_at_once() {
+        let mut level = Unneeded::new();
+        assert_eq!((level.look(1, MOST, MOST), level.look(1, MOST + 1, MOST)), (0, MOST + 1));
+    }
+
+    #[test]
+    fn periods_may_wrap() {
+        let mut level = Unneeded::new();
+        // A number counts as later if it is by less than half of all.
+        for period in [1 << 30, 2 << 30, 3 << 30, u32::MAX, 0] {
+            level.look(period, 5, MOST);
+        }
+        assert_eq!((level.look(1, 5, MOST), level.period), (5, 1));
+        assert_eq!([0, PERIOD_NS - 1, PERIOD_NS, PERIOD_NS << 32].map(period), [0, 0, 1, 0]);
+    }
+}
