@@ -122,6 +122,11 @@ impl Central {
         unneeded * slot_bytes >= SPARSE_BYTES && SPARSE_PART * unneeded > self.spans * figures.slots as usize
     }
 
+    /// Others were given so many of the slots that [`Central::is_sparse`] spoke of.
+    pub fn gave(&mut self, slots: usize) {
+        self.unneeded.gave(slots);
+    }
+
     /// Spans of the class.
     pub fn spans(&self) -> usize {
         self.spans

@@ -1,12 +1,13 @@
 //! How much of a level of free memory nobody needed for a while.
 //!
-//! A shard takes what another has free only if that has not been needed for a whole period. What is freed and taken again all
-//! the time lies in the caches of the processors that do so: to fetch a line from there takes longer than to have a fresh one
-//! cleared, thirty times where a line takes 170 ns, and they want it back. More than those caches can hold is another
-//! matter.
+//! For small objects a shard takes what another has free, unless there is no more memory, only if that has not been needed for
+//! a whole period. What is freed and taken again all the time lies in the caches of the processors that do so: to fetch a line
+//! from there takes longer than to have a fresh one cleared, thirty times where a line takes 170 ns, and they want it back. More
+//! than those caches can hold is another matter.
 //!
-//! Periods are by the clock and not by the scavenger's ticks, which stop while it has nothing to do. They end when somebody
-//! looks, so that the side that frees pays one comparison.
+//! Periods are by the clock and not by the scavenger's ticks, which stop while it has nothing to do. They end at the first look
+//! after their time, so that the owners pay one comparison each time they take; what was needed since the look before, however
+//! long ago, counts as needed once more.
 //!
 //! Locks: none; the caller holds the one around the level.
 #![forbid(unsafe_code)]
@@ -19,7 +20,7 @@ pub const fn period(now_ns: u64) -> u32 {
     (now_ns / PERIOD_NS) as u32
 }
 
-/// The least that a level was in a period, and in the one before.
+/// The least that a level was in a period, and in the one before, without what others were given since.
 pub struct Unneeded {
     period: u32,
     least: usize,
@@ -40,6 +41,12 @@ impl Unneeded {
         }
     }
 
+    /// Others were given so much of it.
+    pub const fn gave(&mut self, amount: usize) {
+        self.least = self.least.saturating_sub(amount);
+        self.before = self.before.saturating_sub(amount);
+    }
+
     /// How much of a level that is `now` was there all through the last period that somebody looked at, and since; all of it,
     /// where it is more than `most_cached`. Of two threads that look as a period begins, the later may
     /// come with the older number.
@@ -48,7 +55,7 @@ impl Unneeded {
         if cfg!(loom) || now > most_cached {
             return now;
         }
-        if period.wrapping_sub(self.period) as i32 > 0 {
+        if period != self.period && period != self.period.wrapping_sub(1) {
             self.period = period;
             self.before = self.least;
             self.least = now;
@@ -66,7 +73,7 @@ mod tests {
     const MOST: usize = 1000;
 
     #[test]
-    fn what_was_there_all_through_a_period_is_unneeded_until_it_is_taken() {
+    fn what_was_there_all_through_a_period_is_unneeded() {
         let mut level = Unneeded::new();
         // (period, what it fell to before the look, the level at the look, what is unneeded)
         for (period, fell_to, now, unneeded) in [
@@ -94,13 +101,26 @@ mod tests {
     }
 
     #[test]
+    fn what_others_were_given_does_not_count_again() {
+        let mut level = Unneeded::new();
+        level.look(1, 140, MOST);
+        level.fell_to(40);
+        assert_eq!(level.look(2, 140, MOST), 40);
+        level.gave(30);
+        level.fell_to(110);
+        assert_eq!(level.look(2, 110, MOST), 10);
+        level.gave(30);
+        assert_eq!((level.look(2, 110, MOST), level.look(3, 110, MOST)), (0, 80));
+    }
+
+    #[test]
     fn periods_may_wrap() {
         let mut level = Unneeded::new();
-        // A number counts as later if it is by less than half of all.
-        for period in [1 << 30, 2 << 30, 3 << 30, u32::MAX, 0] {
+        for period in [u32::MAX - 1, u32::MAX, 0, 1] {
             level.look(period, 5, MOST);
+            assert_eq!(level.period, period);
         }
-        assert_eq!((level.look(1, 5, MOST), level.period), (5, 1));
+        assert_eq!((level.look(0, 5, MOST), level.period), (5, 1), "somebody who is late");
         assert_eq!([0, PERIOD_NS - 1, PERIOD_NS, PERIOD_NS << 32].map(period), [0, 0, 1, 0]);
     }
 }

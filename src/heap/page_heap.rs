@@ -116,6 +116,11 @@ impl PageHeap {
         self.unneeded.look(period, self.retained_pages(), MOST_CACHED_PAGES)
     }
 
+    /// Others were given so many of them.
+    pub fn gave(&mut self, pages: usize) {
+        self.unneeded.gave(pages);
+    }
+
     /// Pages were taken, freed or released.
     pub fn note_retained(&mut self) -> usize {
         let retained = self.retained_pages();

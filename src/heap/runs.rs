@@ -96,13 +96,22 @@ impl Heap {
     /// them; for a large block fresh ones would cost more, and what is of chunks may be all address space, which counts nowhere.
     fn take_from_other(&self, other: usize, want: Want) -> Option<Taken> {
         let is_there = self.counters.shard_retained_pages(other) >= want.pages;
-        let is_to_spare = if want.in_region {
-            let period = self.period();
-            is_there && self.pages[other].lock().unneeded_pages(period) >= want.pages
-        } else {
-            is_there || want.pages >= CHUNK_PAGES
+        if !is_there && (want.in_region || want.pages < CHUNK_PAGES) {
+            return None;
+        }
+        let period = want.in_region.then(|| self.period());
+        let taken = {
+            let mut heap = self.pages[other].lock();
+            if period.is_some_and(|period| heap.unneeded_pages(period) < want.pages) {
+                return None;
+            }
+            let taken = heap.take(&self.index, want)?;
+            heap.gave(taken.run.pages - taken.scavenged_pages);
+            self.publish_retained(other, &mut heap);
+            taken
         };
-        if is_to_spare { self.take_from(other, want) } else { None }
+        self.counters.add_in_use(want.pages, taken.scavenged_pages);
+        Some(taken)
     }
 
     /// Takes a run from a shard's page heap, which grows if it must.

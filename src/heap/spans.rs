@@ -2,7 +2,7 @@
 //!
 //! A span is made for a shard and stays there: `flush` gives each slot to the central of its span's shard. Refill goes to the
 //! thread's own shard, then to other shards' sparse centrals, then to the heap, and, where that has no more, to whatever central
-//! has a slot.
+//! has a slot; only then is looked for what caches and flights hold.
 //!
 //! Orderings: Relaxed, on a place of its own.
 //!
@@ -37,13 +37,15 @@ impl Heap {
     #[cold]
     pub(crate) fn refill(&self, class: usize, shard: usize, places: &[Word]) -> usize {
         let os_page_bytes = self.os_page_bytes();
-        let period = self.period();
+        let mut period = None;
         for other in self.shards.others(shard) {
+            let period = *period.get_or_insert_with(|| self.period());
             let mut central = self.centrals[other][class].lock();
             if !central.is_sparse(class, period) {
                 continue;
             }
             let (taken, refaulted) = central.take(class, os_page_bytes, places);
+            central.gave(taken);
             drop(central);
             self.count_taken(class, other, taken, refaulted);
             return taken;
