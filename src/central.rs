@@ -122,9 +122,20 @@ impl Central {
         unneeded * slot_bytes >= SPARSE_BYTES && SPARSE_PART * unneeded > self.spans * figures.slots as usize
     }
 
-    /// Others were given so many of the slots that [`Central::is_sparse`] spoke of.
-    pub fn gave(&mut self, slots: usize) {
-        self.unneeded.gave(slots);
+    /// [`Central::take`] for another shard: `None` unless this one is sparse.
+    pub fn take_unneeded(
+        &mut self,
+        class: usize,
+        period: u32,
+        os_page_bytes: usize,
+        places: &[Word],
+    ) -> Option<(usize, u32)> {
+        if !self.is_sparse(class, period) {
+            return None;
+        }
+        let taken = self.take(class, os_page_bytes, places);
+        self.unneeded.gave(taken.0);
+        Some(taken)
     }
 
     /// Spans of the class.

@@ -116,9 +116,14 @@ impl PageHeap {
         self.unneeded.look(period, self.retained_pages(), MOST_CACHED_PAGES)
     }
 
-    /// Others were given so many of them.
-    pub fn gave(&mut self, pages: usize) {
-        self.unneeded.gave(pages);
+    /// [`PageHeap::take`] for another shard: only of that.
+    pub fn take_unneeded(&mut self, index: &ScavengeIndex, want: Want, period: u32) -> Option<Taken> {
+        if self.unneeded_pages(period) < want.pages {
+            return None;
+        }
+        let taken = self.take(index, want)?;
+        self.unneeded.gave(want.pages - taken.scavenged_pages);
+        Some(taken)
     }
 
     /// Pages were taken, freed or released.

@@ -99,19 +99,11 @@ impl Heap {
         if !is_there && (want.in_region || want.pages < CHUNK_PAGES) {
             return None;
         }
-        let period = want.in_region.then(|| self.period());
-        let taken = {
-            let mut heap = self.pages[other].lock();
-            if period.is_some_and(|period| heap.unneeded_pages(period) < want.pages) {
-                return None;
-            }
-            let taken = heap.take(&self.index, want)?;
-            heap.gave(taken.run.pages - taken.scavenged_pages);
-            self.publish_retained(other, &mut heap);
-            taken
-        };
-        self.counters.add_in_use(want.pages, taken.scavenged_pages);
-        Some(taken)
+        if !want.in_region {
+            return self.take_from(other, want);
+        }
+        let period = self.period();
+        self.take_by(other, want, |heap| heap.take_unneeded(&self.index, want, period))
     }
 
     /// Takes a run from a shard's page heap, which grows if it must.
@@ -133,9 +125,13 @@ impl Heap {
 
     /// Takes a run of what a shard's page heap has.
     fn take_from(&self, shard: usize, want: Want) -> Option<Taken> {
+        self.take_by(shard, want, |heap| heap.take(&self.index, want))
+    }
+
+    fn take_by(&self, shard: usize, want: Want, take: impl FnOnce(&mut PageHeap) -> Option<Taken>) -> Option<Taken> {
         let taken = {
             let mut heap = self.pages[shard].lock();
-            let taken = heap.take(&self.index, want);
+            let taken = take(&mut heap);
             self.publish_retained(shard, &mut heap);
             taken?
         };

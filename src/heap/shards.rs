@@ -78,9 +78,12 @@ impl Shards {
         if shard == 0 || self.one_page_heap.load(Ordering::Relaxed) {
             return 0;
         }
-        let heaps = match is_large {
-            true => in_use_bytes / LARGE_BYTES,
-            false => (in_use_bytes / SPANS_BYTES).max((in_use_bytes / SECOND_BYTES).min(1) + 1),
+        let heaps = if is_large {
+            in_use_bytes / LARGE_BYTES
+        } else if in_use_bytes < SECOND_BYTES {
+            1
+        } else {
+            (in_use_bytes / SPANS_BYTES).max(2)
         };
         shard % heaps.clamp(1, SHARDS)
     }

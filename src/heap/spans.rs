@@ -40,15 +40,11 @@ impl Heap {
         let mut period = None;
         for other in self.shards.others(shard) {
             let period = *period.get_or_insert_with(|| self.period());
-            let mut central = self.centrals[other][class].lock();
-            if !central.is_sparse(class, period) {
-                continue;
+            let result = self.centrals[other][class].lock().take_unneeded(class, period, os_page_bytes, places);
+            if let Some((taken, refaulted)) = result {
+                self.count_taken(class, other, taken, refaulted);
+                return taken;
             }
-            let (taken, refaulted) = central.take(class, os_page_bytes, places);
-            central.gave(taken);
-            drop(central);
-            self.count_taken(class, other, taken, refaulted);
-            return taken;
         }
         match self.make_span(class, shard, false) {
             Some(span) => self.take_from_new(span, (class, shard), places),
