@@ -151,8 +151,8 @@ impl Root {
             let to = if chunk == high { ((first + pages - 1) & PAGE_IN_CHUNK) + 1 } else { CHUNK_PAGES };
             let bits = &mut self.bits[chunk & CHUNK];
             edit(bits, from, to - from);
-            let new = if to - from == CHUNK_PAGES { whole } else { bits.summary() };
             let leaf = &mut self.leaves[(chunk & CHUNK) >> LEVEL_BITS][chunk & CHILD];
+            let new = if to - from == CHUNK_PAGES { whole } else { bits.summary_after(*leaf, from, to - from, freed) };
             changed |= *leaf != new;
             *leaf = new;
         }
@@ -175,8 +175,14 @@ impl Root {
     fn climb_from_changed(&mut self, summary: &mut Summary, chunk: usize, old: Summary) {
         let (group, child) = (chunk >> LEVEL_BITS, chunk & CHILD);
         let node = &mut self.level3[group >> LEVEL_BITS][group & CHILD];
-        let Some(old) = update(node, &self.leaves[group], child, old, CHUNK_PAGES) else { return };
-        let (group, child) = (group >> LEVEL_BITS, group & CHILD);
+        if let Some(old) = update(node, &self.leaves[group], child, old, CHUNK_PAGES) {
+            self.climb_from_level3(summary, group, old);
+        }
+    }
+
+    /// Brings the nodes above node `node` of level 3, which was `old`, up to date.
+    fn climb_from_level3(&mut self, summary: &mut Summary, node: usize, old: Summary) {
+        let (group, child) = (node >> LEVEL_BITS, node & CHILD);
         let node = &mut self.level2[group >> LEVEL_BITS][group & CHILD];
         let Some(old) = update(node, &self.level3[group], child, old, LEVEL3_PAGES) else { return };
         let (group, child) = (group >> LEVEL_BITS, group & CHILD);
@@ -189,6 +195,15 @@ impl Root {
     /// nothing changes. What lies strictly between two leaves' ancestors is wholly free (`freed`) or wholly in use.
     fn climb(&mut self, summary: &mut Summary, low: usize, high: usize, freed: bool) {
         let (low, high) = (low >> LEVEL_BITS, high >> LEVEL_BITS);
+        if low == high {
+            let node = &mut self.level3[low >> LEVEL_BITS][low & CHILD];
+            let new = Summary::merge(&self.leaves[low], CHUNK_PAGES);
+            let old = core::mem::replace(node, new);
+            if old != new {
+                self.climb_from_level3(summary, low, old);
+            }
+            return;
+        }
         if !lift(&mut self.level3, &self.leaves, low, high, CHUNK_PAGES, freed) {
             return;
         }
