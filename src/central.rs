@@ -26,7 +26,7 @@ pub use hole_queue::{Holes, Visits};
 
 use crate::holes;
 use crate::magazine::Word;
-use crate::size_class::figures;
+use crate::size_class::{Class, figures};
 use crate::span::Span;
 use crate::span_map::SpanMap;
 use crate::sync::atomic::Ordering;
@@ -90,6 +90,44 @@ pub struct Central {
 
 // SAFETY: the spans' records belong to the holder of the lock around this value (span invariant 2).
 unsafe impl Send for Central {}
+
+/// Moves slots out of a bitmap into the places, the last first, and tells `taken` of each.
+#[inline(always)]
+fn take_from(
+    bitmap: &mut [u64],
+    base: usize,
+    slot_bytes: usize,
+    places: &mut core::slice::Iter<Word>,
+    mut taken: impl FnMut(usize),
+) {
+    let mut first = base;
+    for word in bitmap {
+        let mut free = *word;
+        while free != 0
+            && let Some(place) = places.next_back()
+        {
+            let slot = first + free.trailing_zeros() as usize * slot_bytes;
+            free &= free - 1;
+            taken(slot);
+            place.store(slot, Ordering::Relaxed);
+        }
+        *word = free;
+        if places.len() == 0 {
+            break;
+        }
+        first += 64 * slot_bytes;
+    }
+}
+
+/// What is wrong with an address that could not be given back to the span it lies `offset` bytes into. If it is no slot there, it lies
+/// behind the last one, or the tag led to a span that does not hold it: that is retired just now.
+#[cold]
+fn misuse(figures: &Class, address: usize, offset: usize) -> Misuse {
+    match figures.slot_at(offset) {
+        Some(_) => Misuse::DoubleFree(address),
+        None => Misuse::Foreign(address),
+    }
+}
 
 fn bucket(free_slots: u16, slots: u32) -> u8 {
     ((free_slots as u32 * BUCKETS as u32 / slots) as usize).min(BUCKETS - 1) as u8
@@ -231,27 +269,14 @@ impl Central {
             // SAFETY: under the class's lock; record and bitmap are disjoint.
             let (record, bitmap) = unsafe { (span.record(), span.bitmap()) };
             let before = left.len();
-            let has_released = record.released_holes != 0;
-            let mut first = span.base();
-            for word in bitmap {
-                let mut free = *word;
-                while free != 0
-                    && let Some(place) = left.next_back()
-                {
-                    let offset = free.trailing_zeros() as usize * slot_bytes;
-                    free &= free - 1;
-                    if has_released {
-                        let pages = holes::page_mask(first + offset - span.base(), slot_bytes, os_page_bytes);
-                        refaulted += (record.released_holes & pages).count_ones();
-                        record.released_holes &= !pages;
-                    }
-                    place.store(first + offset, Ordering::Relaxed);
-                }
-                *word = free;
-                if left.len() == 0 {
-                    break;
-                }
-                first += 64 * slot_bytes;
+            if record.released_holes == 0 {
+                take_from(bitmap, span.base(), slot_bytes, &mut left, |_| {});
+            } else {
+                take_from(bitmap, span.base(), slot_bytes, &mut left, |slot| {
+                    let pages = holes::page_mask(slot - span.base(), slot_bytes, os_page_bytes);
+                    refaulted += (record.released_holes & pages).count_ones();
+                    record.released_holes &= !pages;
+                });
             }
             let taken = before - left.len();
             record.free_slots -= taken as u16;
@@ -271,71 +296,82 @@ impl Central {
         map.small_span(address, class).map(|(span, _)| span).ok_or(Misuse::Foreign(address))
     }
 
-    /// Gives those slots back whose spans are in `shard`, which is this central's, and moves the others to the front of
-    /// `slots`: how many they are. Spans that become empty are pushed onto `emptied`; the caller retires them.
-    pub fn give(
+    /// Gives those slots back whose spans are in `shard`, which is this central's, and says how many: of those at and below `top`,
+    /// down to a null. The others move up to the top, with a null below them. Spans that become empty are pushed onto
+    /// `emptied`; the caller retires them.
+    ///
+    /// # Safety
+    /// The words at and below `top`, down to one that is null, are the caller's.
+    pub unsafe fn give(
         &mut self,
         (class, shard): (usize, usize),
         map: &SpanMap,
-        slots: &mut [usize],
+        top: *mut usize,
         tick: u32,
         emptied: &mut SpanChain,
     ) -> Result<usize, Misuse> {
         // Copied, so that they stay in registers while bitmaps are written.
         let figures = *figures(class);
         let slots_end = figures.slots as usize * figures.slot_bytes as usize;
-        let mut kept = 0;
-        let mut next = 0;
-        while let Some(&address) = slots.get(next) {
+        // The next to be looked at, and where the next that is not ours goes. Neither comes below the first null: a step down is made
+        // from a word that was not null, and the second is never below the first.
+        let (mut next, mut kept) = (top, top);
+        loop {
+            // SAFETY: the caller's word, as said above.
+            let address = unsafe { *next };
+            if address == 0 {
+                break;
+            }
             let (span, base) = map.small_span(address, class).ok_or(Misuse::Foreign(address))?;
             if span.shard() != shard {
-                slots[kept] = address;
-                kept += 1;
-                next += 1;
+                // SAFETY: as above; the word at `next` is not null.
+                unsafe {
+                    *kept = address;
+                    (next, kept) = (next.sub(1), kept.sub(1));
+                }
                 continue;
             }
             // SAFETY: under the class's lock; record and bitmap are disjoint.
             let (record, bitmap) = unsafe { (span.record(), span.bitmap_of(&figures)) };
+            let first = next;
             // As many slots as follow each other in the same span: neighbours often come back together.
-            let mut given = 0;
-            let mut misuse = None;
-            for &address in &slots[next..] {
-                let offset = address.wrapping_sub(base);
+            loop {
+                // SAFETY: as above. A null is in no span.
+                let offset = unsafe { *next }.wrapping_sub(base);
                 if offset >= slots_end {
                     break;
                 }
-                let Some(slot) = figures.number_at(offset) else {
-                    misuse = Some(Misuse::Foreign(address));
-                    break;
-                };
+                let Some(slot) = figures.number_at(offset) else { break };
                 // SAFETY: the offset is less than that of the last slot's end, so the number is one of the span's slots (`size_class`
                 // tests it), and the bitmap has a bit for each.
                 let word = unsafe { bitmap.get_unchecked_mut(slot / 64) };
                 let free = *word | 1 << (slot % 64);
                 if free == *word {
-                    misuse = Some(Misuse::DoubleFree(address));
                     break;
                 }
                 *word = free;
-                given += 1;
+                // SAFETY: as above; the word there is a slot.
+                next = unsafe { next.sub(1) };
             }
-            next += given;
-            if given != 0 {
-                record.freed_tick = tick;
-                record.free_slots += given as u16;
-                self.free_slots += given;
+            // SAFETY: both are in the caller's words.
+            let given = unsafe { first.offset_from_unsigned(next) };
+            if given == 0 {
+                return Err(misuse(&figures, address, address.wrapping_sub(base)));
+            }
+            let before = record.free_slots;
+            record.freed_tick = tick;
+            record.free_slots += given as u16;
+            self.free_slots += given;
+            // Most spans are in their list and their queue already, and stay there.
+            if before == 0 || record.free_slots as u32 == figures.slots || !record.queued_for_holes {
                 self.settle(span, figures.slots, given as u16, true, emptied);
             }
-            if let Some(misuse) = misuse {
-                return Err(misuse);
-            }
-            if given == 0 {
-                // Behind the span's last slot, or the tag led to a span that does not hold the address: it is retired just now. Both
-                // are misuses.
-                return Err(Misuse::Foreign(address));
-            }
         }
-        Ok(kept)
+        // SAFETY: as above.
+        unsafe {
+            *kept = 0;
+            Ok(kept.offset_from_unsigned(next))
+        }
     }
 
     /// Whether `address` is a slot of `span` that is not free there.
@@ -348,7 +384,6 @@ impl Central {
     }
 
     /// After `added` slots of a span became free: lists it and, if asked, queues it, or hands it on as empty.
-    #[inline]
     fn settle(&mut self, span: Span, slots: u32, added: u16, queue: bool, emptied: &mut SpanChain) {
         // SAFETY: under the class's lock.
         let record = unsafe { span.record() };

@@ -175,6 +175,26 @@ pub unsafe fn slots_from(top: *const Word, out: &mut [usize]) -> usize {
     out.len()
 }
 
+/// Calls `f` with the place of the topmost slot; the others are below, down to a null. They are the magazine's own words, which `f` may
+/// leave in any state; under loom, whose words are no plain numbers, they are copies.
+///
+/// # Safety
+/// `top` points into a magazine that is the caller's, in no cell.
+pub unsafe fn with_slots<R>(top: *const Word, f: impl FnOnce(*mut usize) -> R) -> R {
+    #[cfg(loom)]
+    {
+        let mut slots = [0; MAX_SLOTS];
+        // SAFETY: the caller's contract.
+        let count = unsafe { slots_from(top, &mut slots) };
+        let mut copies = [0; WORDS];
+        slots[..count].iter().rev().zip(&mut copies[1..]).for_each(|(slot, copy)| *copy = *slot);
+        f(copies.as_mut_ptr().wrapping_add(count))
+    }
+    // An atomic number has the layout of a plain one, and nobody else looks at the words of a magazine that is the caller's.
+    #[cfg(not(loom))]
+    f(top.cast_mut().cast::<usize>())
+}
+
 /// Pushes onto a magazine that has room and returns the new top.
 ///
 /// # Safety

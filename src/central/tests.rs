@@ -3,6 +3,7 @@
 use super::{Central, MOST_CACHED_BYTES, Misuse, SPARSE_BYTES, SPARSE_PART, SpanChain};
 use crate::magazine::Word;
 use crate::size_class::{CLASSES, figures};
+use crate::span_map::SpanMap;
 use crate::span_map::tests::{FIRST, map, small};
 use crate::sync::atomic::Ordering;
 use crate::units::PAGE_BYTES;
@@ -14,6 +15,22 @@ fn take(central: &mut Central, class: usize, wanted: usize) -> Vec<usize> {
     let places: Vec<_> = (0..wanted).map(|_| Word::new(0)).collect();
     let (taken, _) = central.take(class, 4096, &places);
     places.iter().rev().map(|place| place.load(Ordering::Relaxed)).take(taken).collect()
+}
+
+/// Gives slots to shard `shard`'s central, the last first: those that it leaves. Below the null lies what a magazine may have there.
+fn give(
+    central: &mut Central,
+    shard: usize,
+    map: &SpanMap,
+    slots: &[usize],
+    emptied: &mut SpanChain,
+) -> Result<Vec<usize>, Misuse> {
+    let mut words = [&[slots[0], 0], slots].concat();
+    let top = words.len() - 1;
+    // SAFETY: the words down to the null are this function's.
+    let given = unsafe { central.give((CLASS, shard), map, words.as_mut_ptr().add(top), 1, emptied) }?;
+    assert_eq!((words[0], words[2 + given - 1]), (slots[0], 0));
+    Ok(words.split_off(2 + given))
 }
 
 #[test]
@@ -59,14 +76,14 @@ fn slots_that_were_needed_in_a_period_are_not_for_others_after_it() {
     let out = take(&mut central, CLASS, spans * slots);
     let bases =
         (0..spans).map(|number| (FIRST + number * figures.span_pages as usize) * PAGE_BYTES).collect::<Vec<_>>();
-    let (mut last, mut back) = out.into_iter().partition::<Vec<_>, _>(|slot| bases.contains(slot));
+    let (last, back) = out.into_iter().partition::<Vec<_>, _>(|slot| bases.contains(slot));
     let mut emptied = SpanChain::default();
-    assert_eq!(central.give((CLASS, 0), &map, &mut back, 1, &mut emptied), Ok(0));
+    assert_eq!(give(&mut central, 0, &map, &back, &mut emptied), Ok(Vec::new()));
     assert_eq!(central.free_slots(), spans * (slots - 1));
     assert!(!central.is_sparse(CLASS, 2) && !central.is_sparse(CLASS, 3), "none was free all through the second");
     assert!(central.is_sparse(CLASS, 4), "nearly all were all through the third");
     // Spans that go back whole take their free slots with them.
-    assert_eq!(central.give((CLASS, 0), &map, &mut last, 1, &mut emptied), Ok(0));
+    assert_eq!(give(&mut central, 0, &map, &last, &mut emptied), Ok(Vec::new()));
     assert!(central.take_spare().is_some() && central.free_slots() == 0);
     for number in 0..spans {
         central.add(small(&map, (spans + number) * figures.span_pages as usize, CLASS));
@@ -100,18 +117,17 @@ fn a_central_takes_its_own_shards_slots_and_hands_the_others_back_in_order() {
     }
     let all = figures(CLASS).slots as usize;
     let [first, second] = [0, 1].map(|shard| take(&mut centrals[shard], CLASS, 4));
-    let mut slots = [first[0], second[3], first[1], first[3], second[0], second[1]];
     let mut emptied = SpanChain::default();
-    let left = centrals[0].give((CLASS, 0), &map, &mut slots, 1, &mut emptied).unwrap();
-    assert_eq!(slots[..left], [second[3], second[0], second[1]]);
+    let slots = [first[0], second[3], first[1], first[3], second[0], second[1]];
+    let left = give(&mut centrals[0], 0, &map, &slots, &mut emptied).unwrap();
+    assert_eq!(left, [second[3], second[0], second[1]]);
     assert_eq!(centrals[0].free_slots(), all - 1);
-    let left = centrals[1].give((CLASS, 1), &map, &mut slots[..left], 1, &mut emptied).unwrap();
-    assert_eq!((left, centrals[1].free_slots()), (0, all - 1));
+    assert_eq!(give(&mut centrals[1], 1, &map, &left, &mut emptied), Ok(Vec::new()));
+    assert_eq!(centrals[1].free_slots(), all - 1);
     // A misuse is found in its shard, whatever comes before it.
-    let mut slots = [second[2], first[2], first[0]];
-    let misuse = centrals[0].give((CLASS, 0), &map, &mut slots, 1, &mut emptied);
+    let misuse = give(&mut centrals[0], 0, &map, &[first[0], first[2], second[2]], &mut emptied);
     assert_eq!(misuse, Err(Misuse::DoubleFree(first[0])));
-    let mut slots = [second[2] + 1];
-    let misuse = centrals[1].give((CLASS, 1), &map, &mut slots, 1, &mut emptied);
-    assert_eq!(misuse, Err(Misuse::Foreign(second[2] + 1)));
+    for foreign in [second[2] + 1, second[2] + (1 << 40)] {
+        assert_eq!(give(&mut centrals[1], 1, &map, &[foreign], &mut emptied), Err(Misuse::Foreign(foreign)));
+    }
 }

@@ -6,7 +6,6 @@
 
 use core::ptr::NonNull;
 
-use crate::magazine::{self, MAX_SLOTS};
 use crate::size_class::CLASSES;
 use crate::sync::atomic::Ordering;
 use crate::thread_cache::ThreadCache;
@@ -33,11 +32,10 @@ impl Heap {
             for cell in [&cache.tops[class], &cache.spares[class]] {
                 let top = cell.load(Ordering::Relaxed);
                 let Some(magazine) = self.own_magazine(top) else { continue };
-                let mut slots = [0; MAX_SLOTS];
-                // SAFETY: the thread's own magazine.
-                let count = unsafe { magazine::slots_from(top, &mut slots) };
+                cell.store(cache.sentinel(), Ordering::Release);
+                // SAFETY: the thread's own magazine, in no cell now.
+                unsafe { self.flush_magazine(class, top) };
                 cell.store(magazine.reset(class).cast_mut(), Ordering::Release);
-                self.flush(class, &mut slots[..count]);
             }
         }
         cache.leave_slow_path();

@@ -26,7 +26,7 @@
 use core::ptr::{NonNull, null_mut};
 
 use crate::depot;
-use crate::magazine::{self, MAX_SLOTS, MagazineRef, Word};
+use crate::magazine::{self, MagazineRef, Word};
 use crate::size_class::{CLASSES, figures, is_split};
 use crate::sync::atomic::{AtomicPtr, Ordering};
 use crate::sync::between_stores;
@@ -266,10 +266,8 @@ impl Heap {
         if let Some(empty) = self.trade_full(self.shard_of_slots(class, full), class, full) {
             return self.load_empty(cell, class, slot, empty);
         }
-        let mut slots = [0usize; MAX_SLOTS];
-        // SAFETY: the magazine is ours.
-        let count = unsafe { magazine::slots_from(top, &mut slots) };
-        self.flush(class, &mut slots[..count]);
+        // SAFETY: the magazine is ours, and in no cell.
+        unsafe { self.flush_magazine(class, top) };
         self.load_empty(cell, class, slot, Some(full));
     }
 
@@ -280,7 +278,7 @@ impl Heap {
                 push_onto(cell, slot);
             }
             // No memory for a magazine: the cell holds the sentinel, since what was in it has moved.
-            None => self.flush(class, &mut [slot]),
+            None => self.flush_slots(class, &mut [0, slot]),
         }
     }
 
@@ -383,10 +381,8 @@ impl Heap {
                         continue;
                     }
                 }
-                let mut slots = [0; MAX_SLOTS];
-                // SAFETY: the cache's own magazine.
-                let count = unsafe { magazine::slots_from(top, &mut slots) };
-                self.flush(class, &mut slots[..count]);
+                // SAFETY: the cache's own magazine, in no cell any more.
+                unsafe { self.flush_magazine(class, top) };
                 self.give_empty(self.shard_of(cache), class, magazine);
             }
         }

@@ -12,7 +12,7 @@
 use core::ptr::NonNull;
 
 use crate::central::{Central, Misuse, SpanChain};
-use crate::magazine::Word;
+use crate::magazine::{self, Word};
 use crate::size_class::figures;
 use crate::span::Span;
 use crate::sync::atomic::Ordering;
@@ -114,29 +114,52 @@ impl Heap {
         span
     }
 
-    /// Gives slots of a class back to their spans. Ends the process if one of them cannot be right.
-    pub(crate) fn flush(&self, class: usize, slots: &mut [usize]) {
-        if slots.is_empty() {
-            return;
-        }
+    /// Gives slots of a class back to their spans: those at and below `top`, down to a null. Ends the process if one of them cannot
+    /// be right.
+    ///
+    /// # Safety
+    /// The words at and below `top`, down to one that is null, are the caller's.
+    pub(crate) unsafe fn flush(&self, class: usize, top: *mut usize) {
         let slot_bytes = figures(class).slot_bytes as usize;
         let mut emptied = SpanChain::default();
         let tick = self.counters.tick();
-        let mut left = slots.len();
         let mut look = false;
-        while left != 0 {
-            let shard = self.or_end(Central::span_of(&self.map, class, slots[0])).shard();
+        loop {
+            // SAFETY: the caller's contract.
+            let slot = unsafe { *top };
+            if slot == 0 {
+                break;
+            }
+            let shard = self.or_end(Central::span_of(&self.map, class, slot)).shard();
             let mut central = self.centrals[shard][class].lock();
-            let result = central.give((class, shard), &self.map, &mut slots[..left], tick, &mut emptied);
+            // SAFETY: the caller's contract; `give` leaves a null below what it leaves.
+            let given = unsafe { central.give((class, shard), &self.map, top, tick, &mut emptied) };
             // Counted before the slots can be taken: the sum never goes below zero.
-            look |= self.counters.add_free_slots(shard, (left - *result.as_ref().unwrap_or(&0)) * slot_bytes);
+            look |= self.counters.add_free_slots(shard, given.unwrap_or(0) * slot_bytes);
             drop(central);
-            left = self.or_end(result);
+            self.or_end(given);
         }
         self.retire_all(emptied);
         if look {
             self.after_free();
         }
+    }
+
+    /// The same for the slots of a magazine, at and below a top. The block stays the caller's.
+    ///
+    /// # Safety
+    /// `top` points into a magazine that is the caller's, in no cell.
+    pub(crate) unsafe fn flush_magazine(&self, class: usize, top: *const Word) {
+        // SAFETY: the caller's contract.
+        unsafe { magazine::with_slots(top, |top| self.flush(class, top)) }
+    }
+
+    /// The same for all but the first of `words`, whose place is for the null.
+    pub(crate) fn flush_slots(&self, class: usize, words: &mut [usize]) {
+        let Some(last) = words.len().checked_sub(1) else { return };
+        words[0] = 0;
+        // SAFETY: the caller's words, the first of which is null now.
+        unsafe { self.flush(class, words.as_mut_ptr().add(last)) }
     }
 
     /// Ends the process with one line if a free was a misuse.
@@ -207,6 +230,6 @@ impl Heap {
 
     /// One slot straight to central, for a thread without a cache.
     pub(crate) fn deallocate_directly(&self, class: usize, slot: NonNull<u8>) {
-        self.flush(class, &mut [slot.as_ptr().expose_provenance()]);
+        self.flush_slots(class, &mut [0, slot.as_ptr().expose_provenance()]);
     }
 }

@@ -8,7 +8,7 @@
 
 use core::ptr::null_mut;
 
-use crate::magazine::{self, MAX_SLOTS, MagazineRef};
+use crate::magazine::MAX_SLOTS;
 use crate::size_class::CLASSES;
 use crate::sync::{heavy_barrier, plain::Ordering};
 use crate::thread_cache::ThreadCache;
@@ -52,22 +52,15 @@ impl Heap {
         };
         for _ in 0..unused {
             let Some(full) = self.take_full(shard, class) else { break };
-            self.flush_magazine(shard, class, full);
+            // SAFETY: the magazine was taken from the depot: it is this thread's.
+            unsafe { self.flush_magazine(class, full.full_top()) };
+            self.give_empty(shard, class, full);
         }
         loop {
             let empty = if all { self.depots[shard][class].lock().pop_empty() } else { None };
             let Some(empty) = empty else { break };
             self.metadata.recycle(empty);
         }
-    }
-
-    /// Gives a full magazine's slots back to their spans, and the block to the store.
-    fn flush_magazine(&self, shard: usize, class: usize, full: MagazineRef) {
-        let mut slots = [0; MAX_SLOTS];
-        // SAFETY: the magazine was taken from the depot: it is this thread's.
-        let count = unsafe { magazine::slots_from(full.full_top(), &mut slots) };
-        self.flush(class, &mut slots[..count]);
-        self.give_empty(shard, class, full);
     }
 
     /// Empties the magazines of other threads. Those that are busy in their slow paths are left alone: they trade with
@@ -135,10 +128,10 @@ impl Heap {
 
     fn drain(&self, cache: &ThreadCache) {
         for class in 0..CLASSES {
-            let mut slots = [0; 2 * MAX_SLOTS];
+            let mut words = [0; 1 + 2 * MAX_SLOTS];
             // SAFETY: marked, after the barrier, with the owner outside its slow path.
-            let count = unsafe { cache.take_idle(class, &mut slots) };
-            self.flush(class, &mut slots[..count]);
+            let count = unsafe { cache.take_idle(class, &mut words[1..]) };
+            self.flush_slots(class, &mut words[..=count]);
         }
     }
 }
