@@ -92,12 +92,14 @@ unsafe impl GlobalAlloc for Neap {
 
     #[inline]
     unsafe fn realloc(&self, object: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
-        let old_class = class_of(layout.size(), layout.align());
-        if old_class.is_some() && old_class == class_of(new_size, layout.align()) {
-            return object;
+        let (old_class, new_class) = (class_of(layout.size(), layout.align()), class_of(new_size, layout.align()));
+        match (old_class, new_class) {
+            (Some(old), Some(new)) if old == new => object,
+            // SAFETY: the caller's contract.
+            (Some(_), Some(_)) => unsafe { slow::reallocate_by_moving(object, layout, new_size) },
+            // SAFETY: as above.
+            _ => unsafe { slow::reallocate(object, layout, new_size) },
         }
-        // SAFETY: the caller's contract.
-        unsafe { slow::reallocate(object, layout, new_size) }
     }
 }
 

@@ -72,35 +72,45 @@ pub unsafe fn deallocate(object: *mut u8, size: usize, align: usize) {
     look_after(heap);
 }
 
-/// Reallocates where the class changes or the object is large.
+/// Reallocates where the class changes.
 ///
 /// # Safety
 /// As for `GlobalAlloc::realloc`.
 #[inline(never)]
-pub unsafe fn reallocate(object: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
-    let (Some((heap, _pause)), Some(base)) = (fork::enter(), NonNull::new(object)) else { return null_mut() };
-    let (size, align) = (layout.size(), layout.align());
-    let (was_large, is_large) = (class_of(size.max(1), align).is_none(), class_of(new_size.max(1), align).is_none());
-    if was_large && is_large {
-        let result = if heap.resize_large(base, new_size) {
-            object
-        } else {
-            heap.move_large(own_shard(heap), base, size, (new_size, align)).map_or(null_mut(), NonNull::as_ptr)
-        };
-        look_after_allocation(heap);
-        return result;
-    }
+pub unsafe fn reallocate_by_moving(object: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
     // SAFETY: the new size does not overflow when rounded up to the alignment (the caller's contract).
-    let new_layout = unsafe { Layout::from_size_align_unchecked(new_size, align) };
+    let new_layout = unsafe { Layout::from_size_align_unchecked(new_size, layout.align()) };
     // SAFETY: the caller's contract; the blocks do not overlap.
     unsafe {
         let new = Neap.alloc(new_layout);
         if !new.is_null() {
-            core::ptr::copy_nonoverlapping(object, new, size.min(new_size));
+            core::ptr::copy_nonoverlapping(object, new, layout.size().min(new_size));
             Neap.dealloc(object, layout);
         }
         new
     }
+}
+
+/// Reallocates where the object is large, before or after.
+///
+/// # Safety
+/// As for `GlobalAlloc::realloc`.
+#[cold]
+#[inline(never)]
+pub unsafe fn reallocate(object: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
+    let (size, align) = (layout.size(), layout.align());
+    if class_of(size.max(1), align).or(class_of(new_size.max(1), align)).is_some() {
+        // SAFETY: the caller's contract.
+        return unsafe { reallocate_by_moving(object, layout, new_size) };
+    }
+    let (Some((heap, _pause)), Some(base)) = (fork::enter(), NonNull::new(object)) else { return null_mut() };
+    let result = if heap.resize_large(base, new_size) {
+        object
+    } else {
+        heap.move_large(own_shard(heap), base, size, (new_size, align)).map_or(null_mut(), NonNull::as_ptr)
+    };
+    look_after_allocation(heap);
+    result
 }
 
 /// In builds with debug assertions: ends the process if the object cannot be a live one of the class.
