@@ -120,7 +120,7 @@ fn take_from(
 }
 
 /// What is wrong with an address that could not be given back to the span it lies `offset` bytes into. If it is no slot there, it lies
-/// behind the last one, or the tag led to a span that does not hold it: that is retired just now.
+/// inside one or behind the last, or the tag led to a span that does not hold it: that is retired just now.
 #[cold]
 fn misuse(figures: &Class, address: usize, offset: usize) -> Misuse {
     match figures.slot_at(offset) {

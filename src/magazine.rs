@@ -12,8 +12,8 @@
 //! 1. Between a top and the next null word below it lie the magazine's slots, whatever lies below that.
 //! 2. Word 0 is never a slot; depot and store link magazines through it.
 //!
-//! Orderings: Relaxed. A magazine changes hands under a lock, or by the orderings of the top that points into it (see
-//! `thread_cache`).
+//! Orderings: Relaxed, or plain in `with_slots`. A magazine changes hands under a lock, or by the orderings of the top that
+//! points into it (see `thread_cache`).
 //!
 //! Locks: none. A magazine has one owner at a time: a thread, a depot, the store.
 
@@ -121,9 +121,17 @@ impl MagazineRef {
         Self(unsafe { NonNull::new_unchecked(block) })
     }
 
+    /// Where a word is; the pointer is good for the whole block.
+    fn place(self, index: usize) -> *const Word {
+        assert!(index < WORDS);
+        // SAFETY: the word lies in the block.
+        unsafe { self.0.as_ptr().cast_const().cast::<Word>().add(index) }
+    }
+
     fn word(&self, index: usize) -> &Word {
-        // SAFETY: the block is a magazine as long as the heap exists (`Magazine::create`); words are atomics.
-        unsafe { &(&(*self.0.as_ptr()).words)[index] }
+        // SAFETY: the block is a magazine as long as the heap exists (`Magazine::create`). Nobody writes a word plainly but who owns
+        // the block, in `with_slots`.
+        unsafe { &*self.place(index) }
     }
 
     /// The block's memory.
@@ -145,14 +153,14 @@ impl MagazineRef {
 
     /// Empties the magazine for a class and returns its top: the sentinel.
     pub fn reset(self, class: usize) -> *const Word {
-        let sentinel = self.word(WORDS - 1 - figures(class).magazine_slots as usize);
-        sentinel.store(0, Ordering::Relaxed);
-        sentinel
+        let sentinel = WORDS - 1 - figures(class).magazine_slots as usize;
+        self.word(sentinel).store(0, Ordering::Relaxed);
+        self.place(sentinel)
     }
 
     /// The top of a full magazine.
     pub fn full_top(self) -> *const Word {
-        self.word(WORDS - 1)
+        self.place(WORDS - 1)
     }
 }
 
@@ -176,10 +184,11 @@ pub unsafe fn slots_from(top: *const Word, out: &mut [usize]) -> usize {
 }
 
 /// Calls `f` with the place of the topmost slot; the others are below, down to a null. They are the magazine's own words, which `f` may
-/// leave in any state; under loom, whose words are no plain numbers, they are copies.
+/// leave in any state. Under loom, whose words are no plain numbers, they are copies, and the words are spoilt, so that who looks at
+/// them meanwhile is seen.
 ///
 /// # Safety
-/// `top` points into a magazine that is the caller's, in no cell.
+/// `top` points into a magazine that is the caller's, in no cell, and that is not the sentinel block.
 pub unsafe fn with_slots<R>(top: *const Word, f: impl FnOnce(*mut usize) -> R) -> R {
     #[cfg(loom)]
     {
@@ -187,7 +196,11 @@ pub unsafe fn with_slots<R>(top: *const Word, f: impl FnOnce(*mut usize) -> R) -
         // SAFETY: the caller's contract.
         let count = unsafe { slots_from(top, &mut slots) };
         let mut copies = [0; WORDS];
-        slots[..count].iter().rev().zip(&mut copies[1..]).for_each(|(slot, copy)| *copy = *slot);
+        for (below, slot) in slots[..count].iter().enumerate() {
+            copies[count - below] = *slot;
+            // SAFETY: as many words at and below the top are in the caller's block.
+            unsafe { (*top.wrapping_sub(below)).store(usize::MAX, Ordering::Relaxed) };
+        }
         f(copies.as_mut_ptr().wrapping_add(count))
     }
     // An atomic number has the layout of a plain one, and nobody else looks at the words of a magazine that is the caller's.

@@ -270,11 +270,12 @@ impl ThreadCache {
     }
 
     /// Takes the slots of a class that a stopped owner cannot reach: all of the spare magazine's, and all but the topmost
-    /// of the loaded one's. `out` has room for two magazines' slots.
+    /// of the loaded one's. `out` has room for the slots of two magazines.
     ///
     /// # Safety
     /// Between `begin_drain`, a barrier, and `end_drain`, with the owner outside its slow path.
     pub unsafe fn take_idle(&self, class: usize, out: &mut [usize]) -> usize {
+        debug_assert_eq!(out.len(), 2 * MAX_SLOTS);
         let (from_loaded, from_spare) = out.split_at_mut(MAX_SLOTS);
         let loaded = self.tops[class].load(Ordering::Acquire);
         let spare = self.spares[class].load(Ordering::Acquire);

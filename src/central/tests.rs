@@ -1,8 +1,9 @@
 //! Which central others may take from, and what comes back where.
 
-use super::{Central, MOST_CACHED_BYTES, Misuse, SPARSE_BYTES, SPARSE_PART, SpanChain};
+use super::{Central, MOST_CACHED_BYTES, Misuse, SPARSE_BYTES, SPARSE_PART, SpanChain, Visits};
 use crate::magazine::Word;
 use crate::size_class::{CLASSES, figures};
+use crate::span::Span;
 use crate::span_map::SpanMap;
 use crate::span_map::tests::{FIRST, map, small};
 use crate::sync::atomic::Ordering;
@@ -17,7 +18,7 @@ fn take(central: &mut Central, class: usize, wanted: usize) -> Vec<usize> {
     places.iter().rev().map(|place| place.load(Ordering::Relaxed)).take(taken).collect()
 }
 
-/// Gives slots to shard `shard`'s central, the last first: those that it leaves. Below the null lies what a magazine may have there.
+/// Gives slots to a shard's central, the last first: those that it leaves. Below the null lies what may lie there in a magazine.
 fn give(
     central: &mut Central,
     shard: usize,
@@ -25,12 +26,21 @@ fn give(
     slots: &[usize],
     emptied: &mut SpanChain,
 ) -> Result<Vec<usize>, Misuse> {
-    let mut words = [&[slots[0], 0], slots].concat();
+    let stale = slots.first().copied().unwrap_or(1);
+    let mut words = [&[stale, 0], slots].concat();
     let top = words.len() - 1;
     // SAFETY: the words down to the null are this function's.
     let given = unsafe { central.give((CLASS, shard), map, words.as_mut_ptr().add(top), 1, emptied) }?;
-    assert_eq!((words[0], words[2 + given - 1]), (slots[0], 0));
+    assert_eq!((words[0], words[1 + given]), (stale, 0));
     Ok(words.split_off(2 + given))
+}
+
+/// A fresh span, number `number` of the map, in a shard.
+fn span_in(map: &SpanMap, number: usize, shard: usize) -> Span {
+    let span = small(map, number * figures(CLASS).span_pages as usize, CLASS);
+    // SAFETY: made just now.
+    unsafe { span.set_shard(shard) };
+    span
 }
 
 #[test]
@@ -66,10 +76,7 @@ fn slots_that_were_needed_in_a_period_are_not_for_others_after_it() {
     let spans = (4 * SPARSE_BYTES).div_ceil(slots * bytes);
     let mut central = Central::new();
     for number in 0..spans {
-        let span = small(&map, number * figures.span_pages as usize, CLASS);
-        // SAFETY: made just now.
-        unsafe { span.set_shard(0) };
-        central.add(span);
+        central.add(span_in(&map, number, 0));
     }
     assert!(!central.is_sparse(CLASS, 1) && central.is_sparse(CLASS, 2));
     // All of them out and back between two looks, but for one of each span.
@@ -105,29 +112,56 @@ fn more_slots_than_caches_hold_are_everybodys() {
 }
 
 #[test]
-fn a_central_takes_its_own_shards_slots_and_hands_the_others_back_in_order() {
+fn a_central_takes_its_own_shards_slots_and_leaves_the_others_in_order() {
     let map = map();
     let mut centrals = [Central::new(), Central::new()];
-    let pages = figures(CLASS).span_pages as usize;
-    for (shard, central) in centrals.iter_mut().enumerate() {
-        let span = small(&map, shard * pages, CLASS);
-        // SAFETY: made just now.
-        unsafe { span.set_shard(shard) };
-        central.add(span);
+    let figures = figures(CLASS);
+    let all = figures.slots as usize;
+    // Two spans of the first shard and one of the second, some of whose slots are out.
+    for (number, shard) in [(0, 0), (2, 1), (1, 0)] {
+        centrals[shard].add(span_in(&map, number, shard));
     }
-    let all = figures(CLASS).slots as usize;
-    let [first, second] = [0, 1].map(|shard| take(&mut centrals[shard], CLASS, 4));
+    let first = take(&mut centrals[0], CLASS, all + all / 2);
+    let second = take(&mut centrals[1], CLASS, all / 2);
+    let free = centrals.each_ref().map(Central::free_slots);
     let mut emptied = SpanChain::default();
-    let slots = [first[0], second[3], first[1], first[3], second[0], second[1]];
+    assert_eq!(give(&mut centrals[0], 0, &map, &[], &mut emptied), Ok(Vec::new()));
+    let (one, other) = (first[0], first[all]);
+    let slots = [one, second[3], other, first[1], first[all + 1], second[0], second[1], first[2]];
     let left = give(&mut centrals[0], 0, &map, &slots, &mut emptied).unwrap();
     assert_eq!(left, [second[3], second[0], second[1]]);
-    assert_eq!(centrals[0].free_slots(), all - 1);
+    assert_eq!(centrals[0].free_slots(), free[0] + 5);
+    assert_eq!(give(&mut centrals[0], 0, &map, &left, &mut emptied), Ok(left.clone()), "none is its own");
     assert_eq!(give(&mut centrals[1], 1, &map, &left, &mut emptied), Ok(Vec::new()));
-    assert_eq!(centrals[1].free_slots(), all - 1);
+    assert_eq!(centrals[1].free_slots(), free[1] + 3);
+    assert_eq!(take(&mut centrals[1], CLASS, 3), [second[0], second[1], second[3]], "lowest first");
     // A misuse is found in its shard, whatever comes before it.
-    let misuse = give(&mut centrals[0], 0, &map, &[first[0], first[2], second[2]], &mut emptied);
-    assert_eq!(misuse, Err(Misuse::DoubleFree(first[0])));
-    for foreign in [second[2] + 1, second[2] + (1 << 40)] {
-        assert_eq!(give(&mut centrals[1], 1, &map, &[foreign], &mut emptied), Err(Misuse::Foreign(foreign)));
+    let misuse = give(&mut centrals[0], 0, &map, &[one, first[3], second[2]], &mut emptied);
+    assert_eq!(misuse, Err(Misuse::DoubleFree(one)));
+    let base = second[0];
+    for foreign in [base + 1, base + all * figures.slot_bytes as usize, base + (1 << 40), 1 << 50] {
+        let misuse = give(&mut centrals[1], 1, &map, &[foreign], &mut emptied);
+        assert_eq!(misuse, Err(Misuse::Foreign(foreign)), "{} behind the base", foreign.wrapping_sub(base));
+    }
+    assert!(emptied.pop().is_none());
+}
+
+#[test]
+fn each_free_after_a_look_for_holes_has_the_span_looked_at_again() {
+    let map = map();
+    let mut central = Central::new();
+    central.add(span_in(&map, 0, 0));
+    let out = take(&mut central, CLASS, figures(CLASS).slots as usize / 2);
+    assert!(!central.has_new_holes());
+    let mut emptied = SpanChain::default();
+    for slot in &out[..2] {
+        assert_eq!(give(&mut central, 0, &map, &[*slot], &mut emptied), Ok(Vec::new()));
+        assert!(central.has_new_holes());
+        let holes = central.take_holes(CLASS, 4096, (1, 0), &mut Visits::new());
+        assert!(!central.has_new_holes());
+        if let Some(holes) = holes {
+            central.return_holes(CLASS, 4096, holes, true, &mut emptied).unwrap();
+        }
+        assert!(!central.has_new_holes(), "what comes back is not new");
     }
 }

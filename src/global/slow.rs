@@ -72,7 +72,7 @@ pub unsafe fn deallocate(object: *mut u8, size: usize, align: usize) {
     look_after(heap);
 }
 
-/// Reallocates where the class changes.
+/// Reallocates where the class changes, or only one of the two is of a class.
 ///
 /// # Safety
 /// As for `GlobalAlloc::realloc`.
@@ -91,7 +91,7 @@ pub unsafe fn reallocate_by_moving(object: *mut u8, layout: Layout, new_size: us
     }
 }
 
-/// Reallocates where the object is large, before or after.
+/// Reallocates where the object is large, before or after, or one of the sizes is 0.
 ///
 /// # Safety
 /// As for `GlobalAlloc::realloc`.

@@ -119,7 +119,7 @@ impl Heap {
     ///
     /// # Safety
     /// The words at and below `top`, down to one that is null, are the caller's.
-    pub(crate) unsafe fn flush(&self, class: usize, top: *mut usize) {
+    unsafe fn flush(&self, class: usize, top: *mut usize) {
         let slot_bytes = figures(class).slot_bytes as usize;
         let mut emptied = SpanChain::default();
         let tick = self.counters.tick();

@@ -29,6 +29,8 @@ pub(super) const PAGE_IN_ROOT: usize = (1 << ROOT_PAGES_SHIFT) - 1;
 const CHUNK: usize = ROOT_CHUNKS - 1;
 const PAGE_IN_CHUNK: usize = CHUNK_PAGES - 1;
 const CHILD: usize = FANOUT - 1;
+/// Masks the number of a node of level 3.
+const LEVEL3: usize = FANOUT * FANOUT * FANOUT - 1;
 const MAPPED_WORDS: usize = ROOT_CHUNKS.div_ceil(64);
 const EMPTY: Group = [Summary::FULL; FANOUT];
 
@@ -132,7 +134,7 @@ impl Root {
     }
 
     /// Applies `edit(bits, first page in chunk, pages)` to each chunk that `pages` pages from `first` (its place under
-    /// this root) touch, in all of which the edit leaves the run free (`freed`) or in use. `summary` is the root's own.
+    /// this root) touch, all of which it leaves free (`freed`) or in use where they were the opposite. `summary` is the root's own.
     #[inline]
     pub(super) fn edit_run(
         &mut self,
@@ -182,6 +184,7 @@ impl Root {
 
     /// Brings the nodes above node `node` of level 3, which was `old`, up to date.
     fn climb_from_level3(&mut self, summary: &mut Summary, node: usize, old: Summary) {
+        let node = node & LEVEL3;
         let (group, child) = (node >> LEVEL_BITS, node & CHILD);
         let node = &mut self.level2[group >> LEVEL_BITS][group & CHILD];
         let Some(old) = update(node, &self.level3[group], child, old, LEVEL3_PAGES) else { return };
@@ -192,10 +195,12 @@ impl Root {
     }
 
     /// Brings the nodes above the leaves `low..=high` up to date, level by level, and stops at the first level where
-    /// nothing changes. What lies strictly between two leaves' ancestors is wholly free (`freed`) or wholly in use.
+    /// nothing changes. What lies strictly between two leaves' ancestors is wholly free (`freed`) or wholly in use. Where the leaves
+    /// have one parent, only that is computed anew: one child of each node above has changed.
     fn climb(&mut self, summary: &mut Summary, low: usize, high: usize, freed: bool) {
         let (low, high) = (low >> LEVEL_BITS, high >> LEVEL_BITS);
         if low == high {
+            let low = low & LEVEL3;
             let node = &mut self.level3[low >> LEVEL_BITS][low & CHILD];
             let new = Summary::merge(&self.leaves[low], CHUNK_PAGES);
             let old = core::mem::replace(node, new);

@@ -121,6 +121,20 @@ model!(a_child_goes_on_when_another_thread_was_allocating, 4, || {
     );
 });
 
+model!(a_child_takes_nothing_out_of_a_magazine_that_another_thread_was_flushing, 3, || {
+    in_the_child(
+        |user| {
+            let slots = [user.allocate(1), user.allocate(1)];
+            slots.into_iter().for_each(|slot| user.free(1, slot));
+        },
+        |user| {
+            // SAFETY: the thread's own cache.
+            let cache = unsafe { own(user).as_ref() }.unwrap();
+            user.world.heap.flush_own_cache(cache);
+        },
+    );
+});
+
 /// Two threads of the first shard, with full magazines: what one gives back the other is handed first. With a shard each they
 /// would hardly meet, and a slot that is free by mistake would be handed to nobody.
 fn of_one_shard(world: &Arc<World>, class: usize) -> [User; 2] {
