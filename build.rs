@@ -18,7 +18,7 @@ use std::fmt::Write as _;
 const PAGE: u64 = 8192;
 const CLASSES: usize = 80;
 
-struct Class {
+struct Info {
     slot: u64,
     pages: u64,
     slots: u64,
@@ -26,7 +26,7 @@ struct Class {
     align_pages: u64,
 }
 
-fn class(number: usize, serves_c: bool) -> Class {
+fn class(number: usize, serves_c: bool) -> Info {
     let slot = match number as u64 {
         0 => 16,
         n @ 1..=15 => 8 * (n + 1),
@@ -48,7 +48,7 @@ fn class(number: usize, serves_c: bool) -> Class {
     if serves_c {
         magazine = magazine.max((8192 / slot).min(126));
     }
-    Class { slot, pages, slots: slots_in(pages), magazine, align_pages }
+    Info { slot, pages, slots: slots_in(pages), magazine, align_pages }
 }
 
 fn main() {
@@ -64,15 +64,18 @@ fn main() {
         println!("cargo:rustc-cdylib-link-arg=-Wl,-z,nodelete");
         println!("cargo:rustc-cdylib-link-arg=-Wl,-soname,libneap.so");
     }
+    if serves_c {
+        println!("cargo:rustc-cfg=serves_c");
+    }
     let mut text = String::new();
     writeln!(text, "[").unwrap();
     for number in 0..CLASSES {
-        let Class { slot, pages, slots, magazine, align_pages } = class(number, serves_c);
+        let Info { slot, pages, slots, magazine, align_pages } = class(number, serves_c);
         // Rounded up: exact for every offset in a span, because offsets stay far below 2^32 / slot. A test tries all.
         let reciprocal = (1u64 << 32).div_ceil(slot);
         writeln!(
             text,
-            "    Class {{ slot_bytes: {slot}, span_pages: {pages}, slots: {slots}, magazine_slots: {magazine}, \
+            "    ClassInfo {{ slot_bytes: {slot}, span_pages: {pages}, slots: {slots}, magazine_slots: {magazine}, \
              span_align_pages: {align_pages}, reciprocal: {reciprocal} }},"
         )
         .unwrap();

@@ -6,7 +6,7 @@
 //!
 //! Each shard has a central of each class. A span belongs to the shard that made it and its slots come back to that
 //! shard's central, whoever frees them: `give` takes those of its own out of a magazine and leaves the others to the caller.
-//! Where much is not needed ([`Central::is_sparse`]) other shards' threads take from it, too.
+//! Where much is not needed ([`Central::has_excess`]) other shards' threads take from it, too.
 //!
 //! Freed slots' pages can be released while the span stays in use (holes): see `hole_queue`.
 //!
@@ -26,17 +26,17 @@ pub use hole_queue::{Holes, Visits};
 
 use crate::holes;
 use crate::magazine::Word;
-use crate::size_class::{Class, figures};
+use crate::size_class::{ClassInfo, info};
 use crate::span::Span;
 use crate::span_map::SpanMap;
 use crate::sync::atomic::Ordering;
-use crate::unneeded::Unneeded;
+use crate::working_set::WorkingSet;
 
 /// Lists by occupancy: list `i` holds spans with about `i / 8` of their slots free.
 const BUCKETS: usize = 8;
 
 /// With less than so much unneeded, or less than this part of what it has, a central keeps it for its own shard: slots that
-/// threads of two shards have by turns share cache lines. See [`Central::is_sparse`].
+/// threads of two shards have by turns share cache lines. See [`Central::has_excess`].
 const SPARSE_BYTES: usize = if cfg!(loom) { 1 } else { 32 << 10 };
 const SPARSE_PART: usize = 8;
 /// The most bytes of a class's free slots that may all be in processors' caches.
@@ -85,7 +85,7 @@ pub struct Central {
     free_slots: usize,
     spans: usize,
     /// Of the free slots.
-    unneeded: Unneeded,
+    working_set: WorkingSet,
 }
 
 // SAFETY: the spans' records belong to the holder of the lock around this value (span invariant 2).
@@ -122,8 +122,8 @@ fn take_from(
 /// What is wrong with an address that could not be given back to the span it lies `offset` bytes into. If it is no slot there, it lies
 /// inside one or behind the last, or the tag led to a span that does not hold it: that is retired just now.
 #[cold]
-fn misuse(figures: &Class, address: usize, offset: usize) -> Misuse {
-    match figures.slot_at(offset) {
+fn misuse(info: &ClassInfo, address: usize, offset: usize) -> Misuse {
+    match info.slot_at(offset) {
         Some(_) => Misuse::DoubleFree(address),
         None => Misuse::Foreign(address),
     }
@@ -143,7 +143,7 @@ impl Central {
             spare: None,
             free_slots: 0,
             spans: 0,
-            unneeded: Unneeded::new(),
+            working_set: WorkingSet::new(),
         }
     }
 
@@ -153,26 +153,26 @@ impl Central {
     }
 
     /// Whether so much of the class's memory here is unneeded that other shards' threads should use it before there is more.
-    pub fn is_sparse(&mut self, class: usize, period: u32) -> bool {
-        let figures = figures(class);
-        let slot_bytes = figures.slot_bytes as usize;
-        let unneeded = self.unneeded.look(period, self.free_slots, MOST_CACHED_BYTES / slot_bytes);
-        unneeded * slot_bytes >= SPARSE_BYTES && SPARSE_PART * unneeded > self.spans * figures.slots as usize
+    pub fn has_excess(&mut self, class: usize, epoch: u32) -> bool {
+        let info = info(class);
+        let slot_bytes = info.slot_bytes as usize;
+        let excess = self.working_set.excess(epoch, self.free_slots, MOST_CACHED_BYTES / slot_bytes);
+        excess * slot_bytes >= SPARSE_BYTES && SPARSE_PART * excess > self.spans * info.slots as usize
     }
 
     /// [`Central::take`] for another shard: `None` unless this one is sparse.
-    pub fn take_unneeded(
+    pub fn take_excess(
         &mut self,
         class: usize,
-        period: u32,
+        epoch: u32,
         os_page_bytes: usize,
         places: &[Word],
     ) -> Option<(usize, u32)> {
-        if !self.is_sparse(class, period) {
+        if !self.has_excess(class, epoch) {
             return None;
         }
         let taken = self.take(class, os_page_bytes, places);
-        self.unneeded.gave(taken.0);
+        self.working_set.lent(taken.0);
         Some(taken)
     }
 
@@ -226,7 +226,7 @@ impl Central {
     }
 
     fn fill(&mut self, span: Span) {
-        let slots = span.class_figures().slots as usize;
+        let slots = span.class_info().slots as usize;
         // SAFETY: the span is the caller's and becomes this class's.
         let (record, bitmap) = unsafe { (span.record(), span.bitmap()) };
         bitmap.fill(u64::MAX);
@@ -260,12 +260,12 @@ impl Central {
     /// filled from the last. Returns how many slots, and how many OS pages under them were released and will be faulted in again.
     #[inline]
     pub fn take(&mut self, class: usize, os_page_bytes: usize, places: &[Word]) -> (usize, u32) {
-        let figures = figures(class);
-        let slot_bytes = figures.slot_bytes as usize;
+        let info = info(class);
+        let slot_bytes = info.slot_bytes as usize;
         let mut left = places.iter();
         let mut refaulted = 0;
         while left.len() != 0 {
-            let Some(span) = self.fullest(figures.slots) else { break };
+            let Some(span) = self.fullest(info.slots) else { break };
             // SAFETY: under the class's lock; record and bitmap are disjoint.
             let (record, bitmap) = unsafe { (span.record(), span.bitmap()) };
             let before = left.len();
@@ -281,7 +281,7 @@ impl Central {
             let taken = before - left.len();
             record.free_slots -= taken as u16;
             self.free_slots -= taken;
-            self.unneeded.fell_to(self.free_slots);
+            self.working_set.fell_to(self.free_slots);
             if record.free_slots == 0 {
                 self.unlink(span);
                 self.unqueue_for_holes(span);
@@ -311,8 +311,8 @@ impl Central {
         emptied: &mut SpanChain,
     ) -> Result<usize, Misuse> {
         // Copied, so that they stay in registers while bitmaps are written.
-        let figures = *figures(class);
-        let slots_end = figures.slots as usize * figures.slot_bytes as usize;
+        let info = *info(class);
+        let slots_end = info.slots as usize * info.slot_bytes as usize;
         // The next to be looked at, and where the next that is not ours goes. Neither comes below the first null: a step down is made
         // from a word that was not null, and the second is never below the first.
         let (mut next, mut kept) = (top, top);
@@ -332,7 +332,7 @@ impl Central {
                 continue;
             }
             // SAFETY: under the class's lock; record and bitmap are disjoint.
-            let (record, bitmap) = unsafe { (span.record(), span.bitmap_of(&figures)) };
+            let (record, bitmap) = unsafe { (span.record(), span.bitmap_of(&info)) };
             let first = next;
             // As many slots as follow each other in the same span: neighbours often come back together.
             loop {
@@ -341,7 +341,7 @@ impl Central {
                 if offset >= slots_end {
                     break;
                 }
-                let Some(slot) = figures.number_at(offset) else { break };
+                let Some(slot) = info.number_at(offset) else { break };
                 // SAFETY: the offset is less than that of the last slot's end, so the number is one of the span's slots (`size_class`
                 // tests it), and the bitmap has a bit for each.
                 let word = unsafe { bitmap.get_unchecked_mut(slot / 64) };
@@ -356,15 +356,15 @@ impl Central {
             // SAFETY: both are in the caller's words.
             let given = unsafe { first.offset_from_unsigned(next) };
             if given == 0 {
-                return Err(misuse(&figures, address, address.wrapping_sub(base)));
+                return Err(misuse(&info, address, address.wrapping_sub(base)));
             }
             let before = record.free_slots;
             record.freed_tick = tick;
             record.free_slots += given as u16;
             self.free_slots += given;
             // Most spans are in their list and their queue already, and stay there.
-            if before == 0 || record.free_slots as u32 == figures.slots || !record.queued_for_holes {
-                self.settle(span, figures.slots, given as u16, true, emptied);
+            if before == 0 || record.free_slots as u32 == info.slots || !record.queued_for_holes {
+                self.settle(span, info.slots, given as u16, true, emptied);
             }
         }
         // SAFETY: as above.
@@ -377,7 +377,7 @@ impl Central {
     /// Whether `address` is a slot of `span` that is not free there.
     #[cfg(debug_assertions)]
     pub fn check_live(&self, class: usize, span: Span, address: usize) -> Result<(), Misuse> {
-        let slot = figures(class).slot_at(address - span.base()).ok_or(Misuse::Foreign(address))?;
+        let slot = info(class).slot_at(address - span.base()).ok_or(Misuse::Foreign(address))?;
         // SAFETY: under the class's lock.
         let bitmap = unsafe { span.bitmap() };
         if bitmap[slot / 64] >> (slot % 64) & 1 == 1 { Err(Misuse::DoubleFree(address)) } else { Ok(()) }
@@ -396,7 +396,7 @@ impl Central {
                 self.spare = Some(span);
             } else {
                 self.free_slots -= slots as usize;
-                self.unneeded.fell_to(self.free_slots);
+                self.working_set.fell_to(self.free_slots);
                 self.spans -= 1;
                 emptied.push(span);
             }
@@ -413,8 +413,8 @@ impl Central {
     /// The spare span, for the heap.
     pub fn take_spare(&mut self) -> Option<Span> {
         let span = self.spare.take()?;
-        self.free_slots -= span.class_figures().slots as usize;
-        self.unneeded.fell_to(self.free_slots);
+        self.free_slots -= span.class_info().slots as usize;
+        self.working_set.fell_to(self.free_slots);
         self.spans -= 1;
         Some(span)
     }

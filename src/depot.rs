@@ -7,7 +7,7 @@
 //! Locks: each depot, one a class and shard, has its own (rank depot), held for a few loads and stores; nothing is taken under it.
 
 use crate::magazine::MagazineRef;
-use crate::size_class::figures;
+use crate::size_class::info;
 
 /// The most bytes of slots a class's depot holds, and the most full magazines where those are more. Magazines come back in
 /// the order of the frees, while spans hand out neighbours: with a depot for a whole burst (1 MiB) small objects that are
@@ -41,8 +41,8 @@ pub fn capacity(class: usize) -> u32 {
 
 /// Bytes of slots in a full magazine.
 pub fn magazine_bytes(class: usize) -> usize {
-    let figures = figures(class);
-    (figures.magazine_slots * figures.slot_bytes) as usize
+    let info = info(class);
+    (info.magazine_slots * info.slot_bytes) as usize
 }
 
 /// The most bytes in all depots of a shard together, where so many are in use. One alone gets no more than one of two.

@@ -8,7 +8,7 @@
 //!
 //! Locks: none. Pure functions on the words they are given.
 
-use crate::size_class::Class;
+use crate::size_class::ClassInfo;
 
 /// The OS pages, one bit each from the span's first, that `bytes` from `offset` touch.
 pub fn page_mask(offset: usize, bytes: usize, os_page_bytes: usize) -> u64 {
@@ -18,7 +18,7 @@ pub fn page_mask(offset: usize, bytes: usize, os_page_bytes: usize) -> u64 {
 }
 
 /// The slots that touch an OS page, as first and end.
-fn slots_of_page(class: &Class, page: usize, os_page_bytes: usize) -> (usize, usize) {
+fn slots_of_page(class: &ClassInfo, page: usize, os_page_bytes: usize) -> (usize, usize) {
     let (slot, slots) = (class.slot_bytes as usize, class.slots as usize);
     let first = page * os_page_bytes / slot;
     let end = ((page + 1) * os_page_bytes).div_ceil(slot);
@@ -37,7 +37,7 @@ fn words(first: usize, end: usize, mut visit: impl FnMut(usize, u64)) {
 }
 
 /// The OS pages all of whose slots are free, one bit each.
-pub fn free_pages(bitmap: &[u64], class: &Class, os_page_bytes: usize) -> u64 {
+pub fn free_pages(bitmap: &[u64], class: &ClassInfo, os_page_bytes: usize) -> u64 {
     let bytes = class.slots as usize * class.slot_bytes as usize;
     let mut pages = 0;
     for page in 0..bytes.div_ceil(os_page_bytes) {
@@ -57,7 +57,7 @@ fn each_page(mut pages: u64, mut visit: impl FnMut(usize)) {
 }
 
 /// Clears the bits of all slots that touch `pages` and returns how many were set.
-pub fn clear_slots(bitmap: &mut [u64], class: &Class, os_page_bytes: usize, pages: u64) -> usize {
+pub fn clear_slots(bitmap: &mut [u64], class: &ClassInfo, os_page_bytes: usize, pages: u64) -> usize {
     let mut cleared = 0;
     each_page(pages, |page| {
         let (first, end) = slots_of_page(class, page, os_page_bytes);
@@ -70,7 +70,7 @@ pub fn clear_slots(bitmap: &mut [u64], class: &Class, os_page_bytes: usize, page
 }
 
 /// Sets the bits of all slots that touch `pages` and returns how many were clear.
-pub fn set_slots(bitmap: &mut [u64], class: &Class, os_page_bytes: usize, pages: u64) -> usize {
+pub fn set_slots(bitmap: &mut [u64], class: &ClassInfo, os_page_bytes: usize, pages: u64) -> usize {
     let mut set = 0;
     each_page(pages, |page| {
         let (first, end) = slots_of_page(class, page, os_page_bytes);
@@ -89,7 +89,7 @@ mod tests {
     use proptest::prelude::*;
 
     /// The slow twin: looks at every byte's slot.
-    fn free_pages_by_byte(free: &[bool], class: &Class, os_page_bytes: usize) -> u64 {
+    fn free_pages_by_byte(free: &[bool], class: &ClassInfo, os_page_bytes: usize) -> u64 {
         let bytes = class.slots as usize * class.slot_bytes as usize;
         let mut pages = 0;
         for page in 0..bytes.div_ceil(os_page_bytes) {

@@ -23,7 +23,7 @@ extern crate std;
 extern crate std;
 
 pub mod arena;
-#[cfg(all(any(feature = "c-symbols", neap_library), not(loom)))]
+#[cfg(all(serves_c, not(loom)))]
 mod c_symbols;
 pub mod central;
 pub mod config;
@@ -48,7 +48,7 @@ pub mod sync;
 pub mod sys;
 pub mod thread_cache;
 pub mod units;
-pub mod unneeded;
+pub mod working_set;
 
 #[cfg(not(loom))]
 pub use global::{Neap, scavenge, stats};

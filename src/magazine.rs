@@ -19,7 +19,7 @@
 
 use core::ptr::NonNull;
 
-use crate::size_class::{SERVES_C, figures};
+use crate::size_class::{SERVES_C, info};
 use crate::sync::atomic::{AtomicUsize, Ordering};
 
 /// A word of a magazine: the address of a slot, or 0.
@@ -40,8 +40,8 @@ pub const MAX_SLOTS: usize = WORDS - 2;
 pub const MAGAZINE_BYTES: usize = if SERVES_C { 1024 } else { 512 };
 
 /// The block.
-#[cfg_attr(any(feature = "c-symbols", neap_library), repr(C, align(1024)))]
-#[cfg_attr(not(any(feature = "c-symbols", neap_library)), repr(C, align(512)))]
+#[cfg_attr(serves_c, repr(C, align(1024)))]
+#[cfg_attr(not(serves_c), repr(C, align(512)))]
 pub struct Magazine {
     words: [Word; WORDS],
 }
@@ -72,7 +72,7 @@ pub fn room(top: *const Word) -> usize {
 #[inline]
 pub unsafe fn filled(top: *const Word, class: usize) -> usize {
     // SAFETY: the caller's contract.
-    if unsafe { (*top).load(Ordering::Relaxed) } == 0 { 0 } else { figures(class).magazine_slots as usize - room(top) }
+    if unsafe { (*top).load(Ordering::Relaxed) } == 0 { 0 } else { info(class).magazine_slots as usize - room(top) }
 }
 
 impl Magazine {
@@ -153,7 +153,7 @@ impl MagazineRef {
 
     /// Empties the magazine for a class and returns its top: the sentinel.
     pub fn reset(self, class: usize) -> *const Word {
-        let sentinel = WORDS - 1 - figures(class).magazine_slots as usize;
+        let sentinel = WORDS - 1 - info(class).magazine_slots as usize;
         self.word(sentinel).store(0, Ordering::Relaxed);
         self.place(sentinel)
     }

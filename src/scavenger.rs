@@ -10,7 +10,7 @@ use core::ptr::null;
 
 use crate::config::cgroup::Cgroup;
 use crate::config::{Config, Limit};
-use crate::heap::{Effort, Heap};
+use crate::heap::{Heap, ReleaseOptions};
 use crate::pacing::tuning::STEP_SLEEP_NS;
 use crate::pacing::{Decision, Next, Observation, Outcome, Pacing};
 use crate::sys;
@@ -42,8 +42,8 @@ impl Scavenger {
     pub fn run(&mut self, heap: &Heap) -> ! {
         loop {
             match self.tick(heap, u64::MAX) {
-                Next::Sleep(ns) => heap.alarm().sleep(ns),
-                Next::Park => heap.alarm().park(|| heap.settled_levels()),
+                Next::Sleep(ns) => heap.wakeup().sleep(ns),
+                Next::Park => heap.wakeup().park(|| heap.settled_levels()),
             }
         }
     }
@@ -63,7 +63,7 @@ impl Scavenger {
         heap.next_tick();
         let seen = self.observe(heap);
         let decision = self.pacing.tick(&seen);
-        heap.alarm().publish(decision.wake, decision.goal);
+        heap.wakeup().publish(decision.wake, decision.goal);
         let (outcome, has_more) = work(heap, &decision, begin_cpu_ns, most_cpu_ns);
         self.pacing.report(&outcome);
         self.cpu_ns += sys::thread::thread_cpu_time_ns().saturating_sub(begin_cpu_ns);
@@ -115,7 +115,7 @@ impl Scavenger {
 
 /// Does what the policy decided. The second answer is whether huge pages are left to be split.
 fn work(heap: &Heap, decision: &Decision, begin_cpu_ns: u64, most_cpu_ns: u64) -> (Outcome, bool) {
-    let effort = Effort {
+    let options = ReleaseOptions {
         include_dense: decision.include_dense,
         split_huge_pages: decision.split_huge_pages,
         until_cpu_ns: Some(begin_cpu_ns.saturating_add(decision.cpu_budget_ns.min(most_cpu_ns))),
@@ -129,16 +129,16 @@ fn work(heap: &Heap, decision: &Decision, begin_cpu_ns: u64, most_cpu_ns: u64) -
     }
     let mut outcome = Outcome::default();
     if decision.release_bytes != 0 {
-        let scavenged = heap.scavenge(decision.release_bytes as usize, effort);
+        let scavenged = heap.scavenge(decision.release_bytes as usize, options);
         outcome.released_bytes = scavenged.bytes as u64;
         outcome.pages_exhausted = scavenged.exhausted;
     }
     if decision.release_hole_bytes != 0 {
-        let scavenged = heap.release_holes(decision.release_hole_bytes as usize, SETTLED_TICKS, effort);
+        let scavenged = heap.release_holes(decision.release_hole_bytes as usize, SETTLED_TICKS, options);
         outcome.hole_released_bytes = scavenged.bytes as u64;
         outcome.holes_exhausted = scavenged.exhausted;
     }
     // Now that both have released what they could of a huge page.
-    let has_more = heap.split_huge_pages(usize::MAX, effort);
+    let has_more = heap.split_huge_pages(usize::MAX, options);
     (outcome, has_more)
 }

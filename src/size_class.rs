@@ -20,7 +20,7 @@ pub const MAX_SMALL_BYTES: usize = if cfg!(loom) { 8192 } else { 32 * 1024 };
 pub const MAX_SLOTS: usize = 4096;
 
 /// Whether C's frees come here: libneap, and binaries that export its names.
-pub const SERVES_C: bool = cfg!(any(feature = "c-symbols", neap_library));
+pub const SERVES_C: bool = cfg!(serves_c);
 
 /// The last class that is split, if any is: the one for 512 bytes, where C's frees come here.
 const LAST_SPLIT: Option<usize> = if cfg!(loom) {
@@ -40,7 +40,7 @@ pub const fn is_split(class: usize) -> bool {
 
 /// A size class's figures.
 #[derive(Clone, Copy, Debug)]
-pub struct Class {
+pub struct ClassInfo {
     /// Bytes in a slot.
     pub slot_bytes: u32,
     /// Pages in a span.
@@ -55,22 +55,36 @@ pub struct Class {
     pub reciprocal: u64,
 }
 
-const GENERATED: [Class; 80] = include!(concat!(env!("OUT_DIR"), "/size_classes.rs"));
+const GENERATED: [ClassInfo; 80] = include!(concat!(env!("OUT_DIR"), "/size_classes.rs"));
 
 /// Every class, smallest slot first.
 #[cfg(not(loom))]
-pub const TABLE: [Class; CLASSES] = GENERATED;
+pub const TABLE: [ClassInfo; CLASSES] = GENERATED;
 
 /// Two classes with few and large slots, so that a model fills a span or a magazine in a few steps.
 #[cfg(loom)]
-pub const TABLE: [Class; CLASSES] = [
-    Class { magazine_slots: 2, slots: 4, slot_bytes: 4096, span_pages: 2, span_align_pages: 1, reciprocal: 1 << 20 },
-    Class { magazine_slots: 2, slots: 2, slot_bytes: 8192, span_pages: 2, span_align_pages: 1, reciprocal: 1 << 19 },
+pub const TABLE: [ClassInfo; CLASSES] = [
+    ClassInfo {
+        magazine_slots: 2,
+        slots: 4,
+        slot_bytes: 4096,
+        span_pages: 2,
+        span_align_pages: 1,
+        reciprocal: 1 << 20,
+    },
+    ClassInfo {
+        magazine_slots: 2,
+        slots: 2,
+        slot_bytes: 8192,
+        span_pages: 2,
+        span_align_pages: 1,
+        reciprocal: 1 << 19,
+    },
 ];
 
 /// The classes as a static would be behind the GOT in another crate; out-of-line code uses this copy.
 #[inline]
-pub fn figures(class: usize) -> &'static Class {
+pub fn info(class: usize) -> &'static ClassInfo {
     const { &TABLE }.get(class).unwrap_or(&const { TABLE[0] })
 }
 
@@ -85,7 +99,7 @@ pub const fn class_of(size: usize, align: usize) -> Option<usize> {
 }
 
 /// The same for C's alignment, which is [`C_ALIGN`] whatever the size.
-#[cfg(any(feature = "c-symbols", neap_library))]
+#[cfg(serves_c)]
 #[inline(always)]
 pub const fn class_of_c(size: usize) -> Option<usize> {
     let s = size.wrapping_sub(1);
@@ -97,7 +111,7 @@ pub const fn class_of_c(size: usize) -> Option<usize> {
 
 /// Which of a thread's magazines a free goes onto, by number, from the class plus 1 (which is 0 for what has no class): the loaded
 /// magazine's number is that itself, and the spares' follow (`thread_cache`).
-#[cfg(any(feature = "c-symbols", neap_library))]
+#[cfg(serves_c)]
 #[inline]
 pub const fn push_number(class_number: u8) -> u8 {
     match (class_number as usize).checked_sub(1) {
@@ -107,11 +121,11 @@ pub const fn push_number(class_number: u8) -> u8 {
 }
 
 /// The alignment of C's memory whose caller asks for none in particular: that of `max_align_t`.
-#[cfg(any(feature = "c-symbols", neap_library))]
+#[cfg(serves_c)]
 pub const C_ALIGN: usize = 16;
 
 /// Half of [`CLASS_BY_STEP`], and no instruction for the alignment.
-#[cfg(any(feature = "c-symbols", neap_library))]
+#[cfg(serves_c)]
 const CLASS_BY_C_STEP: [u8; MAX_SMALL_BYTES / C_ALIGN] = {
     let mut table = [0; MAX_SMALL_BYTES / C_ALIGN];
     let mut step = 0;
@@ -148,7 +162,7 @@ const fn class_by_rule(s: usize) -> u8 {
     (8 * k as usize + (s >> (k - 3)) - 48) as u8
 }
 
-impl Class {
+impl ClassInfo {
     /// The number of the slot that starts `offset` bytes into a span, if one starts there.
     #[inline]
     pub const fn slot_at(&self, offset: usize) -> Option<usize> {
@@ -195,7 +209,7 @@ mod tests {
         assert_eq!(class_of(1, 1 << 63), None);
     }
 
-    #[cfg(any(feature = "c-symbols", neap_library))]
+    #[cfg(serves_c)]
     #[test]
     fn the_class_of_a_size_in_c_is_that_of_its_layout() {
         for size in (0..=MAX_SMALL_BYTES + 64).chain([usize::MAX]) {

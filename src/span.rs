@@ -18,7 +18,7 @@
 
 use core::ptr::NonNull;
 
-use crate::size_class::{Class, figures};
+use crate::size_class::{ClassInfo, info};
 use crate::sync::plain::{AtomicU8, AtomicU32, AtomicUsize, Ordering};
 use crate::units::{PAGE_BYTES, Page, Run, SHARDS};
 
@@ -132,8 +132,8 @@ impl Span {
 
     /// The figures of a small span's class.
     #[inline]
-    pub fn class_figures(self) -> &'static Class {
-        figures(self.class())
+    pub fn class_info(self) -> &'static ClassInfo {
+        info(self.class())
     }
 
     /// The span's pages.
@@ -204,7 +204,7 @@ impl Span {
     /// As for [`Span::record`].
     pub unsafe fn bitmap<'a>(self) -> &'a mut [u64] {
         // SAFETY: the caller's contract.
-        unsafe { self.bitmap_of(self.class_figures()) }
+        unsafe { self.bitmap_of(self.class_info()) }
     }
 
     /// The same for who has the figures of the span's class at hand.
@@ -212,8 +212,8 @@ impl Span {
     /// # Safety
     /// As for [`Span::record`]; `figures` are those of the span's class.
     #[inline]
-    pub unsafe fn bitmap_of<'a>(self, figures: &Class) -> &'a mut [u64] {
-        let words = (figures.slots as usize).div_ceil(64);
+    pub unsafe fn bitmap_of<'a>(self, info: &ClassInfo) -> &'a mut [u64] {
+        let words = (info.slots as usize).div_ceil(64);
         // SAFETY: the build rule gives a class no more slots than the records of the span's pages after the first have
         // bits (`size_class` tests it), those records belong to this span while it is live, and uniqueness is the
         // caller's contract.

@@ -23,13 +23,13 @@
 use core::ptr::{NonNull, null_mut};
 
 use crate::size_class::CLASSES;
-#[cfg(any(feature = "c-symbols", neap_library))]
+#[cfg(serves_c)]
 use crate::size_class::push_number;
 use crate::span::{RECORD_BYTES, Record, STATE_DEAD, STATE_LARGE, STATE_SMALL, Span};
-#[cfg(any(feature = "c-symbols", neap_library))]
+#[cfg(serves_c)]
 use crate::sync::plain::AtomicUsize;
 use crate::sync::plain::{AtomicPtr, AtomicU8, Ordering};
-#[cfg(any(feature = "c-symbols", neap_library))]
+#[cfg(serves_c)]
 use crate::sys;
 use crate::units::{ADDRESS_BITS, PAGE_SHIFT, Page, Run};
 
@@ -55,7 +55,7 @@ pub const REGION_METADATA_BYTES: usize = RECORDS_OFFSET + REGION_PAGES * RECORD_
 /// Which magazine a free of an object in a page goes onto ([`push_number`]), for the pages around the heap's first: up to the end of the first shard's reservation, and as far
 /// down as the others' reach, since the kernel places each mapping below the one before. Nearly always those are all
 /// there are. A line of its own, which is written once.
-#[cfg(any(feature = "c-symbols", neap_library))]
+#[cfg(serves_c)]
 #[repr(C, align(64))]
 pub struct Near {
     /// What is to be added to an address to make it an offset from the first page: minus that page's address (an addition
@@ -66,15 +66,15 @@ pub struct Near {
 }
 
 /// Regions below the heap's first that are near: seven reservations of 64 GiB, as many as there are other shards.
-#[cfg(any(feature = "c-symbols", neap_library))]
+#[cfg(serves_c)]
 const NEAR_REGIONS_BELOW: usize = if cfg!(loom) { 1 } else { 7 * 64 };
 
 /// That region and the reservation that begins in it. One page less makes the comparison one of pages, which are at hand:
 /// a multiple of more would be compared in units of its own, for two instructions.
-#[cfg(any(feature = "c-symbols", neap_library))]
+#[cfg(serves_c)]
 const NEAR_PAGES: usize = (NEAR_REGIONS_BELOW + 65) * REGION_PAGES - 1;
 
-#[cfg(any(feature = "c-symbols", neap_library))]
+#[cfg(serves_c)]
 impl Near {
     /// Without a table: no page is near.
     pub const fn new() -> Self {
@@ -135,7 +135,7 @@ const _: () = assert!(CLASSES < 255);
 /// The map. Empty until a table is attached.
 pub struct SpanMap {
     table: AtomicPtr<Regions>,
-    #[cfg(any(feature = "c-symbols", neap_library))]
+    #[cfg(serves_c)]
     near: AtomicPtr<Near>,
 }
 
@@ -144,18 +144,18 @@ impl SpanMap {
     pub const fn new() -> Self {
         Self {
             table: AtomicPtr::new(null_mut()),
-            #[cfg(any(feature = "c-symbols", neap_library))]
+            #[cfg(serves_c)]
             near: AtomicPtr::new(null_mut()),
         }
     }
 
     /// From now on the map keeps the numbers of near pages in `near` as well. Nothing has been published yet.
-    #[cfg(any(feature = "c-symbols", neap_library))]
+    #[cfg(serves_c)]
     pub fn attach_near(&self, near: &'static Near) {
         self.near.store(core::ptr::from_ref(near).cast_mut(), Ordering::Relaxed);
     }
 
-    #[cfg(any(feature = "c-symbols", neap_library))]
+    #[cfg(serves_c)]
     fn near(&self) -> Option<&'static Near> {
         // SAFETY: null, or what `attach_near` was given.
         unsafe { self.near.load(Ordering::Relaxed).as_ref() }
@@ -199,7 +199,7 @@ impl SpanMap {
             // faster: then its metadata stays, and this is address space lost.
             let _ = cell.compare_exchange(null_mut(), metadata.as_ptr(), Ordering::AcqRel, Ordering::Relaxed);
         }
-        #[cfg(any(feature = "c-symbols", neap_library))]
+        #[cfg(serves_c)]
         if let Some(near) = self.near() {
             near.begin(region);
         }
@@ -294,7 +294,7 @@ impl SpanMap {
                 let (distance, class) = value(index);
                 tag.distance.store(distance, Ordering::Relaxed);
                 tag.class.store(class, Ordering::Relaxed);
-                #[cfg(any(feature = "c-symbols", neap_library))]
+                #[cfg(serves_c)]
                 if let Some(place) = self.near().and_then(|near| near.place(run.first.plus(index).address())) {
                     // SAFETY: a place in the table, which stays.
                     unsafe { place.as_ref() }.store(push_number(class), Ordering::Relaxed);
@@ -317,7 +317,7 @@ impl SpanMap {
 ///
 /// # Safety
 /// `address` is null or that of a live object, of this heap or another.
-#[cfg(any(feature = "c-symbols", neap_library))]
+#[cfg(serves_c)]
 #[inline(always)]
 pub unsafe fn class_number_at(regions: &Regions, address: usize) -> Option<usize> {
     let region = &regions[(address >> REGION_SHIFT) & (REGIONS - 1)];

@@ -170,7 +170,7 @@ impl ThreadCache {
     ///
     /// # Safety
     /// As for [`Self::push`]; the number is at most twice [`CLASSES`].
-    #[cfg(any(feature = "c-symbols", neap_library))]
+    #[cfg(serves_c)]
     #[inline(always)]
     pub unsafe fn push_numbered(&self, number: usize, slot: usize) -> bool {
         debug_assert!(number <= 2 * CLASSES);

@@ -126,16 +126,16 @@ fn growth_fails(op: Op, n: u64) {
 fn a_heap_whose_tables_fail_can_be_initialised_later() {
     for n in 0..3 {
         let sentinel = Box::leak(Box::new(Magazine::null()));
-        let no_cache = NonNull::from(Box::leak(Box::new(ThreadCache::new(sentinel.last()))));
+        let sentinel_cache = NonNull::from(Box::leak(Box::new(ThreadCache::new(sentinel.last()))));
         let heap = Box::leak(Box::new(Heap::new()));
         fault::fail_nth(Op::Map, n);
         // SAFETY: one thread, until it succeeds; the cache and its sentinel stay.
-        let first = unsafe { heap.initialize(no_cache, sentinel.last()) };
+        let first = unsafe { heap.initialize(sentinel_cache, sentinel.last()) };
         fault::reset();
         assert_eq!(first, n >= 2, "the heap has two tables");
         if !first {
             // SAFETY: as above.
-            assert!(unsafe { heap.initialize(no_cache, sentinel.last()) });
+            assert!(unsafe { heap.initialize(sentinel_cache, sentinel.last()) });
         }
         let large = heap.allocate_large(0, MIB, 1).unwrap();
         // SAFETY: the block has that many bytes.

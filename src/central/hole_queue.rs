@@ -10,7 +10,7 @@
 //! Locks: central's, around each function.
 
 use crate::holes;
-use crate::size_class::figures;
+use crate::size_class::info;
 use crate::span::Span;
 use crate::units::PAGE_BYTES;
 
@@ -102,7 +102,7 @@ impl Central {
         if os_page_bytes > PAGE_BYTES {
             return None;
         }
-        let figures = figures(class);
+        let info = info(class);
         while visits.left != 0 {
             let span = self.holes_head?;
             visits.left -= 1;
@@ -115,11 +115,11 @@ impl Central {
                 continue;
             }
             visits.settled = true;
-            let pages = holes::free_pages(bitmap, figures, os_page_bytes) & !record.released_holes;
+            let pages = holes::free_pages(bitmap, info, os_page_bytes) & !record.released_holes;
             if pages == 0 {
                 continue;
             }
-            let slots = holes::clear_slots(bitmap, figures, os_page_bytes, pages) as u16;
+            let slots = holes::clear_slots(bitmap, info, os_page_bytes, pages) as u16;
             record.free_slots -= slots;
             self.free_slots -= slots as usize;
             if record.free_slots == 0 {
@@ -142,7 +142,7 @@ impl Central {
     ) -> Result<(), Misuse> {
         // SAFETY: under the class's lock; record and bitmap are disjoint.
         let (record, bitmap) = unsafe { (holes.span.record(), holes.span.bitmap()) };
-        if holes::set_slots(bitmap, figures(class), os_page_bytes, holes.pages) != holes.slots as usize {
+        if holes::set_slots(bitmap, info(class), os_page_bytes, holes.pages) != holes.slots as usize {
             // A slot was freed while it was in flight, so it had been free before.
             return Err(Misuse::DoubleFree(holes.span.base()));
         }
@@ -151,7 +151,7 @@ impl Central {
         if released {
             record.released_holes |= holes.pages;
         }
-        self.settle(holes.span, figures(class).slots, holes.slots, false, emptied);
+        self.settle(holes.span, info(class).slots, holes.slots, false, emptied);
         Ok(())
     }
 }

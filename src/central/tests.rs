@@ -2,7 +2,7 @@
 
 use super::{Central, MOST_CACHED_BYTES, Misuse, SPARSE_BYTES, SPARSE_PART, SpanChain, Visits};
 use crate::magazine::Word;
-use crate::size_class::{CLASSES, figures};
+use crate::size_class::{CLASSES, info};
 use crate::span::Span;
 use crate::span_map::SpanMap;
 use crate::span_map::tests::{FIRST, map, small};
@@ -37,33 +37,33 @@ fn give(
 
 /// A fresh span, number `number` of the map, in a shard.
 fn span_in(map: &SpanMap, number: usize, shard: usize) -> Span {
-    let span = small(map, number * figures(CLASS).span_pages as usize, CLASS);
+    let span = small(map, number * info(CLASS).span_pages as usize, CLASS);
     // SAFETY: made just now.
     unsafe { span.set_shard(shard) };
     span
 }
 
 #[test]
-fn a_central_is_sparse_with_an_eighth_unneeded_and_enough_of_it() {
+fn a_central_has_excess_with_an_eighth_unneeded_and_enough_of_it() {
     for class in [0, CLASS, CLASSES - 1] {
         let map = map();
         let mut central = Central::new();
-        assert!(!central.is_sparse(class, 0));
-        let figures = figures(class);
-        let (slots, bytes) = (figures.slots as usize, figures.slot_bytes as usize);
+        assert!(!central.has_excess(class, 0));
+        let info = info(class);
+        let (slots, bytes) = (info.slots as usize, info.slot_bytes as usize);
         let spans = (3 * SPARSE_BYTES).div_ceil(slots * bytes);
         for span in 0..spans {
-            central.add(small(&map, span * figures.span_pages as usize, class));
-            assert!(!central.is_sparse(class, 0), "class {class}: just now");
+            central.add(small(&map, span * info.span_pages as usize, class));
+            assert!(!central.has_excess(class, 0), "class {class}: just now");
         }
-        // The first look in a period finds it free, that in the next finds it free still.
-        assert!(!central.is_sparse(class, 1), "class {class}: since the period before");
-        assert!(central.is_sparse(class, 2), "class {class}");
+        // The first look in a epoch finds it free, that in the next finds it free still.
+        assert!(!central.has_excess(class, 1), "class {class}: since the epoch before");
+        assert!(central.has_excess(class, 2), "class {class}");
         // One after the other, down to none.
         for free in (0..spans * slots).rev() {
             assert_eq!(take(&mut central, class, 1).len(), 1);
             let expected = free * bytes >= SPARSE_BYTES && free * SPARSE_PART > spans * slots;
-            assert_eq!((central.free_slots(), central.is_sparse(class, 2)), (free, expected), "class {class}");
+            assert_eq!((central.free_slots(), central.has_excess(class, 2)), (free, expected), "class {class}");
         }
     }
 }
@@ -71,52 +71,51 @@ fn a_central_is_sparse_with_an_eighth_unneeded_and_enough_of_it() {
 #[test]
 fn slots_that_were_needed_in_a_period_are_not_for_others_after_it() {
     let map = map();
-    let figures = figures(CLASS);
-    let (slots, bytes) = (figures.slots as usize, figures.slot_bytes as usize);
+    let info = info(CLASS);
+    let (slots, bytes) = (info.slots as usize, info.slot_bytes as usize);
     let spans = (4 * SPARSE_BYTES).div_ceil(slots * bytes);
     let mut central = Central::new();
     for number in 0..spans {
         central.add(span_in(&map, number, 0));
     }
-    assert!(!central.is_sparse(CLASS, 1) && central.is_sparse(CLASS, 2));
+    assert!(!central.has_excess(CLASS, 1) && central.has_excess(CLASS, 2));
     // All of them out and back between two looks, but for one of each span.
     let out = take(&mut central, CLASS, spans * slots);
-    let bases =
-        (0..spans).map(|number| (FIRST + number * figures.span_pages as usize) * PAGE_BYTES).collect::<Vec<_>>();
+    let bases = (0..spans).map(|number| (FIRST + number * info.span_pages as usize) * PAGE_BYTES).collect::<Vec<_>>();
     let (last, back) = out.into_iter().partition::<Vec<_>, _>(|slot| bases.contains(slot));
     let mut emptied = SpanChain::default();
     assert_eq!(give(&mut central, 0, &map, &back, &mut emptied), Ok(Vec::new()));
     assert_eq!(central.free_slots(), spans * (slots - 1));
-    assert!(!central.is_sparse(CLASS, 2) && !central.is_sparse(CLASS, 3), "none was free all through the second");
-    assert!(central.is_sparse(CLASS, 4), "nearly all were all through the third");
+    assert!(!central.has_excess(CLASS, 2) && !central.has_excess(CLASS, 3), "none was free all through the second");
+    assert!(central.has_excess(CLASS, 4), "nearly all were all through the third");
     // Spans that go back whole take their free slots with them.
     assert_eq!(give(&mut central, 0, &map, &last, &mut emptied), Ok(Vec::new()));
     assert!(central.take_spare().is_some() && central.free_slots() == 0);
     for number in 0..spans {
-        central.add(small(&map, (spans + number) * figures.span_pages as usize, CLASS));
+        central.add(small(&map, (spans + number) * info.span_pages as usize, CLASS));
     }
-    assert!(!central.is_sparse(CLASS, 5), "none of these was free all through the fourth");
+    assert!(!central.has_excess(CLASS, 5), "none of these was free all through the fourth");
 }
 
 #[test]
 fn more_slots_than_caches_hold_are_everybodys() {
     let map = map();
-    let figures = figures(CLASS);
-    let span_bytes = (figures.slots * figures.slot_bytes) as usize;
+    let info = info(CLASS);
+    let span_bytes = (info.slots * info.slot_bytes) as usize;
     let mut central = Central::new();
     for number in 0..=MOST_CACHED_BYTES / span_bytes {
-        assert!(!central.is_sparse(CLASS, 0));
-        central.add(small(&map, number * figures.span_pages as usize, CLASS));
+        assert!(!central.has_excess(CLASS, 0));
+        central.add(small(&map, number * info.span_pages as usize, CLASS));
     }
-    assert!(central.is_sparse(CLASS, 0));
+    assert!(central.has_excess(CLASS, 0));
 }
 
 #[test]
 fn a_central_takes_its_own_shards_slots_and_leaves_the_others_in_order() {
     let map = map();
     let mut centrals = [Central::new(), Central::new()];
-    let figures = figures(CLASS);
-    let all = figures.slots as usize;
+    let info = info(CLASS);
+    let all = info.slots as usize;
     // Two spans of the first shard and one of the second, some of whose slots are out.
     for (number, shard) in [(0, 0), (2, 1), (1, 0)] {
         centrals[shard].add(span_in(&map, number, shard));
@@ -139,7 +138,7 @@ fn a_central_takes_its_own_shards_slots_and_leaves_the_others_in_order() {
     let misuse = give(&mut centrals[0], 0, &map, &[one, first[3], second[2]], &mut emptied);
     assert_eq!(misuse, Err(Misuse::DoubleFree(one)));
     let base = second[0];
-    for foreign in [base + 1, base + all * figures.slot_bytes as usize, base + (1 << 40), 1 << 50] {
+    for foreign in [base + 1, base + all * info.slot_bytes as usize, base + (1 << 40), 1 << 50] {
         let misuse = give(&mut centrals[1], 1, &map, &[foreign], &mut emptied);
         assert_eq!(misuse, Err(Misuse::Foreign(foreign)), "{} behind the base", foreign.wrapping_sub(base));
     }
@@ -151,7 +150,7 @@ fn each_free_after_a_look_for_holes_has_the_span_looked_at_again() {
     let map = map();
     let mut central = Central::new();
     central.add(span_in(&map, 0, 0));
-    let out = take(&mut central, CLASS, figures(CLASS).slots as usize / 2);
+    let out = take(&mut central, CLASS, info(CLASS).slots as usize / 2);
     assert!(!central.has_new_holes());
     let mut emptied = SpanChain::default();
     for slot in &out[..2] {

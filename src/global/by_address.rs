@@ -15,7 +15,7 @@ use core::ptr::{NonNull, copy_nonoverlapping, null_mut};
 use crate::heap::{self, Free, Heap};
 #[cfg(debug_assertions)]
 use crate::size_class::CLASSES;
-use crate::size_class::{class_of, class_of_c, figures, push_number};
+use crate::size_class::{class_of, class_of_c, info, push_number};
 use crate::sys::errno::Saved;
 
 use super::{fork, slow, statics, tls};
@@ -154,7 +154,7 @@ pub unsafe fn usable_bytes(object: *mut u8) -> usize {
     let (Some(object), Some(heap)) = (NonNull::new(object), statics::heap()) else { return 0 };
     // SAFETY: the caller's contract.
     match unsafe { class_at(object) } {
-        Some(class) => figures(class).slot_bytes as usize,
+        Some(class) => info(class).slot_bytes as usize,
         None => heap.large_bytes(object),
     }
 }
@@ -167,7 +167,7 @@ pub unsafe fn usable_bytes(object: *mut u8) -> usize {
 pub unsafe fn reallocate(object: NonNull<u8>, size: usize, align: usize) -> *mut u8 {
     // SAFETY: the caller's contract.
     if let Some(class) = unsafe { class_at(object) } {
-        let slot = figures(class).slot_bytes as usize;
+        let slot = info(class).slot_bytes as usize;
         if size <= slot && (size >= slot / 2 || slot <= KEEP_BYTES) {
             return object.as_ptr();
         }

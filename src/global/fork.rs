@@ -129,7 +129,7 @@ fn settle() {
     }
 }
 
-#[cfg(any(feature = "c-symbols", neap_library))]
+#[cfg(serves_c)]
 fn hold_streams() {
     if sys::stream::hold_list() {
         statics::HOLDS_STREAMS.store(sys::fork::process_id(), Ordering::Relaxed);
@@ -137,7 +137,7 @@ fn hold_streams() {
 }
 
 /// Undoes [`hold_streams`]. The C library has left the lock as it found it by now, or, in a child, freed it.
-#[cfg(any(feature = "c-symbols", neap_library))]
+#[cfg(serves_c)]
 fn release_streams() {
     let holder = statics::HOLDS_STREAMS.load(Ordering::Relaxed);
     if holder == 0 {
@@ -151,7 +151,7 @@ fn release_streams() {
 
 /// The same in the child. A program that started its first thread in a handler has a fork that took no lock, so that the
 /// C library has freed none.
-#[cfg(any(feature = "c-symbols", neap_library))]
+#[cfg(serves_c)]
 fn reset_streams() {
     if statics::HOLDS_STREAMS.swap(0, Ordering::Relaxed) != 0 {
         // SAFETY: a fork handler, in the child: its only thread.
@@ -159,13 +159,13 @@ fn reset_streams() {
     }
 }
 
-#[cfg(not(any(feature = "c-symbols", neap_library)))]
+#[cfg(not(serves_c))]
 fn hold_streams() {}
 
-#[cfg(not(any(feature = "c-symbols", neap_library)))]
+#[cfg(not(serves_c))]
 fn release_streams() {}
 
-#[cfg(not(any(feature = "c-symbols", neap_library)))]
+#[cfg(not(serves_c))]
 fn reset_streams() {}
 
 /// Before a fork: holds all locks.

@@ -5,7 +5,7 @@
 //!
 //! Locks: none on the fast paths.
 
-#[cfg(any(feature = "c-symbols", neap_library))]
+#[cfg(serves_c)]
 pub(crate) mod by_address;
 mod exit;
 mod fork;

@@ -149,7 +149,7 @@ pub(super) fn on_new_cache() -> bool {
 
 /// The same in a free by C. Those also come from threads that have ended but for giving their stack back: one of them that
 /// never allocated would get its first cache then, and nobody would be told that its words are gone.
-#[cfg(any(feature = "c-symbols", neap_library))]
+#[cfg(serves_c)]
 pub(super) fn on_new_cache_in_free_by_c() -> bool {
     !sys::thread::has_ended() && on_new_cache()
 }
@@ -157,7 +157,7 @@ pub(super) fn on_new_cache_in_free_by_c() -> bool {
 /// At the end of a slow path, outside everything: starts the scavenger if it is asked for.
 #[inline]
 pub(super) fn look_after(heap: &'static Heap) {
-    if heap.alarm().wants_thread() {
+    if heap.wakeup().wants_thread() {
         start_scavenger(heap);
     }
 }
@@ -165,8 +165,8 @@ pub(super) fn look_after(heap: &'static Heap) {
 /// The same after an allocation. Where C's frees use the heap it looks ahead, because those start no thread.
 #[inline]
 pub(super) fn look_after_allocation(heap: &'static Heap) {
-    #[cfg(any(feature = "c-symbols", neap_library))]
-    heap.alarm().ask_ahead(heap.counters().in_use_bytes() as u64);
+    #[cfg(serves_c)]
+    heap.wakeup().ask_ahead(heap.counters().in_use_bytes() as u64);
     look_after(heap);
 }
 
@@ -174,10 +174,10 @@ pub(super) fn look_after_allocation(heap: &'static Heap) {
 /// lock of its cache of stacks, and starting a thread takes that lock. A request stays for the next allocation.
 /// (The C library's allocations are made under no lock that starting a thread would wait for: the dynamic linker's
 /// are recursive, and the default attributes', which `pthread_getattr_default_np` copies under one, are not asked for.)
-#[cfg(any(feature = "c-symbols", neap_library))]
+#[cfg(serves_c)]
 #[inline]
 pub(super) fn look_after_free_by_c(heap: &'static Heap) {
-    if heap.alarm().wants_thread() && !statics::config().scavenger {
+    if heap.wakeup().wants_thread() && !statics::config().scavenger {
         start_scavenger(heap);
     }
 }
@@ -216,13 +216,13 @@ fn start_scavenger(heap: &'static Heap) {
     }
     // A fork in a signal handler finds the thread started or not even claimed: its child knows that there is none.
     let blocked = sys::signal::Blocked::new();
-    if !heap.alarm().claim_start() {
+    if !heap.wakeup().claim_start() {
         return;
     }
     // SAFETY: the thread takes no argument.
     if !unsafe { sys::thread::spawn_detached::<ScavengerThread>(null_mut(), SCAVENGER_STACK_BYTES) } {
         // No thread to be had: do its work inline, and try again another time.
-        heap.alarm().set_absent();
+        heap.wakeup().set_absent();
         drop(blocked);
         scavenge_inline(heap);
     }
@@ -230,7 +230,7 @@ fn start_scavenger(heap: &'static Heap) {
 
 /// Without the thread: a tick on the time of whoever comes by.
 fn scavenge_inline(heap: &'static Heap) {
-    heap.alarm().acknowledge();
+    heap.wakeup().acknowledge();
     let Some(mut scavenger) = statics::take_inline_scavenger() else { return };
     if scavenger.is_null() {
         let Some(memory) = heap.inline_scavenger_memory(size_of::<Scavenger>()) else {
@@ -246,7 +246,7 @@ fn scavenge_inline(heap: &'static Heap) {
     if let Some(ns) = unsafe { (*scavenger).tick_inline(heap) } {
         // There is more to do later, whether or not anything more is freed until then.
         statics::set_inline_deadline_ns(sys::time::monotonic_ns().saturating_add(ns));
-        heap.alarm().request();
+        heap.wakeup().request();
     }
     statics::put_inline_scavenger(scavenger);
 }

@@ -13,7 +13,7 @@ use crate::config::Config;
 use crate::heap::Heap;
 use crate::magazine::Magazine;
 use crate::scavenger::Scavenger;
-#[cfg(any(feature = "c-symbols", neap_library))]
+#[cfg(serves_c)]
 use crate::span_map::Near;
 use crate::span_map::{self, Regions};
 use crate::sync::plain::AtomicU32;
@@ -22,14 +22,14 @@ use crate::sys;
 use crate::sys::thread::ExitKey;
 use crate::thread_cache::{CacheSlot, ThreadCache};
 
-/// The block under the tops of [`NO_CACHE`]. Never written.
+/// The block under the tops of [`SENTINEL_CACHE`]. Never written.
 pub static SENTINEL: Magazine = Magazine::null();
 /// What threads without a cache follow: empty and full at once. Never written.
-pub static NO_CACHE: ThreadCache = ThreadCache::new(SENTINEL.last());
+pub static SENTINEL_CACHE: ThreadCache = ThreadCache::new(SENTINEL.last());
 
 /// The span map's table. Here and not in the heap, so that a free by address finds it without a load or a test.
 static REGIONS: Regions = span_map::no_regions();
-#[cfg(any(feature = "c-symbols", neap_library))]
+#[cfg(serves_c)]
 static NEAR: Near = Near::new();
 static HEAP: Heap = Heap::new();
 static READY: Once<()> = Once::new();
@@ -48,7 +48,7 @@ pub static FORK_PROCESS: AtomicU32 = AtomicU32::new(0);
 pub static UNSETTLED: AtomicPtr<CacheSlot> = AtomicPtr::new(null_mut());
 /// The process whose forking thread holds the lock of the C library's list of streams as well; 0: none does. Written under that
 /// lock.
-#[cfg(any(feature = "c-symbols", neap_library))]
+#[cfg(serves_c)]
 pub static HOLDS_STREAMS: AtomicU32 = AtomicU32::new(0);
 /// The scavenger of a process without its thread: null before it is made, [`TAKEN`] while somebody uses it.
 static INLINE_SCAVENGER: AtomicPtr<Scavenger> = AtomicPtr::new(null_mut());
@@ -68,13 +68,13 @@ pub fn heap() -> Option<&'static Heap> {
 fn initialize() -> Option<&'static Heap> {
     READY
         .try_call_once(|| {
-            #[cfg(any(feature = "c-symbols", neap_library))]
+            #[cfg(serves_c)]
             HEAP.map.attach_near(&NEAR);
             // SAFETY: `Once` runs this on one thread at a time until it succeeds. The table is zero and only the heap's, and the
             // other statics are never written.
             let done = unsafe {
                 HEAP.map.attach(NonNull::from(&REGIONS).cast());
-                HEAP.initialize(NonNull::from(&NO_CACHE), SENTINEL.last())
+                HEAP.initialize(NonNull::from(&SENTINEL_CACHE), SENTINEL.last())
             };
             if !done {
                 return Err(());
@@ -91,7 +91,7 @@ fn initialize() -> Option<&'static Heap> {
 ///
 /// # Safety
 /// As for [`span_map::class_number_at`].
-#[cfg(any(feature = "c-symbols", neap_library))]
+#[cfg(serves_c)]
 #[inline(always)]
 pub unsafe fn class_number_at(address: usize) -> Option<usize> {
     // SAFETY: the caller's contract.
@@ -103,7 +103,7 @@ pub unsafe fn class_number_at(address: usize) -> Option<usize> {
 ///
 /// # Safety
 /// As for [`span_map::class_number_at`].
-#[cfg(any(feature = "c-symbols", neap_library))]
+#[cfg(serves_c)]
 #[inline(always)]
 pub unsafe fn push_number_near(address: usize) -> Option<usize> {
     // SAFETY: the caller's contract.

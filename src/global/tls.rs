@@ -30,11 +30,11 @@ mod imp {
         ".type neap_0_1_cache_slot,@object",
         ".size neap_0_1_cache_slot,24",
         "neap_0_1_cache_slot:",
-        ".quad {no_cache}",
+        ".quad {sentinel_cache}",
         ".quad 0",
         ".quad 0",
         ".popsection",
-        no_cache = sym super::super::statics::NO_CACHE,
+        sentinel_cache = sym super::super::statics::SENTINEL_CACHE,
     );
 
     const _: () = assert!(
@@ -99,14 +99,14 @@ mod imp {
 
 #[cfg(not(all(any(target_arch = "x86_64", target_arch = "aarch64"), target_os = "linux")))]
 mod imp {
-    use super::super::statics::NO_CACHE;
+    use super::super::statics::SENTINEL_CACHE;
     use super::{CacheSlot, ThreadCache};
     use crate::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 
     std::thread_local! {
         static SLOT: CacheSlot = const {
             CacheSlot {
-                fast: AtomicPtr::new((&raw const NO_CACHE).cast_mut()),
+                fast: AtomicPtr::new((&raw const SENTINEL_CACHE).cast_mut()),
                 own: AtomicPtr::new(core::ptr::null_mut()),
                 inside: AtomicUsize::new(0),
             }

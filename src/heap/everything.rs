@@ -10,7 +10,7 @@ use crate::size_class::CLASSES;
 use crate::sync::atomic::Ordering;
 use crate::thread_cache::ThreadCache;
 
-use super::{Effort, Heap};
+use super::{Heap, ReleaseOptions};
 
 impl Heap {
     /// Empties the caches, then releases every free page and every hole. Returns the bytes given back. `own` is the
@@ -19,9 +19,9 @@ impl Heap {
         self.drain_caches(own);
         self.trim_caches(true);
         self.next_tick();
-        let pages = self.scavenge(usize::MAX, Effort::FULL).bytes;
-        let holes = self.release_holes(usize::MAX, 0, Effort::FULL).bytes;
-        self.split_huge_pages(usize::MAX, Effort::FULL);
+        let pages = self.scavenge(usize::MAX, ReleaseOptions::FULL).bytes;
+        let holes = self.release_holes(usize::MAX, 0, ReleaseOptions::FULL).bytes;
+        self.split_huge_pages(usize::MAX, ReleaseOptions::FULL);
         pages + holes
     }
 
@@ -57,9 +57,9 @@ impl Heap {
             }
             _ => Err(Misuse::Foreign(address)),
         };
-        self.or_end(result);
+        self.or_abort(result);
         if own.is_some_and(|cache| cache.holds(class, address)) {
-            self.or_end::<()>(Err(Misuse::DoubleFree(address)));
+            self.or_abort::<()>(Err(Misuse::DoubleFree(address)));
         }
     }
 }

@@ -89,7 +89,7 @@ impl Heap {
             unsafe { own.forget_drainer(slot) };
         }
         // There is no scavenger any more, and nobody to act on the levels that it published.
-        self.alarm.begin(self.counters.in_use_bytes() as u64);
+        self.wakeup.begin(self.counters.in_use_bytes() as u64);
     }
 
     /// In the child, once its thread is in no slow path: makes the books true and takes over what the other threads left.
@@ -128,8 +128,8 @@ impl Heap {
         self.counters.set_in_child(in_use - cached);
         for shard in self.shards.all() {
             let (mut free_slot_bytes, mut depot_bytes) = (0, 0);
-            for (class, figures) in TABLE.iter().enumerate() {
-                free_slot_bytes += self.centrals[shard][class].lock().free_slots() * figures.slot_bytes as usize;
+            for (class, info) in TABLE.iter().enumerate() {
+                free_slot_bytes += self.centrals[shard][class].lock().free_slots() * info.slot_bytes as usize;
                 let full = self.depots[shard][class].lock().full_count() as usize;
                 depot_bytes += full * crate::depot::magazine_bytes(class);
             }

@@ -27,7 +27,7 @@ use core::ptr::{NonNull, null_mut};
 
 use crate::depot;
 use crate::magazine::{self, MagazineRef, Word};
-use crate::size_class::{CLASSES, figures, is_split};
+use crate::size_class::{CLASSES, info, is_split};
 use crate::sync::atomic::{AtomicPtr, Ordering};
 use crate::sync::between_stores;
 use crate::thread_cache::{CacheSlot, DRAINED, NOT_DRAINED, ThreadCache, gone};
@@ -53,7 +53,7 @@ pub unsafe fn allocate_slow(heap: &Heap, slot: &CacheSlot, class: usize, on_new:
 ///
 /// # Safety
 /// `slot` is the calling thread's.
-#[cfg(any(feature = "c-symbols", neap_library, loom))]
+#[cfg(any(serves_c, loom))]
 #[inline]
 pub unsafe fn allocate_from_spare(slot: &CacheSlot, class: usize) -> *mut u8 {
     let own = slot.own.load(Ordering::Relaxed);
@@ -141,7 +141,7 @@ pub unsafe fn give_back_cache(heap: &Heap, slot: &CacheSlot) {
         let mut registry = heap.registry.lock();
         // A drainer marks caches under this lock: one that is unmarked now is not marked later.
         if cache_ref.drain.word().load(Ordering::Acquire) == NOT_DRAINED {
-            slot.fast.store(heap.no_cache.load(Ordering::Relaxed), Ordering::Relaxed);
+            slot.fast.store(heap.sentinel_cache.load(Ordering::Relaxed), Ordering::Relaxed);
             slot.own.store(gone(), Ordering::Relaxed);
             // SAFETY: registered and not drained; removed and empty below, and this thread has let go of it.
             unsafe {
@@ -209,7 +209,7 @@ impl Heap {
         let Some(magazine) = self.own_magazine(loaded).or_else(|| self.metadata.magazine()) else {
             return self.allocate_directly(class);
         };
-        let most = figures(class).magazine_slots as usize;
+        let most = info(class).magazine_slots as usize;
         let refill = (cache.refill[class].get() as usize).clamp(1, most);
         // SAFETY: a top of the cache's own magazine or of the sentinel block.
         let kept = unsafe { magazine::filled(spare, class) };
@@ -246,7 +246,7 @@ impl Heap {
             return push_onto(cell, slot);
         }
         // What allocations will come to next should not be nearly all that there is room for.
-        let least_room = if split { figures(class).magazine_slots as usize / 2 } else { 1 };
+        let least_room = if split { info(class).magazine_slots as usize / 2 } else { 1 };
         if magazine::room(other) >= least_room {
             other_cell.store(cache.sentinel(), Ordering::Release);
             cell.store(other, Ordering::Release);
@@ -400,7 +400,7 @@ fn is_loaded(cache: &ThreadCache, class: usize) -> bool {
 fn load_spare(cache: &ThreadCache, class: usize) -> bool {
     let spare = cache.spares[class].load(Ordering::Relaxed);
     // Each exchange is a slow path: it should last. A thread with few objects gets more until it does.
-    let lasting = (figures(class).magazine_slots as usize * 7 / 8).min(cache.refill[class].get() as usize);
+    let lasting = (info(class).magazine_slots as usize * 7 / 8).min(cache.refill[class].get() as usize);
     let enough = if is_split(class) { lasting } else { 1 };
     // SAFETY: as in `is_loaded`.
     if unsafe { magazine::filled(spare, class) } < enough {

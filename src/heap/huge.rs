@@ -24,17 +24,17 @@ use crate::sys;
 use crate::units::{CHUNK_BYTES, CHUNK_PAGES, Chunk, PAGE_BYTES, Page, ROOT_CHUNKS, ROOTS, Run};
 
 use super::Heap;
-use super::scavenge::{Effort, address};
+use super::scavenge::{ReleaseOptions, address};
 
 /// The heap's first pages, which stay on small pages: a small process should not pay 2 MiB for its first object.
 pub(super) const SMALL_PAGES: usize = (1 << 20) / PAGE_BYTES;
 /// Advice is given this far ahead of growth at most: memory is made accessible in such steps.
 const MOST_AHEAD_BYTES: usize = 64 << 20;
 /// Pages that the heap leaves unused at its beginning: what a huge page has beyond [`SMALL_PAGES`].
-pub(super) const UNUSED_PAGES: usize = if cfg!(loom) { 0 } else { CHUNK_PAGES / HUGE_PAGES - SMALL_PAGES };
+pub(super) const UNUSED_PAGES: usize = if cfg!(loom) { 0 } else { CHUNK_PAGES / HUGE_PAGES_PER_CHUNK - SMALL_PAGES };
 /// Huge pages of 2 MiB in a chunk; each has a bit.
-pub(super) const HUGE_PAGES: usize = 2;
-const WORDS: usize = (ROOT_CHUNKS * HUGE_PAGES).div_ceil(64);
+pub(super) const HUGE_PAGES_PER_CHUNK: usize = 2;
+const WORDS: usize = (ROOT_CHUNKS * HUGE_PAGES_PER_CHUNK).div_ceil(64);
 
 /// A root entry's huge pages.
 struct Bits {
@@ -98,7 +98,7 @@ impl HugeMap {
     }
 
     fn ask(&self) -> u8 {
-        if sys::thp::huge_page_bytes() * HUGE_PAGES != CHUNK_BYTES {
+        if sys::thp::huge_page_bytes() * HUGE_PAGES_PER_CHUNK != CHUNK_BYTES {
             return USE_NONE;
         }
         let off = self.wanted.load(Ordering::Relaxed) == HugePages::Off as u8;
@@ -112,7 +112,7 @@ impl HugeMap {
 
     /// Pages in a huge page, or 0 where the heap has none.
     pub fn huge_page_pages(&self) -> usize {
-        if self.usage() == USE_NONE { 0 } else { CHUNK_BYTES / HUGE_PAGES / PAGE_BYTES }
+        if self.usage() == USE_NONE { 0 } else { CHUNK_BYTES / HUGE_PAGES_PER_CHUNK / PAGE_BYTES }
     }
 
     fn bits(&self, root: usize, make: bool) -> Option<&Bits> {
@@ -137,7 +137,7 @@ impl HugeMap {
     }
 
     fn word(bits: &Bits, chunk: Chunk) -> (&AtomicU64, u32) {
-        let index = chunk.index_in_root() * HUGE_PAGES;
+        let index = chunk.index_in_root() * HUGE_PAGES_PER_CHUNK;
         (&bits.may_be_huge[index / 64], (index % 64) as u32)
     }
 
@@ -179,7 +179,7 @@ impl HugeMap {
     /// Notes that a huge page is to be split.
     fn set_to_split(&self, chunk: Chunk, part: usize) {
         if let Some(bits) = self.bits(chunk.root(), true) {
-            let index = chunk.index_in_root() * HUGE_PAGES + part;
+            let index = chunk.index_in_root() * HUGE_PAGES_PER_CHUNK + part;
             bits.to_split[index / 64].fetch_or(1 << (index % 64), Ordering::Relaxed);
             self.first_to_split.fetch_min(chunk.root(), Ordering::Release);
         }
@@ -226,7 +226,7 @@ impl<const N: usize> Cuts<N> {
 
 /// The pages of one of a chunk's huge pages.
 pub(super) fn huge_page(chunk: Chunk, part: usize) -> Run {
-    let pages = CHUNK_PAGES / HUGE_PAGES;
+    let pages = CHUNK_PAGES / HUGE_PAGES_PER_CHUNK;
     Run { first: chunk.first_page().plus(part * pages), pages }
 }
 
@@ -258,7 +258,7 @@ impl Heap {
             return;
         }
         let small = usize::from(begins_small);
-        let from = base + small * (CHUNK_BYTES / HUGE_PAGES);
+        let from = base + small * (CHUNK_BYTES / HUGE_PAGES_PER_CHUNK);
         if begins_small && usage == USE_ALL {
             // SAFETY: as above.
             let _ = unsafe { sys::vm::huge_pages(false, address(base), from - base) };
@@ -292,7 +292,7 @@ impl Heap {
             let (word, shift) = HugeMap::word(bits, chunk);
             word.fetch_or(1 << (shift + part as u32), Ordering::Relaxed);
             // Nothing is left of what was to be split.
-            let number = chunk.index_in_root() * HUGE_PAGES + part;
+            let number = chunk.index_in_root() * HUGE_PAGES_PER_CHUNK + part;
             bits.to_split[number / 64].fetch_and(!(1 << (number % 64)), Ordering::Relaxed);
         }
     }
@@ -310,18 +310,18 @@ impl Heap {
     }
 
     /// Prepares the release of part of a chunk: adds the huge pages that it cuts to `cuts`, for [`Heap::after_release`].
-    pub(super) fn before_release<const N: usize>(&self, run: Run, effort: Effort, cuts: &mut Cuts<N>) {
+    pub(super) fn before_release<const N: usize>(&self, run: Run, options: ReleaseOptions, cuts: &mut Cuts<N>) {
         let chunk = run.first.chunk();
-        if effort.split_huge_pages && self.huge.may_be_huge(chunk) {
+        if options.split_huge_pages && self.huge.may_be_huge(chunk) {
             self.add_cuts(chunk, run.first.address(), run.bytes(), cuts);
         }
     }
 
     /// Adds the huge pages of a chunk that the range covers in part, and keeps the kernel from making them again.
     pub(super) fn add_cuts<const N: usize>(&self, chunk: Chunk, base: usize, bytes: usize, cuts: &mut Cuts<N>) {
-        let huge = CHUNK_BYTES / HUGE_PAGES;
+        let huge = CHUNK_BYTES / HUGE_PAGES_PER_CHUNK;
         let chunk_base = chunk.first_page().address();
-        for part in 0..HUGE_PAGES {
+        for part in 0..HUGE_PAGES_PER_CHUNK {
             let (low, high) = (chunk_base + part * huge, chunk_base + (part + 1) * huge);
             let (from, to) = (base.max(low), (base + bytes).min(high));
             if from >= to || (from == low && to == high) || !self.huge.clear(chunk, part) {
@@ -349,7 +349,7 @@ impl Heap {
 
     /// Makes the kernel split the huge pages that were released in part: only this gives their memory back. To be called
     /// after the releases. What is beyond `most` or a spent effort is left to the next call: whether there is such.
-    pub fn split_huge_pages(&self, most: usize, effort: Effort) -> bool {
+    pub fn split_huge_pages(&self, most: usize, options: ReleaseOptions) -> bool {
         let first = self.huge.first_to_split.swap(usize::MAX, Ordering::Acquire);
         if first == usize::MAX {
             return false;
@@ -358,11 +358,12 @@ impl Heap {
         let mut left = most;
         for root in first..=high.root() {
             while let Some(number) = self.huge.take_to_split(root) {
-                let run = huge_page(Chunk(root * ROOT_CHUNKS + number / HUGE_PAGES), number % HUGE_PAGES);
+                let run =
+                    huge_page(Chunk(root * ROOT_CHUNKS + number / HUGE_PAGES_PER_CHUNK), number % HUGE_PAGES_PER_CHUNK);
                 // SAFETY: pages of the heap; the advice leaves content alone, so it does not matter who holds them.
                 let _ = unsafe { sys::vm::cold(address(run.first.address()), run.bytes()) };
                 left = left.saturating_sub(1);
-                if left == 0 || effort.is_spent() {
+                if left == 0 || options.is_spent() {
                     self.huge.first_to_split.fetch_min(root, Ordering::Release);
                     return true;
                 }

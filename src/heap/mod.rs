@@ -8,12 +8,10 @@
 //!
 //! Orderings: the words set by `initialize` are Relaxed: whoever has the heap got it from who initialised it.
 
-mod alarm;
 mod counters;
 mod everything;
 mod fork;
 mod front;
-mod home;
 mod huge;
 mod index;
 mod large;
@@ -24,18 +22,20 @@ mod page_heap;
 mod release_holes;
 mod runs;
 mod scavenge;
+mod shard_page_cache;
 mod shards;
 mod spans;
 mod sweep;
+mod wakeup;
 
-pub use alarm::Alarm;
 pub use counters::Counters;
 pub use fork::ForkLock;
-#[cfg(any(feature = "c-symbols", neap_library, loom))]
+#[cfg(any(serves_c, loom))]
 pub use front::allocate_from_spare;
 pub use front::{Free, allocate_slow, deallocate_slow, give_back_cache};
 pub use large::Large;
-pub use scavenge::{Effort, Scavenged};
+pub use scavenge::{ReleaseOptions, Scavenged};
+pub use wakeup::Wakeup;
 
 use core::ptr::NonNull;
 
@@ -55,9 +55,8 @@ use crate::sync::{const_unless_loom, repeat};
 use crate::sys;
 use crate::thread_cache::ThreadCache;
 use crate::units::{Chunk, PAGE_BYTES};
-use crate::unneeded;
+use crate::working_set;
 
-use home::Home;
 use huge::HugeMap;
 #[cfg(not(loom))]
 use index::ScavengeIndex;
@@ -66,6 +65,7 @@ pub use index::{ScavengeIndex, Start};
 use limit::Limit;
 use page_heap::PageHeap;
 use scavenge::ScavengeState;
+use shard_page_cache::ShardPageCache;
 use shards::{SHARDS, Shards};
 
 /// The heap.
@@ -74,18 +74,18 @@ pub struct Heap {
     pub(crate) counters: Counters,
     pub(crate) index: ScavengeIndex,
     pub(crate) huge: HugeMap,
-    pub(crate) alarm: Alarm,
+    pub(crate) wakeup: Wakeup,
     pub(crate) shards: Shards,
     pub(crate) metadata: MetadataStore,
     pub(crate) registry: Lock<Registry>,
     pub(crate) pages: [CachePadded<Lock<PageHeap>>; SHARDS],
     pub(crate) limit: Limit,
     pub(crate) scavenge: CachePadded<Lock<ScavengeState>>,
-    pub(crate) page_caches: [CachePadded<Lock<Home>>; SHARDS],
+    pub(crate) page_caches: [CachePadded<Lock<ShardPageCache>>; SHARDS],
     pub(crate) depots: [[CachePadded<Lock<Depot>>; CLASSES]; SHARDS],
     pub(crate) centrals: [[CachePadded<Lock<Central>>; CLASSES]; SHARDS],
     /// The static cache that threads without one follow, and its sentinel.
-    pub(crate) no_cache: plain::AtomicPtr<ThreadCache>,
+    pub(crate) sentinel_cache: plain::AtomicPtr<ThreadCache>,
     pub(crate) sentinel: plain::AtomicPtr<Word>,
     pub(crate) os_page_bytes: plain::AtomicUsize,
 }
@@ -100,17 +100,17 @@ impl Heap {
                 counters: Counters::new(),
                 index: ScavengeIndex::new(),
                 huge: HugeMap::new(),
-                alarm: Alarm::new(),
+                wakeup: Wakeup::new(),
                 shards: Shards::new(),
                 metadata: MetadataStore::new(),
                 registry: Lock::new(Rank::Registry, Registry::new()),
                 pages: repeat![CachePadded::new(Lock::new(Rank::Heap, PageHeap::new())); SHARDS],
                 limit: Limit::new(),
                 scavenge: CachePadded::new(Lock::new(Rank::Scavenge, ScavengeState::new())),
-                page_caches: repeat![CachePadded::new(Lock::new(Rank::PageCache, Home::new())); SHARDS],
+                page_caches: repeat![CachePadded::new(Lock::new(Rank::PageCache, ShardPageCache::new())); SHARDS],
                 depots: repeat![repeat![CachePadded::new(Lock::new(Rank::Depot, Depot::new())); CLASSES]; SHARDS],
                 centrals: repeat![repeat![CachePadded::new(Lock::new(Rank::Central, Central::new())); CLASSES]; SHARDS],
-                no_cache: plain::AtomicPtr::new(core::ptr::null_mut()),
+                sentinel_cache: plain::AtomicPtr::new(core::ptr::null_mut()),
                 sentinel: plain::AtomicPtr::new(core::ptr::null_mut()),
                 os_page_bytes: plain::AtomicUsize::new(0),
             }
@@ -120,9 +120,9 @@ impl Heap {
     /// Maps the heap's tables. `false` if the OS gives no memory for them; may be tried again then.
     ///
     /// # Safety
-    /// Called until it succeeds and not again, by one thread at a time, before any other use. `no_cache` is a cache all
+    /// Called until it succeeds and not again, by one thread at a time, before any other use. `sentinel_cache` is a cache all
     /// of whose tops are `sentinel`, the last word of a null block; both stay valid and are never written.
-    pub unsafe fn initialize(&self, no_cache: NonNull<ThreadCache>, sentinel: *const Word) -> bool {
+    pub unsafe fn initialize(&self, sentinel_cache: NonNull<ThreadCache>, sentinel: *const Word) -> bool {
         if !self.index.initialize() {
             return false;
         }
@@ -131,9 +131,9 @@ impl Heap {
             // SAFETY: zeroed, fresh, page aligned and never unmapped.
             unsafe { self.map.attach(map_table) };
         }
-        self.no_cache.store(no_cache.as_ptr(), plain::Ordering::Relaxed);
+        self.sentinel_cache.store(sentinel_cache.as_ptr(), plain::Ordering::Relaxed);
         self.sentinel.store(sentinel.cast_mut(), plain::Ordering::Relaxed);
-        self.alarm.begin(0);
+        self.wakeup.begin(0);
         self.limit.set(Limit::NONE);
         self.shards.configure(sys::thread::cpus_available());
         self.os_page_bytes.store(sys::page::os_page_bytes(), plain::Ordering::Release);
@@ -223,8 +223,8 @@ impl Heap {
 /// What the scavenger's thread needs of the heap.
 impl Heap {
     /// The alarm that frees ring.
-    pub fn alarm(&self) -> &Alarm {
-        &self.alarm
+    pub fn wakeup(&self) -> &Wakeup {
+        &self.wakeup
     }
 
     /// The counters.
@@ -259,9 +259,9 @@ impl Heap {
         self.levels()
     }
 
-    /// The period that it is, for what has not been needed in one.
-    fn period(&self) -> u32 {
-        if cfg!(loom) { 0 } else { unneeded::period(sys::time::monotonic_ns()) }
+    /// The epoch that it is, for what has not been needed in one.
+    fn epoch(&self) -> u32 {
+        if cfg!(loom) { 0 } else { working_set::epoch(sys::time::monotonic_ns()) }
     }
 
     /// Moves the clock of ages on.

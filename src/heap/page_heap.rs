@@ -10,7 +10,7 @@ use crate::pages::{Fault, PageAllocator, Root, RootTable, Taken};
 use crate::span_map::{self, SpanMap};
 use crate::sys;
 use crate::units::{CHUNK_PAGES, PAGE_BYTES, Page, Run};
-use crate::unneeded::Unneeded;
+use crate::working_set::WorkingSet;
 
 use super::huge::{SMALL_PAGES, UNUSED_PAGES};
 use super::index::ScavengeIndex;
@@ -66,7 +66,7 @@ pub struct PageHeap {
     /// Where those end, if it does.
     small_end: Option<Page>,
     /// Of the retained pages.
-    unneeded: Unneeded,
+    working_set: WorkingSet,
 }
 
 /// The pages that growth added, for what is to be done about them after the lock has dropped.
@@ -97,7 +97,7 @@ impl PageHeap {
             unused_pages: 0,
             begins_small: false,
             small_end: None,
-            unneeded: Unneeded::new(),
+            working_set: WorkingSet::new(),
         }
     }
 
@@ -112,24 +112,24 @@ impl PageHeap {
     }
 
     /// How many of them its own threads do not need.
-    pub fn unneeded_pages(&mut self, period: u32) -> usize {
-        self.unneeded.look(period, self.retained_pages(), MOST_CACHED_PAGES)
+    pub fn excess_pages(&mut self, epoch: u32) -> usize {
+        self.working_set.excess(epoch, self.retained_pages(), MOST_CACHED_PAGES)
     }
 
     /// [`PageHeap::take`] for another shard: only of that.
-    pub fn take_unneeded(&mut self, index: &ScavengeIndex, want: Want, period: u32) -> Option<Taken> {
-        if self.unneeded_pages(period) < want.pages {
+    pub fn take_excess(&mut self, index: &ScavengeIndex, want: Want, epoch: u32) -> Option<Taken> {
+        if self.excess_pages(epoch) < want.pages {
             return None;
         }
         let taken = self.take(index, want)?;
-        self.unneeded.gave(want.pages - taken.scavenged_pages);
+        self.working_set.lent(want.pages - taken.scavenged_pages);
         Some(taken)
     }
 
     /// Pages were taken, freed or released.
     pub fn note_retained(&mut self) -> usize {
         let retained = self.retained_pages();
-        self.unneeded.fell_to(retained);
+        self.working_set.fell_to(retained);
         retained
     }
 
@@ -152,7 +152,7 @@ impl PageHeap {
         }
         // Rare. A run aligned to the next power of two of its size crosses none; to align every run so would leave a gap
         // behind most of them.
-        or_end(self.allocator.free(taken.run));
+        or_abort(self.allocator.free(taken.run));
         index.mark(taken.run);
         self.take_anywhere(want.pages, want.region_align())
     }
@@ -228,7 +228,7 @@ impl PageHeap {
                 tables.limit.give_back(run.pages);
                 continue;
             }
-            or_end(self.allocator.grow(run));
+            or_abort(self.allocator.grow(run));
             *place = Some(run);
         }
         Some(grown)
@@ -239,7 +239,7 @@ impl PageHeap {
         if !self.allocator.has_table() {
             let Some(table) = sys::vm::map_metadata(size_of::<RootTable>()) else { return false };
             // SAFETY: zeroed, fresh, page aligned and never unmapped; all-zero bytes are a valid root table (`pages`).
-            or_end(self.allocator.attach(unsafe { table.cast().as_mut() }));
+            or_abort(self.allocator.attach(unsafe { table.cast().as_mut() }));
         }
         true
     }
@@ -253,7 +253,7 @@ impl PageHeap {
             if !self.allocator.has_root(root) {
                 let Some(memory) = sys::vm::map_metadata(size_of::<Root>()) else { return false };
                 // SAFETY: fresh zeroed memory that is never unmapped; all-zero bytes are a valid root (`pages`).
-                or_end(self.allocator.add_root(root, unsafe { memory.cast().as_mut() }));
+                or_abort(self.allocator.add_root(root, unsafe { memory.cast().as_mut() }));
             }
         }
         while let Some(region) = tables.map.missing_region(run) {
@@ -268,7 +268,7 @@ impl PageHeap {
 
 /// Ends the process if the page allocator found that it was misused: the heap's state is corrupt then.
 #[track_caller]
-pub fn or_end<T>(result: Result<T, Fault>) -> T {
+pub fn or_abort<T>(result: Result<T, Fault>) -> T {
     match result {
         Ok(value) => value,
         Err(fault) => sys::fatal!("page heap", "{fault}"),

@@ -16,7 +16,7 @@ use crate::sys;
 
 use super::Heap;
 use super::huge::Cuts;
-use super::scavenge::{Effort, Scavenged, address};
+use super::scavenge::{ReleaseOptions, Scavenged, address};
 
 /// Spans whose holes are released in one go.
 const SPANS: usize = if cfg!(loom) { 1 } else { 32 };
@@ -25,17 +25,17 @@ const RANGES: usize = if cfg!(loom) { 4 } else { 128 };
 
 impl Heap {
     /// Releases at least `want_bytes` of holes in spans that were not freed into for `age` ticks, or all there are.
-    pub fn release_holes(&self, want_bytes: usize, age: u32, effort: Effort) -> Scavenged {
+    pub fn release_holes(&self, want_bytes: usize, age: u32, options: ReleaseOptions) -> Scavenged {
         let mut result = Scavenged { bytes: 0, exhausted: true };
         // Large slots first: their holes are long, and a call releases much.
         for class in (0..CLASSES).rev() {
             for centrals in &self.centrals[self.shards.all()] {
                 loop {
-                    if result.bytes >= want_bytes || effort.is_spent() {
+                    if result.bytes >= want_bytes || options.is_spent() {
                         result.exhausted = false;
                         return result;
                     }
-                    let (more, bytes) = self.release_holes_of(class, &centrals[class], age, effort);
+                    let (more, bytes) = self.release_holes_of(class, &centrals[class], age, options);
                     result.bytes += bytes;
                     if !more {
                         break;
@@ -47,7 +47,13 @@ impl Heap {
     }
 
     /// Releases the holes of a few spans of one of a class's centrals: whether there may be more, and how many bytes.
-    fn release_holes_of(&self, class: usize, central: &Lock<Central>, age: u32, effort: Effort) -> (bool, usize) {
+    fn release_holes_of(
+        &self,
+        class: usize,
+        central: &Lock<Central>,
+        age: u32,
+        options: ReleaseOptions,
+    ) -> (bool, usize) {
         let os_page_bytes = self.os_page_bytes();
         let tick = self.counters.tick();
         let mut taken: [Option<Holes>; SPANS] = [None; SPANS];
@@ -81,7 +87,7 @@ impl Heap {
                 if count + needed > RANGES {
                     break;
                 }
-                count = self.collect_ranges(&holes, os_page_bytes, effort, (&mut ranges, &mut cuts), count);
+                count = self.collect_ranges(&holes, os_page_bytes, options, (&mut ranges, &mut cuts), count);
                 done += 1;
             }
             // SAFETY: no slot on these pages is out, and none can be taken until the slots are returned.
@@ -105,7 +111,7 @@ impl Heap {
                 result = result.and(central.return_holes(class, os_page_bytes, *holes, released, &mut emptied));
             }
         }
-        self.or_end(result);
+        self.or_abort(result);
         self.retire_all(emptied);
         (spans == SPANS || visits.worth_another(), bytes)
     }
@@ -115,7 +121,7 @@ impl Heap {
         &self,
         holes: &Holes,
         os_page_bytes: usize,
-        effort: Effort,
+        options: ReleaseOptions,
         (ranges, cuts): (&mut [(NonNull<u8>, usize)], &mut Cuts<{ 2 * RANGES }>),
         mut count: usize,
     ) -> usize {
@@ -126,7 +132,7 @@ impl Heap {
             let pages = (rest >> first).trailing_ones();
             rest = if first + pages == 64 { 0 } else { rest >> (first + pages) << (first + pages) };
             let (start, bytes) = (base + first as usize * os_page_bytes, pages as usize * os_page_bytes);
-            if effort.split_huge_pages {
+            if options.split_huge_pages {
                 for chunk in [start, start + bytes - 1].map(|at| crate::units::Page::containing(at).chunk()) {
                     if self.huge.may_be_huge(chunk) {
                         self.add_cuts(chunk, start, bytes, cuts);

@@ -13,7 +13,7 @@ use crate::sync::Futex;
 use crate::units::Run;
 
 use super::Heap;
-use super::page_heap::{MOST_CACHED_PAGES, PageHeap, Tables, Want, or_end};
+use super::page_heap::{MOST_CACHED_PAGES, PageHeap, Tables, Want, or_abort};
 
 /// Out of memory, pages in flight are waited for so many times ...
 const RECLAIM_TRIES: usize = if cfg!(loom) { 2 } else { 1000 };
@@ -102,8 +102,8 @@ impl Heap {
             if retained < want.pages {
                 return None;
             }
-            let period = self.period();
-            return self.take_by(other, want, |heap| heap.take_unneeded(&self.index, want, period));
+            let epoch = self.epoch();
+            return self.take_by(other, want, |heap| heap.take_excess(&self.index, want, epoch));
         }
         let own_retained = self.counters.shard_retained_pages(own).min(MOST_CACHED_PAGES);
         if want.pages < MOST_CACHED_PAGES && retained < want.pages + own_retained {
@@ -186,7 +186,7 @@ impl Heap {
         let retained = cache.free_pages() != cache.scavenged_pages();
         let shard = self.index.owner(cache.base.chunk());
         let mut heap = self.pages[shard].lock();
-        or_end(heap.allocator.return_cache(cache));
+        or_abort(heap.allocator.return_cache(cache));
         if retained {
             self.index.mark(block);
         }
@@ -201,7 +201,7 @@ impl Heap {
     /// After memory was freed, with no lock held: wakes the scavenger if it has work now.
     pub(crate) fn after_free(&self) {
         let (retained, slots) = self.levels();
-        self.alarm.after_free(retained, slots);
+        self.wakeup.after_free(retained, slots);
     }
 
     /// Gives pages back. They are retained: whether they go to the OS is the scavenger's decision.
@@ -209,7 +209,7 @@ impl Heap {
         {
             let shard = self.index.owner(run.first.chunk());
             let mut heap = self.pages[shard].lock();
-            or_end(heap.allocator.free(run));
+            or_abort(heap.allocator.free(run));
             self.index.mark(run);
             self.publish_retained(shard, &mut heap);
         }
@@ -221,7 +221,7 @@ impl Heap {
     pub(crate) fn free_released_run(&self, run: Run) {
         {
             let mut heap = self.page_heap_of(run.first.chunk()).lock();
-            or_end(heap.allocator.free_scavenged(run));
+            or_abort(heap.allocator.free_scavenged(run));
         }
         self.counters.subtract_in_use(run.pages);
     }
@@ -252,10 +252,10 @@ mod tests {
 
     fn heap_of_two_shards() -> &'static Heap {
         let sentinel = Box::leak(Box::new(Magazine::null()));
-        let no_cache = NonNull::from(Box::leak(Box::new(ThreadCache::new(sentinel.last()))));
+        let sentinel_cache = NonNull::from(Box::leak(Box::new(ThreadCache::new(sentinel.last()))));
         let heap = Box::leak(Box::new(Heap::new()));
         // SAFETY: once, by one thread; the cache and its sentinel stay.
-        assert!(unsafe { heap.initialize(no_cache, sentinel.last()) });
+        assert!(unsafe { heap.initialize(sentinel_cache, sentinel.last()) });
         heap.shards.double();
         heap
     }
@@ -271,12 +271,12 @@ mod tests {
         assert_eq!(owner(heap.take_from_heaps(1, want).unwrap()), 1, "just freed");
         let rest = Want { pages: CHUNK_PAGES - want.pages, align_pages: 1, in_region: false };
         assert!(heap.take_from(1, rest).is_some() && heap.take_from(1, want).is_none());
-        // As if others had looked in the next periods.
-        let period = heap.period();
+        // As if others had looked in the next epochs.
+        let epoch = heap.epoch();
         for later in 1..3 {
-            heap.pages[0].lock().unneeded_pages(period.wrapping_add(later));
+            heap.pages[0].lock().excess_pages(epoch.wrapping_add(later));
         }
-        assert_eq!(owner(heap.take_from_heaps(1, want).unwrap()), 0, "not needed for a period");
+        assert_eq!(owner(heap.take_from_heaps(1, want).unwrap()), 0, "not needed for a epoch");
         assert_eq!(owner(heap.take_from_heaps(1, want).unwrap()), 1, "the rest was never backed");
         heap.free_run(taken.run);
         assert!(heap.take_from(1, rest).is_some());
@@ -314,11 +314,11 @@ mod tests {
         assert_eq!((heap.refill(class, 0, &places), shard_of(&places)), (4, 0));
         assert_eq!((heap.refill(class, 1, &places), shard_of(&places)), (4, 1), "made just now");
         while heap.take_slots(class, 1, &places) != 0 {}
-        let period = heap.period();
+        let epoch = heap.epoch();
         for later in 1..3 {
-            heap.centrals[0][class].lock().is_sparse(class, period.wrapping_add(later));
+            heap.centrals[0][class].lock().has_excess(class, epoch.wrapping_add(later));
         }
-        assert_eq!((heap.refill(class, 1, &places), shard_of(&places)), (4, 0), "not needed for a period");
+        assert_eq!((heap.refill(class, 1, &places), shard_of(&places)), (4, 0), "not needed for a epoch");
     }
 
     #[test]

@@ -21,8 +21,8 @@ use crate::sys;
 use crate::units::{CHUNK_PAGES, Chunk, PAGE_BYTES, Page, Run};
 
 use super::Heap;
-use super::huge::{Cuts, HUGE_PAGES, huge_page};
-use super::page_heap::{Grown, or_end};
+use super::huge::{Cuts, HUGE_PAGES_PER_CHUNK, huge_page};
+use super::page_heap::{Grown, or_abort};
 
 /// Runs released in one go.
 const BATCH: usize = if cfg!(loom) { 2 } else { 32 };
@@ -53,7 +53,7 @@ impl ScavengeState {
 
 /// How hard to try.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Effort {
+pub struct ReleaseOptions {
     /// Release from dense chunks on huge pages too.
     pub include_dense: bool,
     /// Split huge pages for a partial release; without this they are released whole or not at all.
@@ -62,7 +62,7 @@ pub struct Effort {
     pub until_cpu_ns: Option<u64>,
 }
 
-impl Effort {
+impl ReleaseOptions {
     /// Everything that is free.
     pub const FULL: Self = Self { include_dense: true, split_huge_pages: true, until_cpu_ns: None };
 
@@ -82,22 +82,22 @@ pub struct Scavenged {
 
 impl Heap {
     /// Releases at least `want_bytes` of free memory, or all there is. Entered without any lock.
-    pub fn scavenge(&self, want_bytes: usize, effort: Effort) -> Scavenged {
-        self.scavenge_some(want_bytes, effort, usize::MAX)
+    pub fn scavenge(&self, want_bytes: usize, options: ReleaseOptions) -> Scavenged {
+        self.scavenge_some(want_bytes, options, usize::MAX)
     }
 
     /// The same in `most_chunks` chunks at most.
-    fn scavenge_some(&self, want_bytes: usize, effort: Effort, most_chunks: usize) -> Scavenged {
+    fn scavenge_some(&self, want_bytes: usize, options: ReleaseOptions, most_chunks: usize) -> Scavenged {
         let mut chunks = 0;
         let mut result = Scavenged::default();
-        if effort.split_huge_pages {
+        if options.split_huge_pages {
             self.index.mark_postponed(self.high_chunk());
         }
         let start = self.index.start();
         let mut end = None;
         let mut first = true;
         self.begin_pass();
-        while result.bytes < want_bytes && chunks < most_chunks && !effort.is_spent() {
+        while result.bytes < want_bytes && chunks < most_chunks && !options.is_spent() {
             chunks += 1;
             // Optimistic: nothing is locked. What the search found is claimed, and looked at again under the heap lock.
             let Some(chunk) = self.index.find(start, end) else {
@@ -115,7 +115,7 @@ impl Heap {
             if !self.reserve(chunk) {
                 continue;
             }
-            let (bytes, left) = self.scavenge_chunk(chunk, want_bytes - result.bytes, effort);
+            let (bytes, left) = self.scavenge_chunk(chunk, want_bytes - result.bytes, options);
             result.bytes += bytes;
             if left {
                 self.index.mark_chunk(chunk);
@@ -137,9 +137,9 @@ impl Heap {
     }
 
     /// Releases up to about `want_bytes` in one chunk. Says how much it was, and whether there may be more.
-    fn scavenge_chunk(&self, chunk: Chunk, want_bytes: usize, effort: Effort) -> (usize, bool) {
-        if !effort.split_huge_pages && self.huge.may_be_huge(chunk) {
-            return (self.scavenge_huge_pages(chunk, effort), false);
+    fn scavenge_chunk(&self, chunk: Chunk, want_bytes: usize, options: ReleaseOptions) -> (usize, bool) {
+        if !options.split_huge_pages && self.huge.may_be_huge(chunk) {
+            return (self.scavenge_huge_pages(chunk, options), false);
         }
         let unit = self.release_unit_pages();
         let huge_page_pages = self.huge.huge_page_pages();
@@ -154,7 +154,7 @@ impl Heap {
                 let mut heap = self.page_heap_of(chunk).lock();
                 if released == 0
                     && self.huge.may_be_huge(chunk)
-                    && (!effort.include_dense && heap.allocator.chunk_in_use(chunk) >= DENSE_PAGES)
+                    && (!options.include_dense && heap.allocator.chunk_in_use(chunk) >= DENSE_PAGES)
                 {
                     // Left alone until something is freed here, or somebody asks for everything.
                     self.index.postpone(chunk);
@@ -179,11 +179,11 @@ impl Heap {
             if runs == 0 {
                 return (released, false);
             }
-            released += self.release_batch(chunk, &batch[..runs], 0, effort);
+            released += self.release_batch(chunk, &batch[..runs], 0, options);
             if !more {
                 return (released, false);
             }
-            if released >= want_bytes || effort.is_spent() {
+            if released >= want_bytes || options.is_spent() {
                 return (released, true);
             }
         }
@@ -191,17 +191,17 @@ impl Heap {
 
     /// Releases those huge pages of a chunk all of which is free. What else is free there waits until huge pages may be
     /// split. Returns the bytes.
-    fn scavenge_huge_pages(&self, chunk: Chunk, effort: Effort) -> usize {
-        let mut batch = [Run { first: Page(0), pages: 0 }; HUGE_PAGES];
+    fn scavenge_huge_pages(&self, chunk: Chunk, options: ReleaseOptions) -> usize {
+        let mut batch = [Run { first: Page(0), pages: 0 }; HUGE_PAGES_PER_CHUNK];
         let mut runs = 0;
         let mut released_before = 0;
         {
             let mut heap = self.page_heap_of(chunk).lock();
-            for part in 0..HUGE_PAGES {
+            for part in 0..HUGE_PAGES_PER_CHUNK {
                 let run = huge_page(chunk, part);
                 let Some(taken) = heap.allocator.alloc_exact(run) else { continue };
                 if taken.scavenged_pages == run.pages {
-                    or_end(heap.allocator.free_scavenged(run));
+                    or_abort(heap.allocator.free_scavenged(run));
                     continue;
                 }
                 batch[runs] = run;
@@ -214,12 +214,12 @@ impl Heap {
             }
             self.publish_retained(self.index.owner(chunk), &mut heap);
         }
-        if runs == 0 { 0 } else { self.release_batch(chunk, &batch[..runs], released_before, effort) }
+        if runs == 0 { 0 } else { self.release_batch(chunk, &batch[..runs], released_before, options) }
     }
 
     /// Releases runs of a chunk that are in flight, and frees them the usual way. Returns the bytes that went back to the OS:
     /// `released_before` of the pages were released already.
-    fn release_batch(&self, chunk: Chunk, runs: &[Run], released_before: usize, effort: Effort) -> usize {
+    fn release_batch(&self, chunk: Chunk, runs: &[Run], released_before: usize, options: ReleaseOptions) -> usize {
         {
             let mut state = self.scavenge.lock();
             for run in runs {
@@ -230,7 +230,7 @@ impl Heap {
         let mut cuts = Cuts::<{ 2 * BATCH }>::new();
         for (range, run) in ranges.iter_mut().zip(runs) {
             *range = (address(run.first.address()), run.bytes());
-            self.before_release(*run, effort, &mut cuts);
+            self.before_release(*run, options, &mut cuts);
         }
         // SAFETY: the runs are in flight, so nobody uses their memory or can be handed it.
         let refused_from = match unsafe { sys::vm::release_many(&ranges[..runs.len()]) } {
@@ -251,7 +251,7 @@ impl Heap {
                     self.index.postpone(chunk);
                     heap.allocator.free(*run)
                 };
-                or_end(result);
+                or_abort(result);
                 heap.in_flight_pages -= run.pages;
             }
             self.publish_retained(self.index.owner(chunk), &mut heap);
@@ -279,7 +279,7 @@ impl Heap {
             let mut heap = self.page_heap_of(chunk).lock();
             let released = heap.allocator.released_blocks(chunk);
             let mut blocks = released & touched;
-            for part in 0..HUGE_PAGES {
+            for part in 0..HUGE_PAGES_PER_CHUNK {
                 let whole = huge_page_blocks(part);
                 if touched & whole != 0 && released & whole == whole && self.is_split(chunk, part) {
                     blocks |= whole;
@@ -306,7 +306,7 @@ impl Heap {
                 let _ = unsafe { sys::vm::release_metadata(address(base), count * record_bytes) };
             }
         }
-        for part in 0..HUGE_PAGES {
+        for part in 0..HUGE_PAGES_PER_CHUNK {
             if taken & again & huge_page_blocks(part) == huge_page_blocks(part) {
                 self.huge_page_again(chunk, part);
             }
@@ -314,7 +314,7 @@ impl Heap {
         if taken != 0 {
             let mut heap = self.page_heap_of(chunk).lock();
             for block in (0..CHUNK_PAGES / RECORD_PAGES).filter(|block| taken >> block & 1 == 1) {
-                or_end(heap.allocator.free_scavenged(record_block(chunk, block)));
+                or_abort(heap.allocator.free_scavenged(record_block(chunk, block)));
                 heap.in_flight_pages -= RECORD_PAGES;
             }
         }
@@ -335,7 +335,7 @@ impl Heap {
         }
         let growth_bytes = grown.pages() * PAGE_BYTES;
         let (retained, in_use) = (self.counters.retained_bytes(), self.counters.in_use_bytes());
-        let goal = self.alarm.goal();
+        let goal = self.wakeup.goal();
         let bytes =
             goal.growth_release_bytes(retained as u64, (retained + in_use) as u64, growth_bytes as u64) as usize;
         let released = if bytes == 0 {
@@ -343,10 +343,10 @@ impl Heap {
         } else {
             // Parts of huge pages are left to the scavenger, unless there is a limit to keep.
             let split_huge_pages = (retained + in_use + growth_bytes) as u64 > goal.backed_bytes;
-            let effort = Effort { include_dense: false, split_huge_pages, until_cpu_ns: None };
-            let released = self.scavenge_some(bytes, effort, CHUNKS_AFTER_GROWTH).bytes;
+            let options = ReleaseOptions { include_dense: false, split_huge_pages, until_cpu_ns: None };
+            let released = self.scavenge_some(bytes, options, CHUNKS_AFTER_GROWTH).bytes;
             if split_huge_pages {
-                self.split_huge_pages(CHUNKS_AFTER_GROWTH * HUGE_PAGES, effort);
+                self.split_huge_pages(CHUNKS_AFTER_GROWTH * HUGE_PAGES_PER_CHUNK, options);
             }
             released
         };
@@ -359,7 +359,7 @@ const RECORD_PAGES: usize = 64;
 
 /// The blocks of a chunk that make up one of its huge pages.
 fn huge_page_blocks(part: usize) -> u64 {
-    let blocks = CHUNK_PAGES / RECORD_PAGES / HUGE_PAGES;
+    let blocks = CHUNK_PAGES / RECORD_PAGES / HUGE_PAGES_PER_CHUNK;
     ((1 << blocks) - 1) << (part * blocks)
 }
 

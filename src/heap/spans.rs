@@ -13,7 +13,7 @@ use core::ptr::NonNull;
 
 use crate::central::{Central, Misuse, SpanChain};
 use crate::magazine::{self, Word};
-use crate::size_class::figures;
+use crate::size_class::info;
 use crate::span::Span;
 use crate::sync::atomic::Ordering;
 use crate::sys;
@@ -37,10 +37,10 @@ impl Heap {
     #[cold]
     pub(crate) fn refill(&self, class: usize, shard: usize, places: &[Word]) -> usize {
         let os_page_bytes = self.os_page_bytes();
-        let mut period = None;
+        let mut epoch = None;
         for other in self.shards.others(shard) {
-            let period = *period.get_or_insert_with(|| self.period());
-            let result = self.centrals[other][class].lock().take_unneeded(class, period, os_page_bytes, places);
+            let epoch = *epoch.get_or_insert_with(|| self.epoch());
+            let result = self.centrals[other][class].lock().take_excess(class, epoch, os_page_bytes, places);
             if let Some((taken, refaulted)) = result {
                 self.count_taken(class, other, taken, refaulted);
                 return taken;
@@ -66,9 +66,9 @@ impl Heap {
 
     fn take_from_new(&self, span: Span, (class, shard): (usize, usize), places: &[Word]) -> usize {
         let os_page_bytes = self.os_page_bytes();
-        let figures = figures(class);
+        let info = info(class);
         // Counted before the slots can be taken: the sum never goes below zero.
-        self.counters.add_free_slots(shard, (figures.slots * figures.slot_bytes) as usize);
+        self.counters.add_free_slots(shard, (info.slots * info.slot_bytes) as usize);
         let mut central = self.centrals[shard][class].lock();
         // Slots may have come back meanwhile. They are used first, and then the new span may not be needed: it must not
         // stay behind among the spans with free slots, where nobody would see that it is wholly free.
@@ -90,7 +90,7 @@ impl Heap {
     }
 
     fn count_taken(&self, class: usize, shard: usize, slots: usize, os_pages: u32) {
-        self.counters.subtract_free_slots(shard, slots * figures(class).slot_bytes as usize);
+        self.counters.subtract_free_slots(shard, slots * info(class).slot_bytes as usize);
         if os_pages != 0 {
             let bytes = os_pages as usize * self.os_page_bytes();
             self.counters.subtract_holes(bytes);
@@ -101,8 +101,8 @@ impl Heap {
     }
 
     fn make_span(&self, class: usize, shard: usize, reclaim: bool) -> Option<Span> {
-        let figures = figures(class);
-        let (pages, align_pages) = (figures.span_pages as usize, figures.span_align_pages as usize);
+        let info = info(class);
+        let (pages, align_pages) = (info.span_pages as usize, info.span_align_pages as usize);
         let taken = self.take_span_run(shard, pages, align_pages, reclaim)?;
         // SAFETY: the pages were just taken, and growth made metadata for them.
         let span = unsafe { self.map.create(taken.run, Some(class)) };
@@ -120,7 +120,7 @@ impl Heap {
     /// # Safety
     /// The words at and below `top`, down to one that is null, are the caller's.
     unsafe fn flush(&self, class: usize, top: *mut usize) {
-        let slot_bytes = figures(class).slot_bytes as usize;
+        let slot_bytes = info(class).slot_bytes as usize;
         let mut emptied = SpanChain::default();
         let tick = self.counters.tick();
         let mut look = false;
@@ -130,14 +130,14 @@ impl Heap {
             if slot == 0 {
                 break;
             }
-            let shard = self.or_end(Central::span_of(&self.map, class, slot)).shard();
+            let shard = self.or_abort(Central::span_of(&self.map, class, slot)).shard();
             let mut central = self.centrals[shard][class].lock();
             // SAFETY: the caller's contract; `give` leaves a null below what it leaves.
             let given = unsafe { central.give((class, shard), &self.map, top, tick, &mut emptied) };
             // Counted before the slots can be taken: the sum never goes below zero.
             look |= self.counters.add_free_slots(shard, given.unwrap_or(0) * slot_bytes);
             drop(central);
-            self.or_end(given);
+            self.or_abort(given);
         }
         self.retire_all(emptied);
         if look {
@@ -163,7 +163,7 @@ impl Heap {
     }
 
     /// Ends the process with one line if a free was a misuse.
-    pub(crate) fn or_end<T>(&self, result: Result<T, Misuse>) -> T {
+    pub(crate) fn or_abort<T>(&self, result: Result<T, Misuse>) -> T {
         match result {
             Ok(value) => value,
             Err(Misuse::DoubleFree(address)) => sys::fatal!("central", "double free of {address:#x}"),
@@ -186,8 +186,8 @@ impl Heap {
     /// Gives an emptied span back to the page heap. Pages that were released as holes go back as released.
     pub(crate) fn retire(&self, span: Span) {
         let run = span.run();
-        let figures = span.class_figures();
-        self.counters.subtract_free_slots(span.shard(), (figures.slots * figures.slot_bytes) as usize);
+        let info = span.class_info();
+        self.counters.subtract_free_slots(span.shard(), (info.slots * info.slot_bytes) as usize);
         // SAFETY: all slots are free and the span is in no list, so the record is this thread's.
         let holes = unsafe { core::mem::take(&mut span.record().released_holes) };
         // SAFETY: as above.

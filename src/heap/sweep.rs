@@ -75,7 +75,7 @@ impl Heap {
     /// Drains the caches with the lowest addresses above `after`, so that each that stays registered has its turn. The
     /// last address, if there may be more.
     fn drain_batch(&self, own: *const ThreadCache, after: usize) -> Option<usize> {
-        let stop = self.no_cache.load(Ordering::Relaxed);
+        let stop = self.sentinel_cache.load(Ordering::Relaxed);
         let mut marked: *mut ThreadCache = null_mut();
         let last;
         {

@@ -7,19 +7,19 @@
 
 use super::tuning::{LASTING_BYTES, LASTING_NS};
 
-/// The least surplus of the period that is over and of the running one.
-pub(super) struct Lasting {
+/// The least surplus of the epoch that is over and of the running one.
+pub(super) struct LastingSurplus {
     closed_bytes: u64,
     open_bytes: u64,
     open_ns: u64,
 }
 
-impl Lasting {
+impl LastingSurplus {
     pub(super) const fn new() -> Self {
         Self { closed_bytes: 0, open_bytes: u64::MAX, open_ns: 0 }
     }
 
-    /// Takes in a tick. A period lasts at least twice the hold that the process has taught.
+    /// Takes in a tick. A epoch lasts at least twice the hold that the process has taught.
     pub(super) fn observe(&mut self, passed_ns: u64, surplus: u64, learnt_ns: u64) {
         self.open_ns = self.open_ns.saturating_add(passed_ns);
         self.open_bytes = self.open_bytes.min(surplus);
@@ -44,7 +44,7 @@ mod tests {
     use super::super::tuning::{MIB, MS, SECOND};
     use super::*;
 
-    fn run(lasting: &mut Lasting, ms: u64, surplus_mib: u64, learnt_ns: u64) -> bool {
+    fn run(lasting: &mut LastingSurplus, ms: u64, surplus_mib: u64, learnt_ns: u64) -> bool {
         for _ in 0..ms / 100 {
             lasting.observe(100 * MS, surplus_mib * MIB, learnt_ns);
         }
@@ -53,7 +53,7 @@ mod tests {
 
     #[test]
     fn what_lasts_is_due_after_one_to_two_periods() {
-        let mut lasting = Lasting::new();
+        let mut lasting = LastingSurplus::new();
         assert!(!run(&mut lasting, 2_000, 0, 0));
         assert!(!run(&mut lasting, 3_900, 100, 0));
         assert!(run(&mut lasting, 100, 100, 0));
@@ -65,7 +65,7 @@ mod tests {
 
     #[test]
     fn what_was_learnt_makes_the_periods_longer() {
-        let mut lasting = Lasting::new();
+        let mut lasting = LastingSurplus::new();
         assert!(!run(&mut lasting, 9_900, 100, 5 * SECOND));
         assert!(run(&mut lasting, 100, 100, 5 * SECOND));
     }

@@ -41,7 +41,7 @@ use activity::Activity;
 use budget::Budget;
 use caches::Caches;
 use clock::Clock;
-use lasting::Lasting;
+use lasting::LastingSurplus;
 use pool::{Pool, Terms, View};
 use regret::{LearntHold, Regret};
 use tuning::*;
@@ -55,7 +55,7 @@ pub struct Pacing {
     holes: Pool,
     regret: Regret,
     hold: LearntHold,
-    lasting: Lasting,
+    lasting: LastingSurplus,
     // The hold in force at the last release: what came back was kept for so long before it was released.
     released_after_ns: u64,
     charged: bool,
@@ -87,7 +87,7 @@ impl Pacing {
             holes: Pool::new(),
             regret: Regret::new(),
             hold: LearntHold::new(),
-            lasting: Lasting::new(),
+            lasting: LastingSurplus::new(),
             released_after_ns: 0,
             charged: false,
             was: Mode::Busy,

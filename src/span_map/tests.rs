@@ -4,7 +4,7 @@ use core::ptr::NonNull;
 use std::alloc::{Layout, alloc_zeroed};
 
 use super::{REGION_METADATA_BYTES, REGION_PAGES, SpanMap, TABLE_BYTES};
-use crate::size_class::{CLASSES, figures};
+use crate::size_class::{CLASSES, info};
 use crate::span::Span;
 use crate::units::{PAGE_BYTES, Page, Run};
 
@@ -31,7 +31,7 @@ pub fn map() -> SpanMap {
 
 /// A span of a class at a page of the region.
 pub fn small(map: &SpanMap, page: usize, class: usize) -> Span {
-    let run = Run { first: Page(FIRST + page), pages: figures(class).span_pages as usize };
+    let run = Run { first: Page(FIRST + page), pages: info(class).span_pages as usize };
     // SAFETY: the tests use each page once, and the region has metadata.
     unsafe { map.create(run, Some(class)) }.unwrap()
 }
@@ -69,9 +69,9 @@ fn small_spans_are_found_by_every_address_in_them_and_nothing_else_is() {
     let mut page = 3;
     for class in [0, 40, CLASSES - 1, 20, CLASSES - 1, 1] {
         spans.push(small(&map, page, class));
-        page += figures(class).span_pages as usize + class % 2;
+        page += info(class).span_pages as usize + class % 2;
     }
-    spans.push(small(&map, REGION_PAGES - figures(CLASSES - 1).span_pages as usize, CLASSES - 1));
+    spans.push(small(&map, REGION_PAGES - info(CLASSES - 1).span_pages as usize, CLASSES - 1));
     // SAFETY: pages of nobody else.
     let large = unsafe { map.create(Run { first: Page(FIRST + 80), pages: 7 }, None) }.unwrap();
     same_everywhere(&map);
@@ -89,7 +89,7 @@ fn small_spans_are_found_by_every_address_in_them_and_nothing_else_is() {
 #[test]
 fn a_small_span_never_crosses_a_region() {
     let map = map();
-    let pages = figures(CLASSES - 1).span_pages as usize;
+    let pages = info(CLASSES - 1).span_pages as usize;
     assert!(pages > 1);
     let run = Run { first: Page(FIRST + REGION_PAGES - 1), pages };
     // SAFETY: pages of nobody else.
@@ -97,7 +97,7 @@ fn a_small_span_never_crosses_a_region() {
     same_everywhere(&map);
 }
 
-#[cfg(any(feature = "c-symbols", neap_library))]
+#[cfg(serves_c)]
 #[test]
 fn near_pages_have_the_number_of_their_tags_class() {
     let near: &super::Near = Box::leak(Box::new(super::Near::new()));
@@ -124,7 +124,7 @@ fn near_pages_have_the_number_of_their_tags_class() {
         (first + REGION_PAGES - 20, split - 1, split + CLASSES),
         (first - 448 * REGION_PAGES, split, split + 1),
     ] {
-        let run = Run { first: Page(page), pages: figures(class).span_pages as usize };
+        let run = Run { first: Page(page), pages: info(class).span_pages as usize };
         // SAFETY: nobody else's pages, whose region has metadata.
         let span = unsafe { map.create(run, Some(class)) }.unwrap();
         for index in 0..run.pages {

@@ -16,7 +16,7 @@ pub const ENOMEM: Errno = Errno(libc::ENOMEM);
 pub const EINVAL: Errno = Errno(libc::EINVAL);
 
 /// Sets the calling thread's `errno`.
-#[cfg(all(any(feature = "c-symbols", neap_library), not(loom)))]
+#[cfg(all(serves_c, not(loom)))]
 pub fn set(errno: Errno) {
     // SAFETY: the location is valid for the life of the calling thread, and only that thread writes it.
     unsafe { *location() = errno.0 };

@@ -81,7 +81,7 @@ fn emit(line: &[u8]) {
 }
 
 /// Writes text to fd 2 as it is; what cannot be written is lost.
-#[cfg(any(feature = "c-symbols", neap_library))]
+#[cfg(serves_c)]
 pub fn write_text(text: &str) {
     emit(text.as_bytes());
 }

@@ -34,9 +34,9 @@ pub mod random;
 mod release_many;
 #[cfg(not(loom))]
 pub mod signal;
-#[cfg(all(any(feature = "c-symbols", neap_library), not(loom)))]
+#[cfg(all(serves_c, not(loom)))]
 pub mod stream;
-#[cfg(all(any(feature = "c-symbols", neap_library), not(loom)))]
+#[cfg(all(serves_c, not(loom)))]
 pub mod symbol;
 #[cfg(not(loom))]
 pub mod thp;

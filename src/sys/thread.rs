@@ -119,7 +119,7 @@ pub unsafe fn exit_key_set(key: ExitKey, value: *mut c_void) -> bool {
 /// Whether the calling thread has run its exit functions, and only the C library's last steps are still to come. glibc
 /// frees memory in them, and blocks every signal first (from 2.34 on), those for its own use too, which its functions keep
 /// from programs. Other C libraries free nothing there.
-#[cfg(any(feature = "c-symbols", neap_library))]
+#[cfg(serves_c)]
 pub fn has_ended() -> bool {
     assert_none_held("rt_sigprocmask");
     if !cfg!(target_env = "gnu") {

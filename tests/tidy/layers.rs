@@ -6,7 +6,7 @@ use crate::source::{Source, Violation, is_name, within, words};
 /// Modules in one row know nothing of each other. A submodule may have a place of its own; otherwise it has its parent's.
 pub const LAYERS: &[&[&str]] = &[
     &["units", "sync"],
-    &["size_class", "config", "pages", "pacing", "stats", "unneeded"],
+    &["size_class", "config", "pages", "pacing", "stats", "working_set"],
     &["sys"],
     &[
         "sync::futex",

@@ -32,7 +32,7 @@ pub const STATICS: &[(&str, &str, &str)] = &[
 ];
 
 /// Modules that compute and nothing else.
-const PURE: &[&str] = &["units", "size_class", "config", "pages", "pacing", "stats", "unneeded"];
+const PURE: &[&str] = &["units", "size_class", "config", "pages", "pacing", "stats", "working_set"];
 
 /// What allocates, or needs std.
 const CONTAINERS: &[&str] = &[

@@ -5,7 +5,7 @@ use crate::check::{ALL, check, model};
 use crate::world::{User, World, free_pages, use_pages};
 use loom::sync::atomic::Ordering;
 use loom::thread;
-use neap::heap::Effort;
+use neap::heap::ReleaseOptions;
 use neap::lock;
 use neap::sys::sim::process;
 use neap::thread_cache::{ThreadCache, gone};
@@ -244,7 +244,7 @@ model!(a_child_goes_on_when_a_scavenger_was_at_work, ALL, || {
         let world = Arc::clone(&world);
         thread::spawn(move || {
             process::run_thread(|| {
-                world.heap.scavenge(usize::MAX, Effort::FULL);
+                world.heap.scavenge(usize::MAX, ReleaseOptions::FULL);
             });
         })
     };

@@ -2,7 +2,6 @@
 //!
 //! README.md beside this package says what loom can see; `mutants/` proves that the models can fail.
 
-mod alarm;
 mod check;
 mod drain;
 mod fork;
@@ -10,4 +9,5 @@ mod index;
 mod pages;
 mod slots;
 mod table;
+mod wakeup;
 mod world;

@@ -3,7 +3,7 @@
 use crate::check::{ALL, model};
 use crate::world::{World, free_pages, use_pages};
 use loom::thread;
-use neap::heap::Effort;
+use neap::heap::ReleaseOptions;
 use neap::pacing::{Goal, Wake};
 use neap::sys::fault::{self, Op};
 use neap::sys::sim;
@@ -19,7 +19,7 @@ fn with_retained(pages: usize) -> Arc<World> {
 }
 
 fn scavenge(world: &World) -> usize {
-    world.heap.scavenge(usize::MAX, Effort::FULL).bytes
+    world.heap.scavenge(usize::MAX, ReleaseOptions::FULL).bytes
 }
 
 model!(a_page_is_never_released_while_it_is_in_use_and_the_accounts_stay_exact, ALL, || {
@@ -81,7 +81,7 @@ model!(a_thread_that_grows_the_heap_always_gets_its_span, 3, || {
     let whole = use_pages(&world, CHUNK_PAGES);
     free_pages(&world, Run { first: whole.first, pages: 8 });
     let any = Wake { retained_bytes: u64::MAX, hole_bytes: u64::MAX };
-    world.heap.alarm().publish(any, Goal { retained_bytes: 0, backed_bytes: u64::MAX });
+    world.heap.wakeup().publish(any, Goal { retained_bytes: 0, backed_bytes: u64::MAX });
     fault::fail_from(Op::Back, 2);
     let other = {
         let world = Arc::clone(&world);
@@ -102,7 +102,7 @@ model!(growth_scavenges_while_another_allocator_takes_every_free_page, 3, || {
     let whole = use_pages(&world, CHUNK_PAGES);
     free_pages(&world, Run { first: whole.first, pages: 8 });
     let any = Wake { retained_bytes: u64::MAX, hole_bytes: u64::MAX };
-    world.heap.alarm().publish(any, Goal { retained_bytes: 0, backed_bytes: u64::MAX });
+    world.heap.wakeup().publish(any, Goal { retained_bytes: 0, backed_bytes: u64::MAX });
     let other = {
         let world = Arc::clone(&world);
         thread::spawn(move || {

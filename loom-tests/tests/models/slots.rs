@@ -4,7 +4,7 @@ use crate::check::{ALL, model};
 use crate::world::{User, World, pages_of};
 use loom::sync::atomic::Ordering;
 use loom::thread;
-use neap::heap::Effort;
+use neap::heap::ReleaseOptions;
 use neap::sys::fault::{self, Op};
 use neap::sys::sim;
 use neap::thread_cache::gone;
@@ -138,7 +138,7 @@ model!(a_hole_is_not_released_under_a_slot_that_was_taken, ALL, || {
     let (user, neighbour) = half_used(&world);
     let scavenger = {
         let world = Arc::clone(&world);
-        thread::spawn(move || world.heap.release_holes(usize::MAX, 0, Effort::FULL).bytes)
+        thread::spawn(move || world.heap.release_holes(usize::MAX, 0, ReleaseOptions::FULL).bytes)
     };
     let slot = user.allocate(1);
     sim::mark_owned(pages_of(1, slot));
@@ -159,7 +159,7 @@ model!(a_span_that_runs_empty_while_its_hole_is_released_goes_back_whole, ALL, |
     let (user, neighbour) = half_used(&world);
     let scavenger = {
         let world = Arc::clone(&world);
-        thread::spawn(move || world.heap.release_holes(usize::MAX, 0, Effort::FULL).bytes)
+        thread::spawn(move || world.heap.release_holes(usize::MAX, 0, ReleaseOptions::FULL).bytes)
     };
     sim::clear_owned(pages_of(1, neighbour));
     user.free(1, neighbour);
@@ -172,9 +172,9 @@ model!(two_scavengers_release_a_hole_once, ALL, || {
     let (user, neighbour) = half_used(&world);
     let scavenger = {
         let world = Arc::clone(&world);
-        thread::spawn(move || world.heap.release_holes(usize::MAX, 0, Effort::FULL).bytes)
+        thread::spawn(move || world.heap.release_holes(usize::MAX, 0, ReleaseOptions::FULL).bytes)
     };
-    let mine = world.heap.release_holes(usize::MAX, 0, Effort::FULL).bytes;
+    let mine = world.heap.release_holes(usize::MAX, 0, ReleaseOptions::FULL).bytes;
     assert_eq!(mine + scavenger.join().unwrap(), PAGE_BYTES);
     assert_eq!(world.heap.stats().hole_released_bytes as usize, PAGE_BYTES);
     sim::clear_owned(pages_of(1, neighbour));
@@ -309,7 +309,7 @@ model!(the_levels_never_show_more_than_there_is, 3, || {
     let most = world.heap.stats().mapped_bytes as usize;
     let scavenger = {
         let world = Arc::clone(&world);
-        thread::spawn(move || world.heap.release_holes(usize::MAX, 0, Effort::FULL).bytes)
+        thread::spawn(move || world.heap.release_holes(usize::MAX, 0, ReleaseOptions::FULL).bytes)
     };
     let observer = {
         let world = Arc::clone(&world);

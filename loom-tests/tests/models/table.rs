@@ -5,7 +5,7 @@
 use crate::check::model;
 use crate::world::{User, World, free_pages, use_pages};
 use loom::thread;
-use neap::heap::Effort;
+use neap::heap::ReleaseOptions;
 use neap::lock::Rank;
 use neap::pacing::{Goal, Wake};
 use neap::sys::held::observed;
@@ -45,7 +45,7 @@ fn table() -> String {
 fn everything(world: &Arc<World>) {
     let heap = &world.heap;
     let any = Wake { retained_bytes: u64::MAX, hole_bytes: u64::MAX };
-    heap.alarm().publish(any, Goal { retained_bytes: 0, backed_bytes: u64::MAX });
+    heap.wakeup().publish(any, Goal { retained_bytes: 0, backed_bytes: u64::MAX });
     let user = User::new(world);
     let slots = [(); 9].map(|()| user.allocate(1));
     let other = User::new(world);
@@ -56,7 +56,7 @@ fn everything(world: &Arc<World>) {
     heap.trim_caches(false);
     let slot = user.allocate(0);
     user.free(0, slot);
-    heap.release_holes(usize::MAX, 0, Effort::FULL);
+    heap.release_holes(usize::MAX, 0, ReleaseOptions::FULL);
     // Blocks of pages that replace each other in the page cache.
     for run in [(); 9].map(|()| heap.take_span_pages(15).unwrap().run) {
         heap.free_pages(run);

@@ -5,7 +5,7 @@ use loom::cell::UnsafeCell;
 use loom::sync::atomic::Ordering;
 use neap::heap::{self, Free, Heap};
 use neap::magazine::{MAGAZINE_BYTES, Magazine};
-use neap::size_class::{figures, is_split};
+use neap::size_class::{info, is_split};
 use neap::sys::{sim, vm};
 use neap::thread_cache::{CacheSlot, ThreadCache};
 use neap::units::{Page, Run};
@@ -16,7 +16,7 @@ use std::sync::Mutex;
 /// A heap, and who holds which of its slots.
 pub struct World {
     pub heap: Heap,
-    no_cache: *mut ThreadCache,
+    sentinel_cache: *mut ThreadCache,
     /// A cell for each slot that was ever handed out: its holder writes to it, so loom sees two holders at once, or two in
     /// turn whose uses are not ordered, as a race. The map itself is no part of the model.
     slots: Mutex<BTreeMap<usize, Arc<Holder>>>,
@@ -38,15 +38,15 @@ impl World {
     /// An initialised heap without pages. Its sentinel and the cache of threads without one are freed with the execution.
     pub fn new() -> Arc<World> {
         let sentinel = vm::map_metadata(MAGAZINE_BYTES).unwrap();
-        let no_cache = vm::map_metadata(size_of::<ThreadCache>()).unwrap().cast::<ThreadCache>();
+        let sentinel_cache = vm::map_metadata(size_of::<ThreadCache>()).unwrap().cast::<ThreadCache>();
         let heap = Heap::new();
         // SAFETY: fresh metadata, aligned to more than both need, that lives as long as the execution; the heap is fresh.
         unsafe {
             let sentinel = Magazine::create(sentinel).full_top();
-            no_cache.write(ThreadCache::new(sentinel));
-            assert!(heap.initialize(no_cache, sentinel));
+            sentinel_cache.write(ThreadCache::new(sentinel));
+            assert!(heap.initialize(sentinel_cache, sentinel));
         }
-        Arc::new(World { heap, no_cache: no_cache.as_ptr(), slots: Mutex::default() })
+        Arc::new(World { heap, sentinel_cache: sentinel_cache.as_ptr(), slots: Mutex::default() })
     }
 
     fn cell(&self, slot: usize) -> Arc<Holder> {
@@ -101,7 +101,7 @@ impl User {
     pub fn new(world: &Arc<World>) -> User {
         let slot = vm::map_metadata(size_of::<CacheSlot>()).unwrap().cast::<CacheSlot>();
         let words = CacheSlot {
-            fast: neap::sync::atomic::AtomicPtr::new(world.no_cache),
+            fast: neap::sync::atomic::AtomicPtr::new(world.sentinel_cache),
             own: neap::sync::atomic::AtomicPtr::new(core::ptr::null_mut()),
             inside: neap::sync::atomic::AtomicUsize::new(0),
         };
@@ -190,7 +190,7 @@ impl User {
 
 /// The pages under a slot of a class whose slots are whole pages.
 pub fn pages_of(class: usize, slot: usize) -> Run {
-    Run { first: Page::containing(slot), pages: figures(class).slot_bytes as usize / neap::units::PAGE_BYTES }
+    Run { first: Page::containing(slot), pages: info(class).slot_bytes as usize / neap::units::PAGE_BYTES }
 }
 
 /// Takes pages, is seen to own them, and gives them back.

@@ -4,7 +4,7 @@ use crate::check::{ALL, model};
 use crate::world::{User, World, free_pages, use_pages};
 use loom::sync::atomic::{AtomicUsize, Ordering};
 use loom::thread;
-use neap::heap::{Alarm, Effort};
+use neap::heap::{ReleaseOptions, Wakeup};
 use neap::pacing::{Goal, Wake};
 use neap::units::PAGE_BYTES;
 use std::sync::Arc;
@@ -13,23 +13,23 @@ const LOW: Wake = Wake { retained_bytes: PAGE_BYTES as u64, hole_bytes: u64::MAX
 
 /// A scavenger that has started.
 fn awake(world: &World) {
-    assert!(world.heap.alarm().claim_start());
+    assert!(world.heap.wakeup().claim_start());
 }
 
 fn park(world: &World) {
-    world.heap.alarm().park(|| world.heap.settled_levels());
+    world.heap.wakeup().park(|| world.heap.settled_levels());
 }
 
 model!(a_free_above_the_level_wakes_a_parking_scavenger, ALL, || {
     let world = World::new();
     awake(&world);
-    world.heap.alarm().publish(LOW, Goal::INITIAL);
+    world.heap.wakeup().publish(LOW, Goal::INITIAL);
     let run = use_pages(&world, 1);
     let scavenger = {
         let world = Arc::clone(&world);
         thread::spawn(move || {
             park(&world);
-            world.heap.scavenge(usize::MAX, Effort::FULL).bytes
+            world.heap.scavenge(usize::MAX, ReleaseOptions::FULL).bytes
         })
     };
     free_pages(&world, run);
@@ -44,7 +44,7 @@ model!(a_level_published_just_before_parking_is_not_missed, ALL, || {
     let scavenger = {
         let world = Arc::clone(&world);
         thread::spawn(move || {
-            world.heap.alarm().publish(LOW, Goal::INITIAL);
+            world.heap.wakeup().publish(LOW, Goal::INITIAL);
             park(&world);
         })
     };
@@ -60,7 +60,7 @@ model!(a_free_in_a_shard_that_came_into_use_just_now_is_not_missed, 3, || {
     let scavenger = {
         let world = Arc::clone(&world);
         thread::spawn(move || {
-            world.heap.alarm().publish(Wake { retained_bytes: u64::MAX, hole_bytes: 1 }, Goal::INITIAL);
+            world.heap.wakeup().publish(Wake { retained_bytes: u64::MAX, hole_bytes: 1 }, Goal::INITIAL);
             park(&world);
         })
     };
@@ -74,18 +74,18 @@ model!(a_free_in_a_shard_that_came_into_use_just_now_is_not_missed, 3, || {
 model!(two_frees_and_a_forced_release_never_leave_the_scavenger_asleep_above_its_level, 2, || {
     let world = World::new();
     awake(&world);
-    world.heap.alarm().publish(LOW, Goal::INITIAL);
+    world.heap.wakeup().publish(LOW, Goal::INITIAL);
     let run = use_pages(&world, 1);
     let scavenger = {
         let world = Arc::clone(&world);
         thread::spawn(move || {
             park(&world);
-            world.heap.scavenge(usize::MAX, Effort::FULL);
+            world.heap.scavenge(usize::MAX, ReleaseOptions::FULL);
         })
     };
     let forced = {
         let world = Arc::clone(&world);
-        thread::spawn(move || world.heap.scavenge(usize::MAX, Effort::FULL))
+        thread::spawn(move || world.heap.scavenge(usize::MAX, ReleaseOptions::FULL))
     };
     free_pages(&world, run);
     forced.join().unwrap();
@@ -98,56 +98,56 @@ model!(two_frees_and_a_forced_release_never_leave_the_scavenger_asleep_above_its
 
 model!(a_wake_at_shutdown_ends_every_wait, ALL, || {
     // Shutdown is a wake like any other: the flag first, then the wake; the scavenger looks at the flag as a level.
-    let alarm = Arc::new(Alarm::new());
-    alarm.begin(0);
-    assert!(alarm.claim_start());
+    let wakeup = Arc::new(Wakeup::new());
+    wakeup.begin(0);
+    assert!(wakeup.claim_start());
     let stop = Arc::new(AtomicUsize::new(0));
     let scavenger = {
-        let (alarm, stop) = (Arc::clone(&alarm), Arc::clone(&stop));
+        let (wakeup, stop) = (Arc::clone(&wakeup), Arc::clone(&stop));
         thread::spawn(move || {
             while stop.load(Ordering::Acquire) == 0 {
-                alarm.park(|| (stop.load(Ordering::Acquire) as u64 * u64::MAX, 0));
+                wakeup.park(|| (stop.load(Ordering::Acquire) as u64 * u64::MAX, 0));
             }
         })
     };
     stop.store(1, Ordering::Release);
-    alarm.after_free(u64::MAX, 0);
+    wakeup.after_free(u64::MAX, 0);
     scavenger.join().unwrap();
 });
 
 model!(exactly_one_free_starts_the_scavenger, ALL, || {
-    let alarm = Arc::new(Alarm::new());
-    alarm.begin(0);
+    let wakeup = Arc::new(Wakeup::new());
+    wakeup.begin(0);
     let started = Arc::new(AtomicUsize::new(0));
-    let free = |alarm: &Alarm, started: &AtomicUsize| {
-        alarm.after_free(u64::MAX, 0);
-        if alarm.wants_thread() && alarm.claim_start() {
+    let free = |wakeup: &Wakeup, started: &AtomicUsize| {
+        wakeup.after_free(u64::MAX, 0);
+        if wakeup.wants_thread() && wakeup.claim_start() {
             started.fetch_add(1, Ordering::Relaxed);
         }
     };
     let other = {
-        let (alarm, started) = (Arc::clone(&alarm), Arc::clone(&started));
-        thread::spawn(move || free(&alarm, &started))
+        let (wakeup, started) = (Arc::clone(&wakeup), Arc::clone(&started));
+        thread::spawn(move || free(&wakeup, &started))
     };
-    free(&alarm, &started);
+    free(&wakeup, &started);
     other.join().unwrap();
     assert_eq!(started.load(Ordering::Relaxed), 1);
 });
 
 model!(a_failed_start_is_tried_again_at_the_next_free, ALL, || {
-    let alarm = Arc::new(Alarm::new());
-    alarm.begin(0);
+    let wakeup = Arc::new(Wakeup::new());
+    wakeup.begin(0);
     let other = {
-        let alarm = Arc::clone(&alarm);
+        let wakeup = Arc::clone(&wakeup);
         thread::spawn(move || {
-            alarm.after_free(u64::MAX, 0);
-            if alarm.claim_start() {
-                alarm.set_absent();
+            wakeup.after_free(u64::MAX, 0);
+            if wakeup.claim_start() {
+                wakeup.set_absent();
             }
         })
     };
-    alarm.after_free(u64::MAX, 0);
+    wakeup.after_free(u64::MAX, 0);
     other.join().unwrap();
-    alarm.after_free(u64::MAX, 0);
-    assert!(alarm.wants_thread() && alarm.claim_start());
+    wakeup.after_free(u64::MAX, 0);
+    assert!(wakeup.wants_thread() && wakeup.claim_start());
 });

@@ -13,7 +13,7 @@ use crate::units::Page;
 pub const BLOCKS: usize = if cfg!(loom) { 1 } else { 32 };
 
 /// See the module's header.
-pub struct Home {
+pub struct ShardPageCache {
     /// What is left of the block in use.
     pub cache: Option<PageCache>,
     /// The blocks taken last, in a ring.
@@ -21,7 +21,7 @@ pub struct Home {
     next: usize,
 }
 
-impl Home {
+impl ShardPageCache {
     /// No pages, no blocks.
     pub const fn new() -> Self {
         Self { cache: None, blocks: [Page(0); BLOCKS], next: 0 }
@@ -57,7 +57,7 @@ mod tests {
 
     #[test]
     fn the_blocks_taken_last_are_remembered_once_each() {
-        let mut home = Home::new();
+        let mut home = ShardPageCache::new();
         for block in 1..=BLOCKS {
             home.note(Page(64 * block));
             home.note(Page(64));
@@ -77,7 +77,7 @@ mod tests {
 
     #[test]
     fn the_block_before_is_the_callers() {
-        let mut home = Home::new();
+        let mut home = ShardPageCache::new();
         assert_eq!(home.replace(cache(64)), None);
         assert_eq!(home.replace(cache(128)), Some(cache(64)));
         assert_eq!(home.cache, Some(cache(128)));

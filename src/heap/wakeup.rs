@@ -14,7 +14,7 @@
 //!
 //! Orderings: the state is what the fences are about. Its AcqRel, Release and Acquire pair with each other: who finds the
 //! scavenger awake or gone sees what it published before. Levels, goals and the request for a thread are Relaxed: each
-//! stands for itself, and what they miss the fences and the locks find (models: `alarm.rs`).
+//! stands for itself, and what they miss the fences and the locks find (models: `wakeup.rs`).
 //!
 //! Locks: none; wakes are made with none held.
 
@@ -30,7 +30,7 @@ const AWAKE: u32 = 1;
 const PARKED: u32 = 2;
 
 /// See the module's header.
-pub struct Alarm {
+pub struct Wakeup {
     state: Futex,
     wants_thread: AtomicU32,
     wake_retained_bytes: AtomicU64,
@@ -41,9 +41,9 @@ pub struct Alarm {
     ask_ahead_bytes: AtomicU64,
 }
 
-impl Alarm {
+impl Wakeup {
     const_unless_loom! {
-        /// All zero: no thread; [`Alarm::begin`] comes before anything else.
+        /// All zero: no thread; [`Wakeup::begin`] comes before anything else.
         pub fn new() -> Self {
             Self {
                 state: Futex::new(ABSENT),
@@ -115,7 +115,7 @@ impl Alarm {
 
     /// After an allocation: asks for the scavenger while only frees are still to come, if there is enough in use for them
     /// to ring. Once only, whoever takes the request.
-    #[cfg(any(feature = "c-symbols", neap_library))]
+    #[cfg(serves_c)]
     #[inline]
     pub fn ask_ahead(&self, in_use_bytes: u64) {
         if in_use_bytes >= self.ask_ahead_bytes.load(Ordering::Relaxed) {
