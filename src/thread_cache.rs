@@ -27,10 +27,11 @@
 use core::cell::Cell;
 use core::ptr::null_mut;
 
+use crate::lock::{Futex, light_barrier};
 use crate::magazine::{self, MAX_SLOTS, Word};
 use crate::size_class::CLASSES;
 use crate::sync::atomic::{AtomicPtr, AtomicU32, AtomicUsize, Ordering};
-use crate::sync::{Futex, light_barrier, repeat};
+use crate::sync::repeat;
 
 /// The first refill's slots; each further miss doubles it, so that many threads with few objects share spans.
 const FIRST_REFILL: u8 = 4;

@@ -26,10 +26,10 @@
 use core::ptr::{NonNull, null_mut};
 
 use crate::depot;
+use crate::lock::between_stores;
 use crate::magazine::{self, MagazineRef, Word};
 use crate::size_class::{CLASSES, info, is_split};
 use crate::sync::atomic::{AtomicPtr, Ordering};
-use crate::sync::between_stores;
 use crate::thread_cache::{CacheSlot, DRAINED, NOT_DRAINED, ThreadCache, gone};
 
 use super::Heap;

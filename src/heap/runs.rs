@@ -8,8 +8,8 @@
 
 use core::iter;
 
+use crate::lock::Futex;
 use crate::pages::{CACHE_RUN_LIMIT, PageCache, Taken};
-use crate::sync::Futex;
 use crate::units::Run;
 
 use super::Heap;

@@ -8,9 +8,10 @@
 
 use core::ptr::null_mut;
 
+use crate::lock::heavy_barrier;
 use crate::magazine::MAX_SLOTS;
 use crate::size_class::CLASSES;
-use crate::sync::{heavy_barrier, plain::Ordering};
+use crate::sync::plain::Ordering;
 use crate::thread_cache::ThreadCache;
 
 use super::Heap;

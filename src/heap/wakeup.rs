@@ -18,9 +18,10 @@
 //!
 //! Locks: none; wakes are made with none held.
 
+use crate::lock::Futex;
 use crate::pacing::{Goal, Wake};
 use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
-use crate::sync::{Futex, const_unless_loom};
+use crate::sync::const_unless_loom;
 
 /// No scavenger was started, or it is gone (after a fork).
 const ABSENT: u32 = 0;

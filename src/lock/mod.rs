@@ -7,17 +7,23 @@
 //!
 //! Ranks are checked in debug builds, tests and models (see `sys::held`).
 
+mod barrier;
 mod fork;
+mod futex;
+mod lock_futex;
 #[cfg(loom)]
-mod modelled;
+mod loom_lock;
 mod padded;
 #[cfg(not(loom))]
 mod ranked;
 mod raw;
 
+pub use barrier::{between_stores, heavy_barrier, light_barrier};
 pub use fork::ForkLock;
+pub use futex::Futex;
+pub use lock_futex::LockFutex;
 #[cfg(loom)]
-pub use modelled::{Guard, Lock};
+pub use loom_lock::{Guard, Lock};
 pub use padded::CachePadded;
 #[cfg(not(loom))]
 pub use ranked::{Guard, Lock};

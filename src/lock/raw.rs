@@ -18,7 +18,7 @@
 //! A waiter spins only while the word is not CONTENDED: that means that somebody found spinning useless already. With one
 //! processor it never spins.
 
-use crate::sync::LockFutex;
+use super::LockFutex;
 use crate::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use crate::sync::{const_unless_loom, spin_loop};
 use crate::sys::thread::identity;

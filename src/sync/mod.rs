@@ -1,26 +1,17 @@
 //! The loom switch: the only place that names `core::sync::atomic` or loom.
 //!
-//! Code above imports atomics, cells and futexes from here and is compiled against the real ones, or, by the loom-tests
+//! Code above imports atomics and cells from here and is compiled against the real ones, or, by the loom-tests
 //! package, against loom's. Two differences of loom's types shape this interface: their constructors are not `const`
 //! (hence `const_unless_loom!` and `repeat!`), and all-zero bytes are no valid value of them (hence [`plain`]).
 //!
-//! Layers: the root of this module stands below `sys`; [`Futex`], [`LockFutex`] and [`heavy_barrier`] stand above it, for
-//! they make system calls.
-//!
 //! Locks: none. Never: policy of any kind.
 
-mod barrier;
 mod cell;
-mod futex;
-mod lock_futex;
 pub mod plain;
 #[cfg(loom)]
-mod queue;
+pub(crate) mod queue;
 
-pub use barrier::{between_stores, heavy_barrier, light_barrier};
 pub use cell::UnsafeCell;
-pub use futex::Futex;
-pub use lock_futex::LockFutex;
 
 /// Atomics that loom models.
 pub mod atomic {

@@ -9,18 +9,18 @@ use loom::sync::{Condvar, Mutex};
 
 /// Those that sleep.
 #[derive(Debug)]
-pub(super) struct Queue {
+pub(crate) struct Queue {
     bucket: Mutex<()>,
     sleepers: Condvar,
 }
 
 impl Queue {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { bucket: Mutex::new(()), sleepers: Condvar::new() }
     }
 
     /// Sleeps if `is_expected` says so under the bucket's lock.
-    pub(super) fn wait(&self, has_timeout: bool, is_expected: impl FnOnce() -> bool) {
+    pub(crate) fn wait(&self, has_timeout: bool, is_expected: impl FnOnce() -> bool) {
         if has_timeout {
             loom::thread::yield_now();
             return;
@@ -32,7 +32,7 @@ impl Queue {
     }
 
     /// Wakes one, or all.
-    pub(super) fn wake(&self, sleepers: u32) {
+    pub(crate) fn wake(&self, sleepers: u32) {
         let bucket = self.bucket.lock().expect("loom's locks are never poisoned");
         match sleepers {
             0 => {}

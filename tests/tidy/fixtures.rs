@@ -61,7 +61,7 @@ fn homes() {
     keeps(rule, "src/sys/vm.rs", "unsafe { libc::abort() }\n");
     breaks(rule, "src/heap/mod.rs", "use core::sync::atomic::AtomicU8;\nuse loom::sync::Mutex;\n", &[1, 2]);
     keeps(rule, "src/heap/mod.rs", "use crate::sync::atomic::AtomicU8;\nuse crate::sync::loom::x;\n// libc::abort\n");
-    keeps(rule, "src/lock/modelled.rs", "use loom::sync::Mutex;\n");
+    keeps(rule, "src/lock/loom_lock.rs", "use loom::sync::Mutex;\n");
     keeps(rule, "src/sync.rs", "use core::sync::atomic::AtomicU8;\n");
     breaks(rule, "src/sync_other.rs", "use core::sync::atomic::AtomicU8;\n", &[1]);
     keeps(rule, "src/heap/mod.rs", "#[cfg(all(test, unix))]\nuse std::sync::Mutex;\n");

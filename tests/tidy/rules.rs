@@ -8,7 +8,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("core::sync", &["src/sync"]),
     ("std::sync", &["src/sync", "src/sys/sim"]),
     // The model checker's mutex and thread locals have no counterpart that `sync` could switch to.
-    ("loom::", &["src/sync", "src/lock/modelled", "src/sys/held", "src/sys/sim"]),
+    ("loom::", &["src/sync", "src/lock/loom_lock", "src/sys/held", "src/sys/sim"]),
     // What happens once a process is `global`'s business.
     ("spin::", &["src/sync", "src/global"]),
 ];

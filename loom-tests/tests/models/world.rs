@@ -118,7 +118,7 @@ impl User {
     /// between two instructions, so an operation that begins after it reads the new word (README.md has the argument), and
     /// what it reads through that word depends on it.
     fn fast(&self) -> &ThreadCache {
-        neap::sync::light_barrier();
+        neap::lock::light_barrier();
         // SAFETY: the word points at the thread's cache or the static one.
         unsafe { &*self.slot.fast.load(Ordering::Acquire) }
     }

@@ -1,27 +1,30 @@
 //! An asymmetric barrier: nearly free on the side that runs often, dear on the side that runs seldom.
 //!
-//! Layers: above `sys`, whose membarrier call the dear half makes. Locks: none.
+//! Locks: none. The heavy half makes a system call, and wants no lock held.
 
-use super::atomic;
+#[cfg(loom)]
+use crate::sync::atomic;
+#[cfg(not(loom))]
+use crate::sync::signal_fence;
 
-/// The cheap half of an asymmetric barrier: orders this thread's earlier stores before its later loads as far as a
+/// The light half of an asymmetric barrier: orders this thread's earlier stores before its later loads as far as a
 /// [`heavy_barrier`] on another thread is concerned.
 #[inline(always)]
 pub fn light_barrier() {
     #[cfg(not(loom))]
-    core::sync::atomic::compiler_fence(atomic::Ordering::SeqCst);
+    signal_fence();
     #[cfg(loom)]
     atomic::fence(atomic::Ordering::SeqCst);
 }
 
-/// A point between two stores that nothing else marks: in the models another thread's fork may stop this one here.
+/// A point between two stores that nothing else marks: in the models another thread's fork may stop this thread here.
 #[inline(always)]
 pub fn between_stores() {
     #[cfg(loom)]
     crate::sys::sim::process::between_stores();
 }
 
-/// The dear half: a full barrier on this thread and on every running thread of the process. `false` where the kernel does
+/// The heavy half: a full barrier on this thread and on every running thread of the process. `false` where the kernel does
 /// not offer it; then nothing was ordered.
 pub fn heavy_barrier() -> bool {
     #[cfg(not(loom))]

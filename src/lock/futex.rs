@@ -1,13 +1,13 @@
 //! A word that threads can sleep on.
 //!
-//! Real: the kernel's private futex. Under loom: see `queue`.
+//! Real: the kernel's private futex. Under loom: see `sync::queue`.
 //!
 //! Locks: [`Futex::wait`] and [`Futex::wake`] want none held, like every system call; a lock sleeps on a word of its own
 //! ([`super::LockFutex`]).
 
-use super::atomic::AtomicU32;
+use crate::sync::atomic::AtomicU32;
 #[cfg(loom)]
-use super::{atomic::Ordering, queue::Queue};
+use crate::sync::{atomic::Ordering, queue::Queue};
 use crate::sys::held::assert_none_held;
 
 /// A 32-bit word with a queue of sleepers.
@@ -20,7 +20,7 @@ pub struct Futex {
 }
 
 impl Futex {
-    super::const_unless_loom! {
+    crate::sync::const_unless_loom! {
         /// A futex whose word is `value`.
         #[inline]
         pub fn new(value: u32) -> Self {

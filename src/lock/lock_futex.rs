@@ -3,13 +3,13 @@
 //! The kernel compares 32 bits, the lower half. Two values may agree there: then a thread sleeps that saw one of them and
 //! not the other. That must not matter to who uses this: both must be values on which to sleep.
 //!
-//! Real: the kernel's private futex. Under loom: see `queue`.
+//! Real: the kernel's private futex. Under loom: see `sync::queue`.
 //!
 //! Locks: the lock itself is waited for with others held, which is what ranks are for; so nothing is checked here.
 
-use super::atomic::AtomicUsize;
+use crate::sync::atomic::AtomicUsize;
 #[cfg(loom)]
-use super::{atomic::Ordering, queue::Queue};
+use crate::sync::{atomic::Ordering, queue::Queue};
 
 /// An address-sized word with a queue of sleepers.
 #[derive(Debug)]
@@ -21,7 +21,7 @@ pub struct LockFutex {
 }
 
 impl LockFutex {
-    super::const_unless_loom! {
+    crate::sync::const_unless_loom! {
         /// A futex whose word is `value`.
         #[inline]
         pub fn new(value: usize) -> Self {
