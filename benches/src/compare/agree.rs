@@ -10,10 +10,13 @@ use std::path::Path;
 
 use super::allocators::OURS;
 use super::losses::judged;
+use super::metric::Metric;
+use super::places::RAW;
 use super::record::{self, Record};
+use super::row::Row;
 use super::statistics::Spread;
-use super::summary::{Metric, Row, Summary};
-use super::{RAW, figures, text};
+use super::summary::Summary;
+use super::{figures, text};
 
 /// Least part of the figures that must overlap, and which all of neap's ratios must.
 const BAR: f64 = 0.95;
@@ -115,7 +118,7 @@ fn gather(summary: &Summary) -> BTreeMap<Place, Spread> {
 
 /// The group of a row's own table.
 fn own_group(row: &Row) -> Group {
-    use neap_workloads::workloads::Kind;
+    use neap_workloads::workload::Kind;
     match row.kind {
         Kind::Speed => Group::Latency,
         Kind::Paced => Group::Phases,

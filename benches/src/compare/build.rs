@@ -9,9 +9,9 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-use super::Places;
 use super::allocators::Allocator;
 use super::options::Profile;
+use super::places::Places;
 use super::record;
 
 /// A runner that can be run.

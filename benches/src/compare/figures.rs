@@ -1,9 +1,10 @@
 //! Which figures of a row are shown, besides its times and peaks: one list, for the tables and for the comparison of two
 //! runs.
 
-use neap_workloads::workloads::Kind;
+use neap_workloads::workload::Kind;
 
-use super::summary::{Metric, Row};
+use super::metric::Metric;
+use super::row::Row;
 
 /// The columns of the row's own table, in which the allocators are the lines. Empty when it has none.
 pub fn columns(row: &Row, idle_seconds: f64) -> Vec<(String, Metric)> {

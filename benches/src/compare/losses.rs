@@ -2,11 +2,13 @@
 
 use std::fmt::Write;
 
-use neap_workloads::workloads::Kind;
+use neap_workloads::workload::Kind;
 
 use super::allocators::OURS;
+use super::metric::Metric;
+use super::row::Row;
 use super::statistics::Spread;
-use super::summary::{Metric, Row, Summary};
+use super::summary::Summary;
 use super::text;
 
 /// A ratio that prints as more than 1.00.

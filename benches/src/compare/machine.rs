@@ -5,7 +5,7 @@ use std::process::Command;
 
 use super::options::Options;
 use super::record::Header;
-use super::{schedule, warm};
+use super::warm;
 
 fn file(path: &str) -> String {
     std::fs::read_to_string(path).map(|text| text.trim().to_owned()).unwrap_or_default()
@@ -36,7 +36,7 @@ fn commit(root: &Path) -> String {
 }
 
 fn free_memory(options: &Options) -> &'static str {
-    match (warm::is_virtual(), schedule::is_warmed(options)) {
+    match (warm::is_virtual(), warm::is_wanted(options)) {
         (false, _) => "left as it is: no virtual machine",
         (true, true) => "touched before each process (not before bursts), since this is a virtual machine",
         (true, false) => "left as it is, though this is a virtual machine",

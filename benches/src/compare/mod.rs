@@ -5,7 +5,6 @@
 //! and ratios of the rows, [`table`] and [`plot`] show them. `--render` starts at the raw rows of an earlier run, and
 //! `--agree` compares what two runs would print.
 
-use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -13,13 +12,19 @@ use clap::Parser;
 pub mod agree;
 pub mod allocators;
 pub mod build;
+pub mod contenders;
 pub mod figures;
 pub mod losses;
 pub mod machine;
+pub mod metric;
 pub mod options;
+pub mod pace;
+pub mod places;
 pub mod plot;
 pub mod process;
 pub mod record;
+pub mod row;
+pub mod rows;
 pub mod sampling;
 pub mod schedule;
 pub mod statistics;
@@ -30,6 +35,7 @@ pub mod text;
 pub mod warm;
 
 use options::Options;
+use places::{Places, RAW};
 
 /// Runs the comparison that the command line asks for.
 pub fn main() -> ExitCode {
@@ -42,36 +48,6 @@ pub fn main() -> ExitCode {
         }
     }
 }
-
-/// Where everything is.
-#[derive(Debug)]
-pub struct Places {
-    /// The repository.
-    pub root: PathBuf,
-    /// Output: raw rows, tables, plots.
-    pub output: PathBuf,
-    /// Target directory of the runners.
-    pub build: PathBuf,
-    /// The runners themselves.
-    pub binaries: PathBuf,
-}
-
-impl Places {
-    fn new(options: &Options) -> Self {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the package is in a repository").to_owned();
-        let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
-        let compare = target.join("compare");
-        Places {
-            root,
-            output: options.output.clone().unwrap_or_else(|| compare.clone()),
-            build: compare.join("build"),
-            binaries: compare.join("bin"),
-        }
-    }
-}
-
-/// The file of raw rows in an output directory.
-const RAW: &str = "raw.jsonl";
 
 fn run(options: &Options) -> Result<(), String> {
     if let [one, other] = options.agree.as_slice() {

@@ -8,7 +8,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
 use neap_workloads::scale::Scale;
-use neap_workloads::workloads::{END_MARKER, Kind, MARKER, Workload};
+use neap_workloads::workload::{END_MARKER, Kind, MARKER, Workload};
 
 use super::allocators::{Allocator, is_tuning};
 use super::build::Runner;

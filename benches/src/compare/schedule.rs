@@ -15,15 +15,16 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use neap_workloads::workloads::{self, Kind, Workload};
+use neap_workloads::workload::Kind;
 
-use super::Places;
-use super::allocators::{self, Allocator};
-use super::build::{self, Runner};
+use super::contenders::{self, Contender};
 use super::machine;
 use super::options::{Options, Profile};
+use super::pace::Pace;
+use super::places::Places;
 use super::process::{self, Task};
 use super::record::{Record, Run, Writer};
+use super::rows::{self, Row};
 use super::sampling::{self, Physical};
 use super::warm;
 
@@ -39,127 +40,6 @@ const TURNS: usize = 3;
 const ENOUGH: Duration = Duration::from_millis(100);
 /// How often a process is run again that the machine's host robbed of its processors.
 const AGAIN: usize = 2;
-
-/// A row of the tables.
-#[derive(Clone, Copy)]
-struct Row {
-    workload: &'static Workload,
-    variant: &'static str,
-    threads: usize,
-}
-
-impl Row {
-    fn label(&self) -> String {
-        let variant = if self.variant.is_empty() { String::new() } else { format!(" {}", self.variant) };
-        format!("{}{variant} x{}", self.workload.name, self.threads)
-    }
-}
-
-/// The rows that the options ask for.
-fn rows(options: &Options, cores: usize) -> Result<Vec<Row>, String> {
-    let mut rows = Vec::new();
-    for workload in &workloads::ALL {
-        if !options.workloads.is_empty() && !options.workloads.iter().any(|name| name == workload.name) {
-            continue;
-        }
-        let mut counts = workload.counts.on(cores);
-        if !options.threads.is_empty() {
-            counts.retain(|count| options.threads.iter().any(|wanted| usize::from(*wanted) == *count));
-        }
-        for (index, &variant) in workload.variants.iter().enumerate() {
-            let wanted = match (options.variants.is_empty(), options.quick) {
-                (false, _) => options.variants.iter().any(|name| name == variant),
-                (true, true) => index < 2,
-                (true, false) => true,
-            };
-            if wanted {
-                rows.extend(counts.iter().map(|&threads| Row { workload, variant, threads }));
-            }
-        }
-    }
-    if rows.is_empty() {
-        return Err("no row is left: no chosen workload has such a variant or runs on so many threads \
-                    (thread counts are 1, one a core and four a core)"
-            .into());
-    }
-    Ok(rows)
-}
-
-/// The allocators that the options ask for.
-fn chosen(options: &Options) -> Vec<&'static Allocator> {
-    let wanted = |allocator: &&Allocator| {
-        options.allocators.is_empty() || options.allocators.iter().any(|name| name == allocator.name)
-    };
-    allocators::ALL.iter().filter(wanted).collect()
-}
-
-/// A runner that was built.
-struct Contender {
-    allocator: &'static Allocator,
-    profile: Profile,
-    runner: Runner,
-}
-
-fn build_all(options: &Options, places: &Places, writer: &mut Writer) -> Result<Vec<Contender>, String> {
-    eprintln!("building the runners (the first time takes some minutes)");
-    // The profiles have directories of their own, so cargo can build them side by side.
-    let built: Vec<_> = std::thread::scope(|scope| {
-        let handles: Vec<_> = options
-            .profiles()
-            .into_iter()
-            .map(|profile| {
-                scope.spawn(move || {
-                    let build = |allocator: &'static Allocator| {
-                        let start = Instant::now();
-                        let (runner, record) = build::build(allocator, profile, places);
-                        let how = record.failure.clone().unwrap_or_else(|| "built".into());
-                        let seconds = start.elapsed().as_secs();
-                        eprintln!("  {} {}: {how} ({seconds} s)", profile.name(), allocator.name);
-                        (allocator, profile, runner, record)
-                    };
-                    chosen(options).into_iter().map(build).collect::<Vec<_>>()
-                })
-            })
-            .collect();
-        handles.into_iter().flat_map(|handle| handle.join().expect("building does not panic")).collect()
-    });
-    let mut contenders = Vec::new();
-    for (allocator, profile, runner, record) in built {
-        writer.write(&Record::Build(record))?;
-        contenders.extend(runner.map(|runner| Contender { allocator, profile, runner }));
-    }
-    if contenders.is_empty() {
-        return Err("not one of the allocators could be built".into());
-    }
-    Ok(contenders)
-}
-
-/// Seconds that one process of a kind takes, learnt as they run.
-struct Pace {
-    speed: f64,
-    paced: f64,
-    idle: f64,
-}
-
-impl Pace {
-    fn new(options: &Options) -> Self {
-        let scale = options.scale();
-        Pace { speed: scale.pick(0.6, 0.2, 0.1), paced: scale.pick(6.5, 3.5, 0.5), idle: scale.pick(4.0, 1.6, 0.5) }
-    }
-
-    fn of(&mut self, kind: Kind) -> &mut f64 {
-        match kind {
-            Kind::Speed => &mut self.speed,
-            Kind::Paced => &mut self.paced,
-            Kind::Idle => &mut self.idle,
-        }
-    }
-
-    fn learn(&mut self, kind: Kind, seconds: f64) {
-        let pace = self.of(kind);
-        *pace += (seconds - *pace) / 10.0;
-    }
-}
 
 /// A run of the comparison.
 struct Schedule<'a> {
@@ -335,7 +215,7 @@ impl Schedule<'_> {
             }
         });
         let seconds = begun.elapsed().as_secs_f64() / tasks.len().max(1) as f64;
-        self.pace.idle = seconds;
+        *self.pace.of(Kind::Idle) = seconds;
         for run in finished.into_inner().expect("no run panics") {
             writer.write(&Record::Run(run))?;
         }
@@ -361,22 +241,17 @@ fn progress(round: usize, rounds: usize, profile: Profile, label: &str, runs: &[
     eprintln!("[{}/{rounds} {}] {label}: {} (ms)", round + 1, profile.name(), parts.join(", "));
 }
 
-/// Whether free memory is touched before each process.
-pub fn is_warmed(options: &Options) -> bool {
-    !options.cold && warm::is_virtual()
-}
-
 /// Builds and runs all that the options ask for; every result goes to `raw`.
 pub fn run(options: &Options, places: &Places, raw: &Path) -> Result<(), String> {
     let start = Instant::now();
-    let rows = rows(options, machine::cores())?;
+    let rows = rows::rows(options, machine::cores())?;
     let mut writer = Writer::create(raw)?;
     let idle_seconds = options.scale().pick(12.0, 5.0, 0.05);
     writer.write(&Record::Header(machine::header(options, &places.root, idle_seconds)))?;
-    let contenders = build_all(options, places, &mut writer)?;
+    let contenders = contenders::build_all(options, places, &mut writer)?;
     let pace = Pace::new(options);
     let mut schedule =
-        Schedule { options, rows, contenders, pace, warm: is_warmed(options), peaks: BTreeMap::new(), start };
+        Schedule { options, rows, contenders, pace, warm: warm::is_wanted(options), peaks: BTreeMap::new(), start };
     let rounds = options.rounds();
     let minutes = schedule.expected(0, rounds) / 60.0;
     eprintln!(
@@ -398,26 +273,4 @@ pub fn run(options: &Options, places: &Places, raw: &Path) -> Result<(), String>
         schedule.round(round, &mut writer)?;
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use clap::Parser;
-
-    use super::*;
-
-    fn labels(line: &str) -> Result<Vec<String>, String> {
-        let options = Options::parse_from(std::iter::once("compare").chain(line.split_whitespace()));
-        Ok(rows(&options, 2)?.iter().map(Row::label).collect())
-    }
-
-    #[test]
-    fn rows_follow_the_options() {
-        assert_eq!(labels("--workload replace").unwrap(), ["replace x1", "replace x2", "replace x8"]);
-        assert_eq!(labels("--workload replace --threads 8").unwrap(), ["replace x8"]);
-        assert_eq!(labels("--workload burst --quick").unwrap(), ["burst scattered x2", "burst clustered x2"]);
-        assert_eq!(labels("--workload burst --variant all-freed").unwrap(), ["burst all-freed x2"]);
-        assert!(labels("--workload replace --threads 3").unwrap_err().contains("no row is left"));
-        assert!(labels("").unwrap().len() > 20);
-    }
 }

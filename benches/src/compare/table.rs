@@ -2,11 +2,14 @@
 
 use std::fmt::Write;
 
-use neap_workloads::workloads::{self, Kind};
+use neap_workloads::workload::Kind;
+use neap_workloads::workloads;
 
 use super::allocators::OURS;
 use super::losses::{self, PEAK_BAR, Standing, leanest_quick_peer, standing};
-use super::summary::{Cell, Metric, Row, Summary};
+use super::metric::Metric;
+use super::row::{Cell, Row};
+use super::summary::Summary;
 use super::{figures, text};
 
 /// A table with a heading; the first column is left-aligned.

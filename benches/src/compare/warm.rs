@@ -6,6 +6,7 @@
 //! what ran a second ago. So just before each process, as much memory as it will need is touched and freed again; the kernel
 //! hands out first what was freed last. On a machine of its own this changes nothing.
 
+use super::options::Options;
 use super::sampling;
 
 /// Memory that is left alone, for whatever else runs on the machine.
@@ -18,6 +19,11 @@ const MOST: u64 = 2 << 30;
 pub fn is_virtual() -> bool {
     let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     text.lines().any(|line| line.starts_with("flags") && line.split_whitespace().any(|flag| flag == "hypervisor"))
+}
+
+/// Whether free memory is touched before each process.
+pub fn is_wanted(options: &Options) -> bool {
+    !options.cold && is_virtual()
 }
 
 /// How much to touch for a process that is expected to need `peak_bytes`: half as much again, in between the bounds and what

@@ -4,7 +4,8 @@ use std::process::ExitCode;
 
 use crate::measure::{process, raw};
 use crate::scale::Scale;
-use crate::workloads::{self, Job};
+use crate::workload::Job;
+use crate::workloads;
 
 /// What was asked for.
 #[derive(Debug, PartialEq)]

@@ -15,4 +15,5 @@ pub mod random;
 pub mod scale;
 pub mod sizes;
 pub mod threads;
+pub mod workload;
 pub mod workloads;

@@ -5,9 +5,11 @@ use std::path::Path;
 use plotters::coord::Shift;
 use plotters::prelude::*;
 
+use super::super::metric::Metric;
 use super::super::record::Run;
-use super::super::summary::{Metric, Row};
-use super::{failed, palette};
+use super::super::row::Row;
+use super::error::failed;
+use super::palette;
 
 /// Which memory is shown.
 #[derive(Clone, Copy)]

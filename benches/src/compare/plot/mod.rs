@@ -2,18 +2,15 @@
 
 use std::path::{Path, PathBuf};
 
-use neap_workloads::workloads::Kind;
+use neap_workloads::workload::Kind;
 
-use super::summary::{Metric, Summary};
+use super::metric::Metric;
+use super::summary::Summary;
 
+mod error;
 mod lines;
 mod palette;
 mod ratios;
-
-/// What the drawing library reports, as a line.
-fn failed<E: std::error::Error>(error: E) -> String {
-    format!("cannot draw: {error}")
-}
 
 /// Draws all plots for which there are figures, and says where they are.
 pub fn draw(summary: &Summary, directory: &Path) -> Result<Vec<PathBuf>, String> {

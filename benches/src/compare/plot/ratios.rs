@@ -7,8 +7,10 @@ use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use super::super::allocators::OURS;
-use super::super::summary::{Metric, Row};
-use super::{failed, palette};
+use super::super::metric::Metric;
+use super::super::row::Row;
+use super::error::failed;
+use super::palette;
 
 const LINE: i32 = 26;
 const LEFT: i32 = 250;

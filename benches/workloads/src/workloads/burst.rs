@@ -14,8 +14,7 @@ use crate::measure::usage::Stretch;
 use crate::outcome::Outcome;
 use crate::random::Random;
 use crate::sizes::{SMALL, Sizes};
-
-use super::{Counts, END_MARKER, Job, Kind, MARKER, Workload};
+use crate::workload::{Counts, END_MARKER, Job, Kind, MARKER, Workload};
 
 pub(super) const WORKLOAD: Workload = Workload {
     name: "burst",

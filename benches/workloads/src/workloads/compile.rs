@@ -10,8 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use crate::outcome::Outcome;
 use crate::random::Random;
 use crate::threads;
-
-use super::{Counts, Job, Kind, PLAIN, Workload};
+use crate::workload::{Counts, Job, Kind, PLAIN, Workload};
 
 pub(super) const WORKLOAD: Workload = Workload {
     name: "compile",

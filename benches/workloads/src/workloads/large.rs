@@ -6,8 +6,7 @@ use crate::outcome::Outcome;
 use crate::random::Random;
 use crate::sizes::{LARGE, Sizes};
 use crate::threads;
-
-use super::{Counts, Job, Kind, PLAIN, Workload};
+use crate::workload::{Counts, Job, Kind, PLAIN, Workload};
 
 pub(super) const WORKLOAD: Workload = Workload {
     name: "large",

@@ -1,7 +1,6 @@
 //! The list of workloads, one module each.
 
-use crate::outcome::Outcome;
-use crate::scale::Scale;
+use crate::workload::Workload;
 
 mod burst;
 mod compile;
@@ -15,78 +14,6 @@ mod short_threads;
 mod trees;
 mod vectors;
 mod zeroed;
-
-/// One run: how many threads, how much, which variant.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Job {
-    /// Worker threads.
-    pub threads: usize,
-    /// Amount of work.
-    pub scale: Scale,
-    /// One of the workload's variants; empty when it has none.
-    pub variant: &'static str,
-}
-
-/// Which thread counts a workload is run with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Counts {
-    /// One, one for each core, four for each core.
-    All,
-    /// One, and one for each core.
-    UpToCores,
-    /// One for each core (at least two), and four for each core.
-    Parallel,
-    /// One for each core (at least two).
-    Cores,
-}
-
-impl Counts {
-    /// The thread counts on a machine with so many cores.
-    pub fn on(self, cores: usize) -> Vec<usize> {
-        let cores = cores.max(2);
-        match self {
-            Counts::All => vec![1, cores, 4 * cores],
-            Counts::UpToCores => vec![1, cores],
-            Counts::Parallel => vec![cores, 4 * cores],
-            Counts::Cores => vec![cores],
-        }
-    }
-}
-
-/// How a workload's processes are watched.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// Wall time counts.
-    Speed,
-    /// It prints `marker`, then idles; memory is sampled from outside. Several can idle side by side.
-    Idle,
-    /// Memory is sampled from outside while it works on a schedule of its own.
-    Paced,
-}
-
-/// The line by which a process says that sampling should start.
-pub const MARKER: &str = "watch";
-
-/// The line by which a process says that sampling should end.
-pub const END_MARKER: &str = "enough";
-
-/// A workload.
-pub struct Workload {
-    /// Name on the command line and in the tables.
-    pub name: &'static str,
-    /// What it does, for the table's legend.
-    pub about: &'static str,
-    /// What one operation is.
-    pub operation: &'static str,
-    /// Variants; a single empty name when there are none.
-    pub variants: &'static [&'static str],
-    /// Thread counts.
-    pub counts: Counts,
-    /// How it is watched.
-    pub kind: Kind,
-    /// Runs it.
-    pub run: fn(&Job) -> Outcome,
-}
 
 /// All workloads, in the order of the tables.
 pub static ALL: [Workload; 12] = [
@@ -104,9 +31,6 @@ pub static ALL: [Workload; 12] = [
     compile::WORKLOAD,
 ];
 
-/// The variants of a workload that has none.
-const PLAIN: &[&str] = &[""];
-
 /// The workload of that name.
 pub fn find(name: &str) -> Option<&'static Workload> {
     ALL.iter().find(|workload| workload.name == name)
@@ -115,6 +39,8 @@ pub fn find(name: &str) -> Option<&'static Workload> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scale::Scale;
+    use crate::workload::{Counts, Job};
 
     #[test]
     fn every_workload_runs_with_every_variant() {

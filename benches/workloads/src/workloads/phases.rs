@@ -12,8 +12,7 @@ use crate::outcome::Outcome;
 use crate::random::Random;
 use crate::sizes::{Mix, Sizes};
 use crate::threads;
-
-use super::{Counts, END_MARKER, Job, Kind, MARKER, PLAIN, Workload};
+use crate::workload::{Counts, END_MARKER, Job, Kind, MARKER, PLAIN, Workload};
 
 pub(super) const WORKLOAD: Workload = Workload {
     name: "phases",

@@ -7,8 +7,7 @@ use crate::outcome::Outcome;
 use crate::random::Random;
 use crate::sizes::{PROGRAM, Sizes};
 use crate::threads;
-
-use super::{Counts, Job, Kind, PLAIN, Workload};
+use crate::workload::{Counts, Job, Kind, PLAIN, Workload};
 
 pub(super) const WORKLOAD: Workload = Workload {
     name: "replace",

@@ -11,8 +11,7 @@ use crate::measure::histogram::Histogram;
 use crate::outcome::Outcome;
 use crate::random::Random;
 use crate::threads;
-
-use super::{Counts, Job, Kind, PLAIN, Workload};
+use crate::workload::{Counts, Job, Kind, PLAIN, Workload};
 
 mod cache;
 mod graph;

@@ -7,8 +7,7 @@ use std::thread::JoinHandle;
 use crate::measure::usage::Stretch;
 use crate::outcome::Outcome;
 use crate::random::Random;
-
-use super::{Counts, Job, Kind, PLAIN, Workload};
+use crate::workload::{Counts, Job, Kind, PLAIN, Workload};
 
 pub(super) const WORKLOAD: Workload = Workload {
     name: "short-threads",
