@@ -16,12 +16,11 @@ static GLOBAL: neap::Neap = neap::Neap::new();
 const BYTES: usize = 1 << 20;
 
 /// The system calls that a heap makes, as the message names them.
-const CALLS: [&str; 8] = [
+const CALLS: [&str; 7] = [
     "madvise(DONTNEED)",
     "process_madvise(DONTNEED)",
     "madvise(COLD)",
     "madvise(HUGEPAGE)",
-    "madvise(POPULATE_WRITE)",
     "munmap",
     "membarrier",
     "clock_gettime",
@@ -37,7 +36,6 @@ fn make(call: &str, at: NonNull<u8>) {
             // Kernels differ in what they know: only the check before the call matters.
             "madvise(COLD)" => drop(vm::cold(at, BYTES)),
             "madvise(HUGEPAGE)" => drop(vm::huge_pages(true, at, BYTES)),
-            "madvise(POPULATE_WRITE)" => drop(vm::populate_write(at, BYTES)),
             "munmap" => assert!(vm::unmap(at, BYTES)),
             "membarrier" => {
                 sys::membarrier::register();

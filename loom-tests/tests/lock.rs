@@ -29,15 +29,6 @@ impl Guarded {
         self.add_locked();
     }
 
-    /// Adds one if the mutex is free; says whether it was.
-    fn try_add(&self) -> bool {
-        let taken = self.mutex.try_lock();
-        if taken {
-            self.add_locked();
-        }
-        taken
-    }
-
     /// Adds one as a fork handler would; says whether it got the mutex.
     fn add_over_fork(&self) -> bool {
         let hold = self.mutex.hold_over_fork();
@@ -104,20 +95,6 @@ fn two_threads_come_back_and_none_sleeps_for_ever() {
 #[test]
 fn three_threads_exclude_each_other_and_none_sleeps_for_ever() {
     check(3, || adders(2, 1));
-}
-
-#[test]
-fn a_try_never_waits_and_never_breaks_in() {
-    loom::model(|| {
-        let guarded = Guarded::new();
-        let other = {
-            let guarded = Arc::clone(&guarded);
-            thread::spawn(move || guarded.add())
-        };
-        let added = usize::from(guarded.try_add());
-        other.join().unwrap();
-        assert_eq!(guarded.count(), 1 + added);
-    });
 }
 
 #[test]

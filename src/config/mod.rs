@@ -20,7 +20,6 @@ mod size;
 mod tests;
 
 pub use error::ConfigError;
-pub use path::Path;
 pub use size::parse_size;
 
 use error::Problem;
@@ -63,10 +62,10 @@ pub enum HugePages {
 }
 
 /// Names of all variables.
-pub const NAMES: [&str; 5] = ["NEAP_SCAVENGER", "NEAP_LIMIT", "NEAP_HARD_LIMIT", "NEAP_RETAIN_MAX", "NEAP_THP"];
+const NAMES: [&str; 5] = ["NEAP_SCAVENGER", "NEAP_LIMIT", "NEAP_HARD_LIMIT", "NEAP_RETAIN_MAX", "NEAP_THP"];
 
 /// What all names begin with.
-pub const PREFIX: &[u8] = b"NEAP_";
+const PREFIX: &[u8] = b"NEAP_";
 
 impl Config {
     /// The configuration without any variable set.
@@ -119,12 +118,6 @@ impl Config {
             _ => return Err(ConfigError { name, value, problem: Problem::Unknown }),
         }
         Ok(())
-    }
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self::DEFAULT
     }
 }
 

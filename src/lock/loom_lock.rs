@@ -50,15 +50,6 @@ impl<T> Lock<T> {
         self.guard(value)
     }
 
-    /// Takes the lock if it is free.
-    #[track_caller]
-    pub fn try_lock(&self) -> Option<Guard<'_, T>> {
-        self.place.check();
-        process::may_be_interrupted();
-        let value = self.value.try_lock().ok()?;
-        Some(self.guard(value))
-    }
-
     fn guard<'a>(&'a self, value: MutexGuard<'a, T>) -> Guard<'a, T> {
         self.owner.store(identity(), Ordering::Relaxed);
         process::may_be_interrupted();
@@ -112,11 +103,6 @@ impl<T> Lock<T> {
     /// As for the real one.
     pub unsafe fn unlock_in_child(&self) {
         self.unlock_in_parent();
-    }
-
-    /// The value, for its only owner.
-    pub fn get_mut(&mut self) -> &mut T {
-        self.value.get_mut().expect("a model ends at its first panic")
     }
 }
 

@@ -29,4 +29,4 @@ pub use padded::CachePadded;
 pub use ranked::{Guard, Lock};
 pub use raw::{Hold, RawMutex};
 
-pub use crate::sys::held::{Rank, assert_none_held, assert_only_held, set_aside, take_back};
+pub use crate::sys::held::{Rank, set_aside, take_back};

@@ -39,15 +39,6 @@ impl<T> Lock<T> {
         self.guard()
     }
 
-    /// Takes the lock if it is free. Ranks are checked as for [`Self::lock`]: where the order does not hold today, a
-    /// change from `try_lock` to `lock` must not make a deadlock tomorrow.
-    #[inline]
-    #[track_caller]
-    pub fn try_lock(&self) -> Option<Guard<'_, T>> {
-        self.place.check();
-        self.raw.try_lock().then(|| self.guard())
-    }
-
     /// Takes the lock and keeps it over a fork, if it can (see [`RawMutex::hold_over_fork`]); other locks of the same rank may
     /// be held: the fork handler takes the locks of each class in index order. [`Self::unlock_in_parent`] or
     /// [`Self::unlock_in_child`] undoes it.
@@ -80,13 +71,6 @@ impl<T> Lock<T> {
             // SAFETY: held by the thread that forked, which is the only one (the caller's contract).
             unsafe { self.raw.unlock_in_child() };
         }
-    }
-
-    /// The value, for its only owner.
-    #[inline]
-    pub fn get_mut(&mut self) -> &mut T {
-        // SAFETY: `&mut self` proves that no guard exists.
-        self.value.with_mut(|value| unsafe { &mut *value })
     }
 
     #[inline]

@@ -72,13 +72,6 @@ impl RawMutex {
         }
     }
 
-    /// Takes the mutex if it is free.
-    #[inline]
-    #[must_use]
-    pub fn try_lock(&self) -> bool {
-        self.futex.word().compare_exchange(UNLOCKED, identity(), Acquire, Relaxed).is_ok()
-    }
-
     /// Gives the mutex back and wakes a sleeper if there may be one.
     ///
     /// # Safety
@@ -169,12 +162,6 @@ impl RawMutex {
     #[inline(never)]
     fn wake(&self) {
         self.futex.wake(1);
-    }
-}
-
-impl Default for RawMutex {
-    fn default() -> Self {
-        Self::new()
     }
 }
 

@@ -9,10 +9,9 @@
 pub struct Errno(pub i32);
 
 /// Out of memory.
-#[cfg(not(loom))]
+#[cfg(all(serves_c, not(loom)))]
 pub const ENOMEM: Errno = Errno(libc::ENOMEM);
 /// An argument makes no sense.
-#[cfg(not(loom))]
 pub const EINVAL: Errno = Errno(libc::EINVAL);
 
 /// Sets the calling thread's `errno`.
@@ -57,13 +56,6 @@ impl Saved {
     #[inline]
     pub fn new() -> Self {
         Self { errno: Errno::last(), _not_send: core::marker::PhantomData }
-    }
-}
-
-#[cfg(not(loom))]
-impl Default for Saved {
-    fn default() -> Self {
-        Self::new()
     }
 }
 

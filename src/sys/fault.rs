@@ -21,16 +21,8 @@ pub enum Op {
     Spawn,
     /// `move_pages`.
     Move,
-    /// `huge_pages`. Counted only, like all that follow.
-    HugePages,
-    /// `cold`.
+    /// `cold`. It is counted only.
     Cold,
-    /// `populate_write`.
-    Populate,
-    /// `collapse`.
-    Collapse,
-    /// `unmap`.
-    Unmap,
 }
 
 #[cfg(any(test, feature = "internals", loom))]
@@ -42,7 +34,7 @@ mod injected {
     use core::cell::Cell;
     use core::ops::Range;
 
-    const OPS: usize = Op::Unmap as usize + 1;
+    const OPS: usize = Op::Cold as usize + 1;
 
     /// How often an operation was called and for how many bytes.
     #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]

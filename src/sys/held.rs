@@ -19,12 +19,8 @@ use crate::sys::fatal;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 #[repr(u8)]
 pub enum Rank {
-    /// Keeps other forks and configuration out while the fork handlers run.
-    Fork,
     /// The list of thread caches.
     Registry,
-    /// One thread cache, while somebody else drains it.
-    ThreadCache,
     /// A class's depot.
     Depot,
     /// A class's central.
@@ -35,45 +31,30 @@ pub enum Rank {
     Heap,
     /// The scavenger's own fields.
     Scavenge,
-    /// The arena's reservations.
-    Arena,
     /// The metadata store.
     Metadata,
 }
 
 impl Rank {
     /// Every rank, outermost first.
-    pub const ALL: [Rank; 10] = [
-        Rank::Fork,
-        Rank::Registry,
-        Rank::ThreadCache,
-        Rank::Depot,
-        Rank::Central,
-        Rank::PageCache,
-        Rank::Heap,
-        Rank::Scavenge,
-        Rank::Arena,
-        Rank::Metadata,
-    ];
+    pub const ALL: [Rank; 7] =
+        [Rank::Registry, Rank::Depot, Rank::Central, Rank::PageCache, Rank::Heap, Rank::Scavenge, Rank::Metadata];
 
     /// The name used in messages.
     pub const fn name(self) -> &'static str {
         match self {
-            Rank::Fork => "fork",
             Rank::Registry => "registry",
-            Rank::ThreadCache => "thread cache",
             Rank::Depot => "depot",
             Rank::Central => "central",
             Rank::PageCache => "page cache",
             Rank::Heap => "heap",
             Rank::Scavenge => "scavenge",
-            Rank::Arena => "arena",
             Rank::Metadata => "metadata",
         }
     }
 
-    /// The locks under which the heap and its metadata may grow: the only ones that a system call may run under.
-    pub const GROWTH: [Rank; 3] = [Rank::Heap, Rank::Arena, Rank::Metadata];
+    /// The lock under which the heap grows: the only one that a system call may run under.
+    pub const GROWTH: [Rank; 1] = [Rank::Heap];
 
     #[cfg(any(debug_assertions, test, loom))]
     const fn bit(self) -> u32 {
@@ -274,7 +255,7 @@ mod tests {
 
     #[test]
     fn the_innermost_held_rank_is_named() {
-        assert_eq!(innermost(Rank::Fork.bit() | Rank::Heap.bit()), "heap");
+        assert_eq!(innermost(Rank::Registry.bit() | Rank::Heap.bit()), "heap");
     }
 
     #[test]

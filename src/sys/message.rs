@@ -80,12 +80,6 @@ fn emit(line: &[u8]) {
     std::eprint!("{}", std::string::String::from_utf8_lossy(line));
 }
 
-/// Writes text to fd 2 as it is; what cannot be written is lost.
-#[cfg(serves_c)]
-pub fn write_text(text: &str) {
-    emit(text.as_bytes());
-}
-
 /// Ends the process after a line "neap: layer: text". Use it through `fatal!`.
 #[cold]
 #[inline(never)]

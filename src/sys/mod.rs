@@ -50,7 +50,7 @@ pub mod vm;
 #[cfg(loom)]
 pub mod sim;
 #[cfg(loom)]
-pub use sim::platform::{env, file, fork, membarrier, page, random, thp, time};
+pub use sim::platform::{page, random, thp, time};
 #[cfg(loom)]
 pub use sim::{thread, vm};
 

@@ -6,22 +6,18 @@
 //! Invariants: (1) nothing here maps over an address range that was not ours before (`MAP_FIXED` is never used);
 //! (2) what `release` has returned from with success reads as zero.
 //!
-//! Locks: none may be held, except that growth ([`reserve`], [`map_metadata`], [`back_in_growth`]) may run under the heap,
-//! arena and metadata locks: it is rare, it only edits the kernel's list of mappings, and the thread that grew must be
+//! Locks: none may be held, except that growth ([`reserve`], [`map_metadata`], [`back_in_growth`]) may run under the heap
+//! lock: it is rare, it only edits the kernel's list of mappings, and the thread that grew must be
 //! sure of its pages.
 
-use super::errno::Errno;
+use super::errno::{EINVAL, Errno};
 use super::fault::{self, Op};
 use super::held::{Rank, assert_none_held, assert_only_held};
 use core::ffi::{CStr, c_int, c_void};
 use core::ptr::{self, NonNull};
 
-pub use super::errno::Stopped;
 pub use super::move_pages::move_pages;
 pub use super::release_many::release_many;
-
-/// `MADV_COLLAPSE`, which not every libc names.
-const MADV_COLLAPSE: c_int = 25;
 
 /// Reserves `bytes` of address space without access, aligned to `align` (a power of two). `None` when the kernel refuses.
 ///
@@ -101,7 +97,7 @@ pub unsafe fn back_in_growth(base: NonNull<u8>, bytes: usize) -> bool {
 pub unsafe fn release(base: NonNull<u8>, bytes: usize) -> Result<(), Errno> {
     assert_none_held("madvise(DONTNEED)");
     if fault::fails(Op::Release) {
-        return Err(Errno(libc::EINVAL));
+        return Err(EINVAL);
     }
     fault::record(Op::Release, bytes);
     // SAFETY: the content is not needed (the caller's contract).
@@ -115,17 +111,6 @@ pub unsafe fn release(base: NonNull<u8>, bytes: usize) -> Result<(), Errno> {
 pub unsafe fn release_metadata(base: NonNull<u8>, bytes: usize) -> Result<(), Errno> {
     // SAFETY: the caller's contract.
     unsafe { release(base, bytes) }
-}
-
-/// Lets the kernel take a range back when it is short of memory (`MADV_FREE`). The resident size does not fall at once; a
-/// write cancels it page by page.
-///
-/// # Safety
-/// As for [`release`].
-pub unsafe fn free_hint(base: NonNull<u8>, bytes: usize) -> Result<(), Errno> {
-    assert_none_held("madvise(FREE)");
-    // SAFETY: the content is not needed (the caller's contract).
-    unsafe { advise(base, bytes, libc::MADV_FREE) }
 }
 
 /// Marks a range as not used soon (`MADV_COLD`); as a side effect the kernel splits a huge page that the range covers in
@@ -147,31 +132,8 @@ pub unsafe fn cold(base: NonNull<u8>, bytes: usize) -> Result<(), Errno> {
 pub unsafe fn huge_pages(on: bool, base: NonNull<u8>, bytes: usize) -> Result<(), Errno> {
     assert_none_held("madvise(HUGEPAGE)");
     let advice = if on { libc::MADV_HUGEPAGE } else { libc::MADV_NOHUGEPAGE };
-    fault::record(Op::HugePages, bytes);
     // SAFETY: the advice changes no content.
     unsafe { advise(base, bytes, advice) }
-}
-
-/// Backs a range now instead of at the first touch, page by page cheaper than faults (Linux 5.14).
-///
-/// # Safety
-/// The range is OS-page-aligned and lies in backed memory of ours.
-pub unsafe fn populate_write(base: NonNull<u8>, bytes: usize) -> Result<(), Errno> {
-    assert_none_held("madvise(POPULATE_WRITE)");
-    fault::record(Op::Populate, bytes);
-    // SAFETY: pages appear with the content that a first touch would show.
-    unsafe { advise(base, bytes, libc::MADV_POPULATE_WRITE) }
-}
-
-/// Turns a range into huge pages now, copying what is there (Linux 6.1). Can take long. The content stays.
-///
-/// # Safety
-/// The range is huge-page-aligned and lies in backed memory of ours.
-pub unsafe fn collapse(base: NonNull<u8>, bytes: usize) -> Result<(), Errno> {
-    assert_none_held("madvise(COLLAPSE)");
-    fault::record(Op::Collapse, bytes);
-    // SAFETY: the advice changes no content.
-    unsafe { advise(base, bytes, MADV_COLLAPSE) }
 }
 
 /// Gives memory and address space back. `false` when the kernel refuses (mapping count limit).
@@ -180,7 +142,6 @@ pub unsafe fn collapse(base: NonNull<u8>, bytes: usize) -> Result<(), Errno> {
 /// The range is OS-page-aligned, was mapped by this module, and nobody uses it any more.
 pub unsafe fn unmap(base: NonNull<u8>, bytes: usize) -> bool {
     assert_none_held("munmap");
-    fault::record(Op::Unmap, bytes);
     // SAFETY: the caller's contract.
     unsafe { unmap_raw(base, bytes) }
 }

@@ -15,21 +15,17 @@ use std::fmt::Write as _;
 use std::ptr::null;
 use std::sync::Arc;
 
-/// The ranks that have a lock.
-const LOCKS: [Rank; 7] =
-    [Rank::Registry, Rank::Depot, Rank::Central, Rank::PageCache, Rank::Heap, Rank::Scavenge, Rank::Metadata];
-
 /// The table as the models saw it.
 fn table() -> String {
     let mut text = String::from("| held \\ taken |");
-    for taken in LOCKS {
+    for taken in Rank::ALL {
         write!(text, " {} |", taken.name()).unwrap();
     }
     text.push_str("\n|---|");
-    text.push_str(&"---|".repeat(LOCKS.len()));
-    for held in LOCKS {
+    text.push_str(&"---|".repeat(Rank::ALL.len()));
+    for held in Rank::ALL {
         write!(text, "\n| {} |", held.name()).unwrap();
-        for taken in LOCKS {
+        for taken in Rank::ALL {
             let cell = match (observed::was_nested(held, taken), observed::was_nested_by_fork(held, taken)) {
                 (true, _) => " yes |",
                 (false, true) => " fork |",

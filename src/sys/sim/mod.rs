@@ -51,7 +51,6 @@ struct Tables {
     /// Allocations behind metadata: address and layout.
     metadata: Vec<(usize, Layout)>,
     clock_ns: u64,
-    os_page_bytes: usize,
     fork: process::Fork,
 }
 
@@ -76,7 +75,6 @@ impl Sim {
             pages: BTreeMap::new(),
             metadata: Vec::new(),
             clock_ns: 1,
-            os_page_bytes: 4096,
             fork: process::Fork::default(),
         };
         Self { tables: Mutex::new(tables), order: AtomicUsize::new(0) }
@@ -195,9 +193,4 @@ pub fn all_resident_pages() -> usize {
 /// Sets the clock that `time::monotonic_ns` shows; it starts at 1 and stands still otherwise.
 pub fn set_clock_ns(now: u64) {
     SIM.tables().clock_ns = now;
-}
-
-/// Sets the page size that `page::os_page_bytes` shows; it starts at 4096.
-pub fn set_os_page_bytes(bytes: usize) {
-    SIM.tables().os_page_bytes = bytes;
 }

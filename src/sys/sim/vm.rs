@@ -3,8 +3,7 @@
 //! A release is two steps with a point in between at which other threads may run, as they may during a real `madvise`.
 
 use super::{SIM, page_numbers};
-use crate::sys::errno::Errno;
-pub use crate::sys::errno::Stopped;
+use crate::sys::errno::{EINVAL, Errno, Stopped};
 use crate::sys::fault::{self, Op};
 use crate::sys::held::{Rank, assert_none_held, assert_only_held};
 use core::ptr::{self, NonNull};
@@ -12,8 +11,6 @@ use std::alloc::Layout;
 
 /// The alignment that callers may expect of metadata.
 const METADATA_ALIGN: usize = 4096;
-/// What the real calls fail with when they are made to.
-const INVALID: Errno = Errno(22);
 
 /// Reserves made-up addresses: aligned, below `1 << ADDRESS_BITS`, and not to be dereferenced.
 pub fn reserve(bytes: usize, align: usize) -> Option<NonNull<u8>> {
@@ -63,7 +60,7 @@ pub unsafe fn back_in_growth(base: NonNull<u8>, bytes: usize) -> bool {
 pub unsafe fn release(base: NonNull<u8>, bytes: usize) -> Result<(), Errno> {
     assert_none_held("madvise(DONTNEED)");
     if fault::fails(Op::Release) {
-        return Err(INVALID);
+        return Err(EINVAL);
     }
     fault::record(Op::Release, bytes);
     let pages = page_numbers(base.as_ptr().addr(), bytes);
@@ -113,16 +110,10 @@ macro_rules! advice {
 }
 
 advice! {
-    #[doc = "Does nothing: the kernel may ignore this one, too."]
-    free_hint();
     #[doc = "Does nothing."]
     cold();
     #[doc = "Does nothing."]
     huge_pages(on: bool);
-    #[doc = "Does nothing: residence is counted when a page is owned."]
-    populate_write();
-    #[doc = "Does nothing."]
-    collapse();
 }
 
 /// Refuses, as a kernel may.
