@@ -1,9 +1,10 @@
 //! The page allocator: takes and frees runs of pages, and keeps the tree, the counters and the search addresses right.
 //!
-//! Small itself; all that grows lies in the root table and the roots, which the caller supplies as zeroed memory.
-//! Every operation costs what its own run costs plus at most five levels; none depends on the size of the heap.
+//! The allocator itself is small. Everything that grows lies in the root table and the roots, which the caller supplies as
+//! zeroed memory. An operation costs time for its own run and at most five levels of the tree. No operation depends on the
+//! size of the heap.
 //!
-//! Misuse (a double free, a page that is not ours) is told as a `Fault` before anything has changed.
+//! The allocator answers misuse (a double free, a page that is not the heap's) with a `Fault` before it changes anything.
 //!
 //! Locks: none; the caller holds the heap lock.
 #![forbid(unsafe_code)]
@@ -12,9 +13,9 @@ use crate::units::{CHUNK_PAGES, Chunk, Page, ROOTS, Run};
 
 use super::candidate::Candidate;
 use super::fault::{Fault, FaultKind};
-use super::hints::{Hints, LONGEST};
 use super::ranges::MappedRanges;
 use super::root::Root;
+use super::search_addresses::{LONGEST, SearchAddresses};
 use super::table::{ROOT_PAGES, RootTable};
 
 /// A run that was taken.
@@ -22,14 +23,14 @@ use super::table::{ROOT_PAGES, RootTable};
 pub struct Taken {
     /// The run, in use from now on.
     pub run: Run,
-    /// How many of its pages were released: they fault in on first touch, and read as zero.
+    /// How many of its pages were released. Released pages fault in at the first touch, and read as zero.
     pub scavenged_pages: usize,
 }
 
 /// The page allocator. All-zero memory is a valid allocator that owns nothing.
 pub struct PageAllocator {
     pub(super) table: Option<&'static mut RootTable>,
-    pub(super) hints: Hints,
+    pub(super) search: SearchAddresses,
     pub(super) free_pages: usize,
     pub(super) scavenged_pages: usize,
     pub(super) mapped_pages: usize,
@@ -40,13 +41,20 @@ pub struct PageAllocator {
 impl PageAllocator {
     /// An allocator that owns nothing yet.
     pub const fn new() -> Self {
-        Self { table: None, hints: Hints::new(), free_pages: 0, scavenged_pages: 0, mapped_pages: 0, end: Chunk(0) }
+        Self {
+            table: None,
+            search: SearchAddresses::new(),
+            free_pages: 0,
+            scavenged_pages: 0,
+            mapped_pages: 0,
+            end: Chunk(0),
+        }
     }
 
     /// Supplies the root table, which must be empty.
     ///
     /// # Errors
-    /// [`FaultKind::WrongTable`] if there is one already.
+    /// [`FaultKind::WrongTable`] if the allocator has a table already.
     pub fn attach(&mut self, table: &'static mut RootTable) -> Result<(), Fault> {
         if self.table.is_some() {
             return Err(Fault::new(FaultKind::WrongTable, Page(0)));
@@ -60,8 +68,8 @@ impl PageAllocator {
         self.table.is_some()
     }
 
-    /// Hands the root table back (its roots in it) and becomes an allocator that owns nothing. For tests, which use the
-    /// memory again.
+    /// Hands the root table back, with the roots in it, and becomes an allocator that owns nothing. For tests, which use
+    /// the memory again.
     #[cfg(any(test, feature = "internals"))]
     pub fn detach(&mut self) -> Option<&'static mut RootTable> {
         let table = self.table.take();
@@ -122,33 +130,33 @@ impl PageAllocator {
         if pages == 0 {
             return None;
         }
-        let from = self.hints.start(pages)?;
+        let from = self.search.start(pages)?;
         let table = self.table.as_deref_mut()?;
         let Some(first) = table.first_fit(from, pages, self.end) else {
-            self.hints.exhausted(pages);
+            self.search.exhausted(pages);
             return None;
         };
         let run = Run { first, pages };
         let scavenged_pages = table.take(run);
         self.free_pages -= pages;
         self.scavenged_pages -= scavenged_pages;
-        self.hints.taken(run);
-        self.keep_hints_mapped(run.end());
+        self.search.taken(run);
+        self.keep_search_mapped(run.end());
         Some(Taken { run, scavenged_pages })
     }
 
-    /// Takes the lowest run of `pages` at or above `floor`, a mapped page; `None` if there is none.
+    /// Takes the lowest run of `pages` that starts at or above `floor`, a mapped page; `None` if there is none.
     pub fn alloc_above(&mut self, floor: Page, pages: usize) -> Option<Taken> {
         if pages == 0 {
             return None;
         }
-        let from = self.hints.start(pages)?.max(floor);
+        let from = self.search.start(pages)?.max(floor);
         let first = self.table.as_deref_mut()?.first_fit(from, pages, self.end)?;
         self.take(Run { first, pages })
     }
 
-    /// Takes the lowest run of `pages` whose first page is a multiple of `align`, a power of two, and nothing else.
-    /// `None` if there is none, or for an argument that makes no sense.
+    /// Takes the lowest run of `pages` whose first page is a multiple of `align`, a power of two. The pages around the run
+    /// stay as they are. `None` if there is no such run, or for an argument that makes no sense.
     pub fn alloc_aligned(&mut self, pages: usize, align: usize) -> Option<Taken> {
         if align == 1 {
             return self.alloc(pages);
@@ -156,12 +164,12 @@ impl PageAllocator {
         if pages == 0 || !align.is_power_of_two() {
             return None;
         }
-        let from = self.hints.start(pages)?;
+        let from = self.search.start(pages)?;
         let first = self.table.as_deref_mut()?.first_aligned_fit(from, pages, align, self.end)?;
         self.take(Run { first, pages })
     }
 
-    /// Takes exactly this run if all of it is free.
+    /// Takes this run if it is wholly free.
     pub fn alloc_exact(&mut self, run: Run) -> Option<Taken> {
         if check_run(run).is_err() || run.pages > self.free_pages || !self.table.as_deref()?.is_free(run) {
             return None;
@@ -178,7 +186,7 @@ impl PageAllocator {
         self.give(run, false)
     }
 
-    /// Frees a run whose memory has been given back to the system, and marks it so in the same step.
+    /// Frees a run whose memory has been given back to the OS, and marks the run as released in the same step.
     ///
     /// # Errors
     /// If part of the run is free already or not the heap's.
@@ -188,12 +196,12 @@ impl PageAllocator {
         Ok(())
     }
 
-    /// Looks in one chunk for the highest run of free pages that are not released, at or below `from_index`, and takes it.
+    /// Takes the highest run of retained pages at or below page `from_index` of a chunk: what to release next.
     ///
-    /// The run consists of whole aligned groups of `min_pages` (a power of two up to 64: an OS page) and has at most
-    /// `max_pages` (rounded up to such a group, at least one) cut off the upper end of what is there; but it is extended
-    /// downward where its lower end would break a huge page (`huge_page_pages`; 0 or 1: there are none) all of which is free and
-    /// not released. Release it, then give it back with [`free_scavenged`](Self::free_scavenged).
+    /// The run consists of whole aligned groups of `min_pages` pages (a power of two up to 64: an OS page). If more than
+    /// `max_pages` (rounded up to whole groups, at least one) are there, the run is their upper end. The run is longer only
+    /// where its lower end would cut a huge page (`huge_page_pages`; 0 or 1 if there are none) that is retained as a whole.
+    /// The caller releases the run, then gives it back with [`free_scavenged`](Self::free_scavenged).
     pub fn take_candidate(
         &mut self,
         chunk: Chunk,
@@ -258,11 +266,6 @@ impl PageAllocator {
         self.bits(chunk).map_or(0, |bits| bits.counts().0 - bits.counts().1)
     }
 
-    /// Whether every page of a (mapped) chunk is free and released.
-    pub fn chunk_is_all_free_and_scavenged(&self, chunk: Chunk) -> bool {
-        self.bits(chunk).is_some_and(|bits| bits.is_fresh())
-    }
-
     /// The aligned 64-page blocks of a chunk that are wholly free and released, one bit each from the lowest.
     pub fn released_blocks(&self, chunk: Chunk) -> u64 {
         self.bits(chunk).map_or(0, |bits| {
@@ -274,7 +277,7 @@ impl PageAllocator {
         self.table.as_deref()?.bits(chunk)
     }
 
-    /// Takes a run that is known to be free, wherever it lies. The search addresses stay true.
+    /// Takes a run that is known to be free, wherever it lies. The search addresses stay valid as they are.
     fn take(&mut self, run: Run) -> Option<Taken> {
         let scavenged_pages = self.table.as_deref_mut()?.take(run);
         self.free_pages -= run.pages;
@@ -297,33 +300,33 @@ impl PageAllocator {
     #[inline]
     fn became_free(&mut self, run: Run) {
         self.free_pages += run.pages;
-        self.lower_hints(run);
+        self.lower_search_addresses(run);
     }
 
     #[inline]
-    pub(super) fn lower_hints(&mut self, run: Run) {
+    pub(super) fn lower_search_addresses(&mut self, run: Run) {
         let first = run.first;
-        // A search address may go down by less than the longest such run, so at most into the chunk below.
+        // A search address goes down by less than the longest size beyond the run, so at most into the chunk below.
         let floor = if first.index_in_chunk() < LONGEST && !self.is_mapped_below(first) {
             first.chunk().first_page()
         } else {
             Page(0)
         };
-        self.hints.freed(run, floor);
+        self.search.freed(run, floor);
     }
 
     fn is_mapped_below(&self, page: Page) -> bool {
         page.chunk().0 != 0 && self.table.as_deref().is_some_and(|table| table.is_mapped(Chunk(page.chunk().0 - 1)))
     }
 
-    /// The search addresses were moved to `end`, which may be the first page above a mapped range.
+    /// Some search addresses have moved to `end`, which may be the first page above a mapped range.
     #[inline]
-    pub(super) fn keep_hints_mapped(&mut self, end: Page) {
+    pub(super) fn keep_search_mapped(&mut self, end: Page) {
         if end.index_in_chunk() == 0
             && let Some(table) = self.table.as_deref()
             && !table.is_mapped(end.chunk())
         {
-            self.hints.keep_mapped(|page| table.mapped_at_or_above(page));
+            self.search.keep_mapped(|page| table.mapped_at_or_above(page));
         }
     }
 }

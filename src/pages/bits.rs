@@ -1,7 +1,7 @@
-//! A chunk's two bitmaps: which pages are free, and which of those are released.
+//! A chunk's two bitmaps: which pages are free, and which free pages are released.
 //!
-//! Both lie side by side (two cache lines) because every take reads and writes both. A set bit in `free` means free, so
-//! that an untouched, unmapped chunk offers nothing.
+//! The bitmaps lie side by side (two cache lines), because every take reads and writes both. A set bit in `free` means
+//! free, so an untouched, unmapped chunk offers nothing.
 //!
 //! Invariant: `scavenged` is a subset of `free`.
 //! Locks: none; the caller holds the heap lock.
@@ -12,7 +12,7 @@ use crate::units::{CHUNK_PAGES, CHUNK_WORDS};
 use super::summary::Summary;
 use super::word::{find_run, longest_run, mask};
 
-/// Word numbers are masked with this, which the compiler can see: no bounds checks.
+/// Masks a word's number. The compiler sees the mask, and leaves the bounds check out.
 const WORD: usize = CHUNK_WORDS - 1;
 
 /// The bitmaps of one chunk.
@@ -42,20 +42,21 @@ impl ChunkBits {
     /// Nothing free.
     pub(super) const FULL: Self = Self { free: [0; CHUNK_WORDS], scavenged: [0; CHUNK_WORDS] };
 
-    /// Everything free and released: how a chunk arrives.
+    /// Makes every page free and released, as in a chunk that has just been mapped.
     pub(super) fn set_fresh(&mut self) {
         self.free = [u64::MAX; CHUNK_WORDS];
         self.scavenged = [u64::MAX; CHUNK_WORDS];
     }
 
-    /// Takes `pages` free pages; returns how many of them were released.
+    /// Takes `pages` free pages. Returns how many of them were released.
     #[inline]
     pub(super) fn take(&mut self, from: usize, pages: usize) -> usize {
         let mut scavenged = 0;
         words(from, pages, |word, mask| {
             debug_assert!(self.free[word] & mask == mask);
             self.free[word] &= !mask;
-            // Mostly none: counting takes longer than all the rest where the processor is not known to have an instruction for it.
+            // Mostly no page is released. Where the compiler may not use a population count instruction, a count takes longer
+            // than all the rest of this function.
             let released = self.scavenged[word] & mask;
             if released != 0 {
                 scavenged += released.count_ones();
@@ -122,12 +123,6 @@ impl ChunkBits {
         (ones(&self.free), ones(&self.scavenged))
     }
 
-    /// Whether every page is free and released.
-    pub(super) fn is_fresh(&self) -> bool {
-        // The subset invariant makes the other bitmap redundant.
-        self.scavenged == [u64::MAX; CHUNK_WORDS]
-    }
-
     /// The lowest start, not below `from`, of `pages` adjacent free pages that lie wholly in this chunk.
     #[inline]
     pub(super) fn find(&self, from: usize, pages: usize) -> Option<usize> {
@@ -161,7 +156,7 @@ impl ChunkBits {
         None
     }
 
-    /// How many pages just below page `page` are free.
+    /// The length of the free run that ends just below page `page`.
     #[inline]
     fn free_below(&self, page: usize) -> usize {
         let mut at = page;
@@ -177,7 +172,7 @@ impl ChunkBits {
         page - at
     }
 
-    /// How many pages from page `page` up are free.
+    /// The length of the free run that starts at page `page`.
     #[inline]
     fn free_from(&self, page: usize) -> usize {
         let mut at = page;
@@ -191,14 +186,14 @@ impl ChunkBits {
         at - page
     }
 
-    /// What the chunk's summary, `old` before, is now that pages `from..from + pages` have become free (`freed`) or have
-    /// been taken. Equal to [`summary`](Self::summary), but looks only at the pages around unless the longest run has
-    /// shrunk.
+    /// The chunk's summary after pages `from..from + pages` have become free (`freed`) or have been taken; `old` is the
+    /// summary before. Equal to [`summary`](Self::summary), but looks only at the pages around, unless the longest run may
+    /// have shrunk.
     #[inline]
     pub(super) fn summary_after(&self, old: Summary, from: usize, pages: usize, freed: bool) -> Summary {
         let (start, max, end) = old.fields();
         let to = from + pages;
-        // Whether the chunk's own runs at its ends reach up to the pages in question, which spares a look at the bits.
+        // The run at an end of the chunk may reach up to the pages in question. Then its length spares a look at the bits.
         let reached_below = start >= from;
         let reached_above = end >= CHUNK_PAGES - to;
         let below = if reached_below { from } else { self.free_below(from) };
@@ -213,7 +208,7 @@ impl ChunkBits {
         let max = if joined < max {
             max
         } else if rest * 2 >= CHUNK_PAGES {
-            // Whatever else is free is shorter.
+            // Any other run is shorter.
             rest
         } else {
             // Often there is another run as long.
@@ -222,7 +217,7 @@ impl ChunkBits {
         Summary::new(if reached_below { from } else { start }, max, if reached_above { CHUNK_PAGES - to } else { end })
     }
 
-    /// The longest free run, none of which is longer than `most`.
+    /// The longest free run. The caller knows that no run is longer than `most`.
     #[inline]
     fn longest(&self, most: usize) -> usize {
         let mut max = 0;
@@ -241,7 +236,7 @@ impl ChunkBits {
             }
             max = if tail > max { tail } else { max };
             tail = free.leading_ones() as usize;
-            // Between the runs at the word's ends lie at least the two pages in use that end them.
+            // At least two pages in use, which end the runs at the word's ends, lie between these runs.
             if low + tail + 2 + max < 64 {
                 max = longest_run(free, max);
             }
@@ -252,7 +247,7 @@ impl ChunkBits {
         if tail > max { tail } else { max }
     }
 
-    /// The chunk's summary, from its bits.
+    /// The chunk's summary, computed from its bits.
     #[inline]
     pub(super) fn summary(&self) -> Summary {
         Summary::new(self.free_from(0), self.longest(CHUNK_PAGES), self.free_below(CHUNK_PAGES))

@@ -1,10 +1,10 @@
-//! A page cache: the free pages of one aligned block of 64, taken from the heap in one go.
+//! A page cache: all free pages of one aligned block of 64, taken from the heap in one operation.
 //!
-//! Its owner serves short runs from it without the heap lock; to the heap the pages are neither free nor scavenged while
-//! they are here. The two words go back as they are, so that released pages stay known as released.
+//! The owner of the cache serves short runs from it without the heap lock. To the heap, pages in a cache are neither free
+//! nor scavenged. Both bitmap words go back as they are, so the heap still knows which of the pages are released.
 //!
 //! Invariant: `scavenged` is a subset of `free`.
-//! Locks: none; the cache belongs to its owner. Taking it and giving it back: the caller holds the heap lock.
+//! Locks: none for the cache, which belongs to its owner. To take it and to return it, the caller holds the heap lock.
 #![forbid(unsafe_code)]
 
 use crate::units::{Page, Run};
@@ -16,7 +16,7 @@ use super::word::{find_run, mask};
 /// Pages in the block that a cache is taken from.
 pub const CACHE_PAGES: usize = 64;
 
-/// Runs shorter than this are worth asking a cache for.
+/// Callers ask a cache for runs that are shorter than this.
 pub const CACHE_RUN_LIMIT: usize = CACHE_PAGES / 4;
 
 /// Free pages of one aligned 64-page block, outside the heap's bookkeeping. All zero is an empty cache.
@@ -26,7 +26,7 @@ pub struct PageCache {
     pub base: Page,
     /// The pages of the block that are in the cache.
     pub free: u64,
-    /// Those of them that are released.
+    /// The pages among `free` that are released.
     pub scavenged: u64,
 }
 
@@ -78,18 +78,18 @@ impl Default for PageCache {
 impl PageAllocator {
     /// Takes all free pages of the aligned 64-page block that holds the lowest free page; `None` if no page is free.
     pub fn take_cache(&mut self) -> Option<PageCache> {
-        let from = self.hints.start(1)?;
+        let from = self.search.start(1)?;
         let table = self.table.as_deref_mut()?;
         let Some(first) = table.first_fit(from, 1, self.end) else {
-            self.hints.exhausted(1);
+            self.search.exhausted(1);
             return None;
         };
         let base = Page(first.0 / CACHE_PAGES * CACHE_PAGES);
         let cache = self.take_block(base)?;
-        // No page is free between the first one and the end of its block any more.
+        // No page is free any more between `first` and the end of its block.
         let taken = Run { first, pages: base.plus(CACHE_PAGES).0 - first.0 };
-        self.hints.block_taken(taken);
-        self.keep_hints_mapped(taken.end());
+        self.search.block_taken(taken);
+        self.keep_search_mapped(taken.end());
         Some(cache)
     }
 
@@ -140,9 +140,9 @@ impl PageAllocator {
         self.scavenged_pages += (cache.scavenged & cache.free).count_ones() as usize;
         let low = cache.free.trailing_zeros() as usize;
         let high = 64 - cache.free.leading_zeros() as usize;
-        // The search addresses go by where free runs may start now; what lies between the lowest and the highest page
-        // but was not in the cache does no harm.
-        self.lower_hints(Run { first: cache.base.plus(low), pages: high - low });
+        // A search address only has to be low enough. So the pages between the lowest and the highest that were not in the
+        // cache do no harm.
+        self.lower_search_addresses(Run { first: cache.base.plus(low), pages: high - low });
         self.free_pages += cache.free_pages();
         Ok(())
     }

@@ -1,11 +1,11 @@
-//! What to release next in a chunk: the search on the two bitmaps.
+//! What to release next in a chunk: a search of its two bitmaps.
 //!
-//! Only whole OS pages can be released, so the bitmaps are first coarsened: a group of pages counts only if every page of
-//! it is free and none is released. From the top down, the first run of such groups is the candidate. Releasing part of
-//! a huge page makes the kernel split it, which costs more than it gives; so a cut never falls into a huge page that could be
-//! released whole.
+//! Only whole OS pages can be released, so the search looks at groups of pages: a group counts only if each of its pages is
+//! free and not released. The highest run of such groups is the candidate. The release of a part of a huge page makes the
+//! kernel split the huge page, which costs more than the part gives. So the candidate's lower end never cuts a huge page
+//! that could be released whole.
 //!
-//! Locks: none; the caller holds the heap lock. Changes nothing.
+//! Locks: none; the caller holds the heap lock. The search changes nothing.
 #![forbid(unsafe_code)]
 
 use crate::units::{CHUNK_PAGES, CHUNK_WORDS, Chunk, Run};
@@ -13,12 +13,12 @@ use crate::units::{CHUNK_PAGES, CHUNK_WORDS, Chunk, Run};
 use super::bits::ChunkBits;
 use super::word::{fill_aligned, mask};
 
-/// What a search for something to release in a chunk found.
+/// What the search found.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Candidate {
-    /// The run, in use from now on so that nobody can take it.
+    /// The run to release. It is in use from now on, so nobody else can take it.
     pub run: Option<Run>,
-    /// Whether the chunk holds more to release below the run.
+    /// Whether the chunk has more to release below the run.
     pub more_below: bool,
 }
 
@@ -28,13 +28,14 @@ impl Candidate {
 }
 
 impl ChunkBits {
-    /// The pages of word `word` that belong to a whole group of `group` free pages none of which is released.
+    /// The pages of word `word` in groups of `group` pages that are free and not released as a whole.
     #[inline]
     fn releasable(&self, word: usize, group: usize) -> u64 {
         !fill_aligned(!(self.free[word] & !self.scavenged[word]), group)
     }
 
-    /// See [`PageAllocator::take_candidate`](super::PageAllocator::take_candidate), which takes what this finds.
+    /// Finds the run that [`PageAllocator::take_candidate`](super::PageAllocator::take_candidate) takes, and which is
+    /// described there.
     pub(super) fn candidate(
         &self,
         chunk: Chunk,
@@ -45,7 +46,8 @@ impl ChunkBits {
     ) -> Candidate {
         let group = min_pages.clamp(1, 64).next_power_of_two();
         let max = max_pages.clamp(group, CHUNK_PAGES).next_multiple_of(group);
-        // Begin with the whole group that holds the given page, and with the whole huge page if that is to be kept whole.
+        // The search begins with the whole group that holds the given page, or with the whole huge page if it can be released
+        // whole.
         let from = from_index.min(CHUNK_PAGES - 1);
         let huge = if huge_page_pages > group && huge_page_pages <= CHUNK_PAGES && huge_page_pages.is_power_of_two() {
             huge_page_pages
@@ -93,7 +95,7 @@ fn highest(words: &[u64; CHUNK_WORDS]) -> Option<usize> {
 /// The lowest bit of the run of set bits whose highest is `last`.
 fn run_bottom(words: &[u64; CHUNK_WORDS], last: usize) -> usize {
     let mut word = last / 64;
-    // The run's bits at the top of the current word, once what lies above `last` is shifted out.
+    // The bits above `last` are shifted out, so the leading ones of the word are the run's.
     let above = 63 - last % 64;
     let mut bottom = last + 1 - (words[word] << above).leading_ones() as usize;
     while bottom == word * 64 && word > 0 {

@@ -1,7 +1,7 @@
-//! What a caller can do wrong with pages, told as a value.
+//! What a caller can do wrong with pages, as a value.
 //!
-//! The pure layer neither prints nor aborts; the heap turns a fault into one line and ends the process, because each of
-//! them means that the heap's state or its caller's is already damaged.
+//! The pure layer neither prints nor aborts. The heap turns a fault into one line on stderr and ends the process, because
+//! each fault means that the state of the heap or of its caller is damaged already.
 //!
 //! Locks: none.
 #![forbid(unsafe_code)]
@@ -10,7 +10,7 @@ use core::fmt;
 
 use crate::units::Page;
 
-/// The kinds of misuse that the page bookkeeping can tell.
+/// The kinds of misuse that the page allocator recognizes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum FaultKind {
     /// The run is empty, or reaches past the address space the heap describes.
@@ -19,9 +19,9 @@ pub enum FaultKind {
     NotMapped,
     /// The page is free already.
     DoubleFree,
-    /// Growth over a page that is the heap's already.
+    /// Growth over a page that the heap has already.
     AlreadyMapped,
-    /// Growth by something else than whole chunks.
+    /// Growth by anything but whole chunks.
     NotWholeChunks,
     /// Growth where no [`Root`](super::Root) has been supplied.
     NoRoot,
@@ -29,12 +29,12 @@ pub enum FaultKind {
     WrongTable,
 }
 
-/// A misuse and where it was seen. Nothing has been changed when a call returns one.
+/// A misuse, and where it was seen. A call that returns a fault has changed nothing.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Fault {
     /// What was wrong.
     pub kind: FaultKind,
-    /// The lowest page it was seen at.
+    /// The lowest page at which it was seen.
     pub page: Page,
 }
 

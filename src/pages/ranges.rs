@@ -1,6 +1,6 @@
 //! Which chunks are mapped, as ranges.
 //!
-//! Neighbouring growths coalesce by themselves, because the ranges are read from the roots' bitmaps of mapped chunks.
+//! The ranges are read from the roots' bitmaps of mapped chunks, so neighbouring growths coalesce by themselves.
 //!
 //! Locks: none; the caller holds the heap lock.
 #![forbid(unsafe_code)]

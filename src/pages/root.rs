@@ -1,14 +1,16 @@
-//! Everything below one root entry: four levels of summaries and the bitmaps of its chunks.
+//! Everything below one root entry: four levels of summaries, and the bitmaps of its chunks.
 //!
-//! All-zero memory is a valid root with nothing mapped, and a root is written only where chunks are mapped: in a zeroed
-//! mapping its cost is the pages that are touched (2 KiB of bitmaps and summaries for 64 MiB of heap). The levels are arrays of
-//! sibling groups, one cache line each, whose lengths are powers of two: a chunk's number shifted and masked is an
-//! index the compiler knows to be in bounds.
+//! All-zero memory is a valid root with nothing mapped. A root is written only where chunks are mapped, so in a zeroed
+//! mapping it costs only the pages that are touched. Each level is an array of sibling groups. A group fills one cache
+//! line, and the lengths are powers of two: the compiler knows that a chunk's number, shifted and masked, is in bounds.
+//!
+//! Two ways lead from a changed leaf to the nodes above it. `propagate` updates one child of each ancestor and stops at the
+//! first ancestor that does not change. `propagate_range` recomputes the ancestors of many leaves level by level.
 //!
 //! Invariants:
-//! 1. a node is the merge of its group of children, except above the chunk that the table has not settled; a leaf is its
-//!    bitmap's summary; an unmapped chunk's leaf is zero;
-//! 2. the summary of the root itself lives in the `RootTable`, so that the search need not touch roots that do not fit.
+//! 1. A node is the merge of its group of children, except above the chunk whose change is pending (see `table`). A leaf is
+//!    its bitmap's summary. The leaf of an unmapped chunk is zero.
+//! 2. The summary of the root itself lives in the `RootTable`: a search that passes a root reads nothing of the root.
 //!
 //! Locks: none; the caller holds the heap lock.
 #![forbid(unsafe_code)]
@@ -23,7 +25,7 @@ pub(super) const LEVEL1_PAGES: usize = CHUNK_PAGES << (3 * LEVEL_BITS);
 pub(super) const LEVEL2_PAGES: usize = CHUNK_PAGES << (2 * LEVEL_BITS);
 pub(super) const LEVEL3_PAGES: usize = CHUNK_PAGES << LEVEL_BITS;
 
-/// Masks a page's number to its place under its root entry.
+/// Masks the number of a page to its place under its root entry.
 pub(super) const PAGE_IN_ROOT: usize = (1 << ROOT_PAGES_SHIFT) - 1;
 
 const CHUNK: usize = ROOT_CHUNKS - 1;
@@ -34,16 +36,16 @@ const LEVEL3: usize = FANOUT * FANOUT * FANOUT - 1;
 const MAPPED_WORDS: usize = ROOT_CHUNKS.div_ceil(64);
 const EMPTY: Group = [Summary::FULL; FANOUT];
 
-/// The summaries of levels 1 to 4 and the bitmaps of the chunks under one root entry (16 GiB): 550 KiB of address space,
-/// valid and empty when zeroed, touched only where chunks are mapped.
+/// The summaries of levels 1 to 4 and the bitmaps of the chunks under one root entry. Valid and empty when zeroed, and
+/// touched only where chunks are mapped.
 #[repr(C, align(64))]
 pub struct Root {
     pub(super) level1: Group,
     pub(super) level2: [Group; FANOUT],
     pub(super) level3: [Group; FANOUT * FANOUT],
-    /// One summary a chunk.
+    /// One summary for each chunk.
     pub(super) leaves: [Group; FANOUT * FANOUT * FANOUT],
-    /// One bit a chunk.
+    /// One bit for each chunk.
     mapped: [u64; MAPPED_WORDS],
     bits: [ChunkBits; ROOT_CHUNKS],
 }
@@ -103,10 +105,10 @@ impl Root {
             self.bits[chunk].set_fresh();
             self.leaves[chunk >> LEVEL_BITS][chunk & CHILD] = Summary::free(CHUNK_PAGES);
         }
-        self.climb(summary, low, high, true);
+        self.propagate_range(summary, low, high, true);
     }
 
-    /// Applies `edit` to one chunk's bitmaps and brings its summary up to date, but not the nodes above.
+    /// Applies `edit` to one chunk's bitmaps and updates the chunk's summary, but not the nodes above.
     #[inline]
     pub(super) fn edit<R>(&mut self, chunk: usize, edit: impl FnOnce(&mut ChunkBits) -> R) -> R {
         let chunk = chunk & CHUNK;
@@ -116,8 +118,8 @@ impl Root {
         result
     }
 
-    /// Applies `edit` to pages `from..from + pages` of one chunk, all of which it leaves free (`freed`) or in use where
-    /// they were the opposite, and brings its summary up to date, but not the nodes above.
+    /// Applies `edit` to pages `from..from + pages` of one chunk and updates the chunk's summary, but not the nodes above.
+    /// The edit frees every one of these pages (`freed`), or takes every one.
     #[inline]
     pub(super) fn edit_part(
         &mut self,
@@ -133,8 +135,9 @@ impl Root {
         *leaf = bits.summary_after(*leaf, from, pages, freed);
     }
 
-    /// Applies `edit(bits, first page in chunk, pages)` to each chunk that `pages` pages from `first` (its place under
-    /// this root) touch, all of which it leaves free (`freed`) or in use where they were the opposite. `summary` is the root's own.
+    /// Applies `edit(bits, first page in chunk, pages)` to each chunk that `pages` pages from `first` (a place under this
+    /// root) touch, and updates the nodes above. The edit frees every one of these pages (`freed`), or takes every one.
+    /// `summary` is the root's own.
     #[inline]
     pub(super) fn edit_run(
         &mut self,
@@ -159,31 +162,31 @@ impl Root {
             *leaf = new;
         }
         if changed {
-            self.climb(summary, low, high, freed);
+            self.propagate_range(summary, low, high, freed);
         }
     }
 
-    /// Brings the nodes above a chunk, which take its summary to be `told`, up to date, and stops at the first that does
-    /// not change. What they have been told now. `summary` is the root's own.
+    /// Updates the nodes above a chunk, which go by the chunk's summary `old`, and stops at the first node that does not
+    /// change. Returns the summary that the nodes go by now. `summary` is the root's own.
     #[inline]
-    pub(super) fn climb_from(&mut self, summary: &mut Summary, chunk: usize, told: Summary) -> Summary {
+    pub(super) fn propagate(&mut self, summary: &mut Summary, chunk: usize, old: Summary) -> Summary {
         let new = self.leaf(chunk);
-        if new != told {
-            self.climb_from_changed(summary, chunk & CHUNK, told);
+        if new != old {
+            self.propagate_changed(summary, chunk & CHUNK, old);
         }
         new
     }
 
-    fn climb_from_changed(&mut self, summary: &mut Summary, chunk: usize, old: Summary) {
+    fn propagate_changed(&mut self, summary: &mut Summary, chunk: usize, old: Summary) {
         let (group, child) = (chunk >> LEVEL_BITS, chunk & CHILD);
         let node = &mut self.level3[group >> LEVEL_BITS][group & CHILD];
         if let Some(old) = update(node, &self.leaves[group], child, old, CHUNK_PAGES) {
-            self.climb_from_level3(summary, group, old);
+            self.propagate_from_level3(summary, group, old);
         }
     }
 
-    /// Brings the nodes above node `node` of level 3, which was `old`, up to date.
-    fn climb_from_level3(&mut self, summary: &mut Summary, node: usize, old: Summary) {
+    /// Updates the nodes above node `node` of level 3, which was `old`.
+    fn propagate_from_level3(&mut self, summary: &mut Summary, node: usize, old: Summary) {
         let node = node & LEVEL3;
         let (group, child) = (node >> LEVEL_BITS, node & CHILD);
         let node = &mut self.level2[group >> LEVEL_BITS][group & CHILD];
@@ -194,10 +197,10 @@ impl Root {
         *summary = summary.merge_one(&self.level1, group, old, LEVEL1_PAGES);
     }
 
-    /// Brings the nodes above the leaves `low..=high` up to date, level by level, and stops at the first level where
-    /// nothing changes. What lies strictly between two leaves' ancestors is wholly free (`freed`) or wholly in use. Where the leaves
-    /// have one parent, only that is computed anew: one child of each node above has changed.
-    fn climb(&mut self, summary: &mut Summary, low: usize, high: usize, freed: bool) {
+    /// Updates the nodes above the leaves `low..=high`, level by level, and stops at the first level where nothing changes.
+    /// Nodes strictly between the ancestors of the two outer leaves are wholly free (`freed`) or wholly in use. Where all the
+    /// leaves have one parent, only the parent is merged anew, since one child of each node above has changed.
+    fn propagate_range(&mut self, summary: &mut Summary, low: usize, high: usize, freed: bool) {
         let (low, high) = (low >> LEVEL_BITS, high >> LEVEL_BITS);
         if low == high {
             let low = low & LEVEL3;
@@ -205,24 +208,24 @@ impl Root {
             let new = Summary::merge(&self.leaves[low], CHUNK_PAGES);
             let old = core::mem::replace(node, new);
             if old != new {
-                self.climb_from_level3(summary, low, old);
+                self.propagate_from_level3(summary, low, old);
             }
             return;
         }
-        if !lift(&mut self.level3, &self.leaves, low, high, CHUNK_PAGES, freed) {
+        if !merge_parents(&mut self.level3, &self.leaves, low, high, CHUNK_PAGES, freed) {
             return;
         }
         let (low, high) = (low >> LEVEL_BITS, high >> LEVEL_BITS);
-        if !lift(&mut self.level2, &self.level3, low, high, LEVEL3_PAGES, freed) {
+        if !merge_parents(&mut self.level2, &self.level3, low, high, LEVEL3_PAGES, freed) {
             return;
         }
         let (low, high) = (low >> LEVEL_BITS, high >> LEVEL_BITS);
-        if lift(core::array::from_mut(&mut self.level1), &self.level2, low, high, LEVEL2_PAGES, freed) {
+        if merge_parents(core::array::from_mut(&mut self.level1), &self.level2, low, high, LEVEL2_PAGES, freed) {
             *summary = Summary::merge(&self.level1, LEVEL1_PAGES);
         }
     }
 
-    /// Makes the root empty again, touching only what is in use.
+    /// Makes the root empty again. Touches only what is in use.
     #[cfg(any(test, feature = "internals"))]
     pub(super) fn clear(&mut self) {
         let mut summary = self.summary();
@@ -230,7 +233,7 @@ impl Root {
             self.mapped[chunk / 64] &= !(1 << (chunk % 64));
             let old = self.leaf(chunk);
             self.edit(chunk, |bits| *bits = ChunkBits::FULL);
-            self.climb_from(&mut summary, chunk, old);
+            self.propagate(&mut summary, chunk, old);
         }
     }
 
@@ -247,7 +250,8 @@ impl Default for Root {
     }
 }
 
-/// Updates a node one of whose children has changed; what it said before, if it has changed as well.
+/// Updates a node after its child number `child`, which was `old`, has changed. Returns the node's former summary if the
+/// node has changed as well.
 #[inline]
 fn update(node: &mut Summary, children: &Group, child: usize, old: Summary, child_pages: usize) -> Option<Summary> {
     let new = node.merge_one(children, child, old, child_pages);
@@ -255,9 +259,9 @@ fn update(node: &mut Summary, children: &Group, child: usize, old: Summary, chil
     if before == new { None } else { Some(before) }
 }
 
-/// Recomputes parents `low..=high` (each above the group of children of the same number); whether any changed.
+/// Recomputes parents `low..=high`; parent `i` stands above group `i` of the children. Returns whether any has changed.
 #[inline]
-fn lift<const PARENTS: usize, const CHILDREN: usize>(
+fn merge_parents<const PARENTS: usize, const CHILDREN: usize>(
     parents: &mut [Group; PARENTS],
     children: &[Group; CHILDREN],
     low: usize,

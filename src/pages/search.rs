@@ -1,12 +1,12 @@
 //! Address-ordered first fit: the lowest run of a given length at or above a given page.
 //!
-//! The walk goes one way. It starts in the chunk of the given page, passes that chunk's later siblings, then its
-//! parent's, and so on up, so that a fit nearby is found nearby whatever the size of the heap; only from the root level
-//! does it go down again, and then the summary has promised a fit. All along it keeps the length of the free run that ends
-//! where it stands, so that runs across chunks, nodes and roots are found like any other.
+//! The walk goes one way. It starts in the chunk of the given page, passes the chunk's later siblings, then its parent's
+//! later siblings, and so on up, so a fit nearby is found nearby whatever the size of the heap. The walk goes down only into
+//! a node whose summary promises a fit. It always knows the length of the free run that ends where it stands, so it finds
+//! runs across chunks, nodes and roots like any other.
 //!
-//! Locks: none; the caller holds the heap lock. Reads no summary of an unmapped root, and changes nothing
-//! but that it settles the table before it leaves the first chunk.
+//! Locks: none; the caller holds the heap lock. The search reads no summary of an unmapped root. It changes nothing, but the
+//! table propagates its pending change before the search leaves the first chunk.
 #![forbid(unsafe_code)]
 
 use crate::units::{CHUNK_PAGES, Chunk, LEVEL_BITS, Page, ROOT_PAGES_SHIFT, Run};
@@ -24,17 +24,17 @@ struct Walk {
     wanted: usize,
     /// The next page to look at.
     at: usize,
-    /// How many pages just below `at` are free.
+    /// The length of the free run that ends just below `at`.
     tail: usize,
 }
 
-/// What a node (or a row of siblings) has to offer.
+/// What a node (or a group of siblings) offers.
 enum Step {
-    /// Nothing starts here that fits; the walk stands behind it.
+    /// No run that starts here fits. The walk stands behind the node.
     Passed,
     /// The run starts at this page.
     Found(Page),
-    /// A fit lies inside this child; the walk stands at its first page.
+    /// A fit lies inside this child. The walk stands at the child's first page.
     Inside(usize),
 }
 
@@ -72,7 +72,8 @@ impl Walk {
         Some(Page(self.at + root.bits(chunk).find(0, self.wanted)?))
     }
 
-    /// The fit inside a group that promises one, by level: each goes down to the next.
+    /// Looks at a group of leaves from child `from` on. `Err` ends the walk with the run it found. The functions for the other
+    /// levels do the same for their groups, and go down into the child that promises a fit.
     fn in_leaves(&mut self, root: &Root, group: usize, from: usize) -> Result<(), Option<Page>> {
         match self.pass_group(&root.leaves[group & (FANOUT * FANOUT * FANOUT - 1)], from, CHUNK_PAGES) {
             Step::Passed => Ok(()),
@@ -122,7 +123,7 @@ impl Walk {
         None
     }
 
-    /// Looks at what follows a chunk under its root, going up as far as need be. `Err` ends the walk.
+    /// Looks at what follows a chunk under its root, and goes up as far as necessary. `Err` ends the walk.
     fn later_chunks(&mut self, root: &Root, chunk: usize) -> Result<(), Option<Page>> {
         let mut node = chunk;
         self.in_leaves(root, node >> LEVEL_BITS, (node & CHILD) + 1)?;
@@ -149,7 +150,7 @@ impl RootTable {
 
     #[inline(never)]
     fn beyond_chunk(&mut self, mut walk: Walk, chunk: Chunk, end: Chunk) -> Option<Page> {
-        self.settle();
+        self.propagate();
         if let Err(end) = walk.later_chunks(self.root(chunk.root())?, chunk.index_in_root()) {
             return end;
         }
@@ -176,7 +177,7 @@ impl RootTable {
 
     /// The lowest run of `pages` free pages at or above `from` whose first page is a multiple of `align`.
     ///
-    /// Each round either ends or steps over a page in use, so that nothing between two candidates is looked at twice.
+    /// Each round either ends or steps over a page in use, so the search looks at no page between two starts twice.
     pub(super) fn first_aligned_fit(&mut self, mut from: Page, pages: usize, align: usize, end: Chunk) -> Option<Page> {
         loop {
             let start = self.first_fit(from, pages, end)?;
@@ -184,12 +185,12 @@ impl RootTable {
             let Some(blocker) = self.last_in_use(Run { first, pages }) else {
                 return Some(first);
             };
-            // The next candidate cannot start before the blocker; it starts in mapped memory, as `from` must.
+            // The run cannot start before the blocker. `from` must be mapped.
             from = self.mapped_at_or_above(blocker.plus(1))?;
         }
     }
 
-    /// The highest page of the run that is not free; a page that is not mapped is not.
+    /// The highest page of the run that is not free. A page that is not mapped counts as not free.
     fn last_in_use(&self, run: Run) -> Option<Page> {
         let mut last = None;
         for part in run.by_chunk() {
@@ -205,7 +206,7 @@ impl RootTable {
         last
     }
 
-    /// `page` if it is mapped, else the first mapped page above.
+    /// `page` if it is mapped, else the first mapped page above it.
     pub(super) fn mapped_at_or_above(&self, page: Page) -> Option<Page> {
         if self.is_mapped(page.chunk()) {
             return Some(page);

@@ -1,9 +1,9 @@
 //! What a node of the tree knows about the free runs below it, packed into one word.
 //!
-//! Three fields of 21 bits: the free run at the start, the longest anywhere, the one at the end. 2^21 pages are what a
-//! root entry covers, one more than 21 bits can say: an entirely free root is bit 63 alone. Only the root level can
-//! hold that value, so the nodes below are read without looking at the bit. Zero means "no free page", which is what
-//! memory that was never written says.
+//! A summary has three fields of 21 bits: the length of the free run at the start, of the longest one anywhere, and of the
+//! one at the end. A root entry covers 2^21 pages, one more than 21 bits can say, so bit 63 alone stands for an entirely
+//! free root. Only the root level can hold this value, so nodes below the root level are read without a look at the bit.
+//! Zero means "no free page", which is what memory that was never written says.
 //!
 //! Locks: none.
 #![forbid(unsafe_code)]
@@ -75,7 +75,7 @@ impl Summary {
         let mut i = 0;
         while i < FANOUT {
             let (child_start, child_max, child_end) = children[i].fields();
-            // Everything below is free exactly if the run at the start has come this far.
+            // All children so far are wholly free exactly if the run at the start has come this far.
             start += if start == below { child_start } else { 0 };
             let across = end + child_start;
             max = if across > max { across } else { max };
@@ -92,14 +92,14 @@ impl Summary {
     fn longest(children: &Group, child_pages: usize) -> usize {
         let any = children.iter().fold(0, |any, child| any | child.0);
         if any & !(FIELD << FIELD_BITS) == 0 {
-            // No run reaches an end of its child, so all that the words say is how long the runs inside are.
+            // No run reaches an end of its child. So each word holds nothing but the length of its longest run.
             let max = children.iter().fold(0, |max, child| if child.0 > max { child.0 } else { max });
             return (max >> FIELD_BITS) as usize;
         }
         Self::merge(children, child_pages).root_fields().1
     }
 
-    /// What this summary of a parent becomes when child number `i` changes from `old` to what it says now. Equal to
+    /// The new summary of a parent, whose summary this was while child number `i` was `old`. Equal to
     /// [`merge`](Self::merge), but looks at the other children only where they matter.
     #[inline]
     pub(super) fn merge_one(self, children: &Group, i: usize, old: Self, child_pages: usize) -> Self {
@@ -107,16 +107,16 @@ impl Summary {
         let (old_start, old_max, old_end) = old.fields();
         let (new_start, new_max, new_end) = children[i & (FANOUT - 1)].fields();
         if new_start == old_start && new_end == old_end && old_max < max && new_max <= max {
-            // The runs that reach other children are as they were, and another run was the longest and still is.
+            // The runs that reach other children are as they were, and a run elsewhere was the longest and still is.
             return self;
         }
-        // The pages of the siblings below and above, and how many of those next to the child are free. Where the parent's
-        // own run at that end takes all of them in, that says so.
+        // The pages of the siblings below and above, and the lengths of the free runs that reach the child from there. If the
+        // parent's run at the same end covers all these siblings, its length says so without a look at them.
         let below = i * child_pages;
         let above = (FANOUT - 1 - i) * child_pages;
         let left = if start >= below { below } else { free_below(children, i, child_pages) };
         let right = if end >= above { above } else { free_above(children, i, child_pages) };
-        // The longest run that takes in pages of the child.
+        // The longest run with pages of the child in it.
         let longest = |start: usize, max: usize, end: usize| {
             if start == child_pages { left + child_pages + right } else { max.max(left + start).max(end + right) }
         };
@@ -127,7 +127,7 @@ impl Summary {
         } else if old_longest < max {
             max
         } else if new_longest * 2 >= FANOUT * child_pages {
-            // Whatever else is free is shorter.
+            // Any other run is shorter.
             new_longest
         } else {
             Self::longest(children, child_pages)
@@ -139,7 +139,7 @@ impl Summary {
     }
 }
 
-/// The free pages that reach up to child `i` from below, in its siblings.
+/// The length of the free run in the lower siblings of child `i` that reaches up to the child.
 #[inline]
 fn free_below(children: &Group, i: usize, child_pages: usize) -> usize {
     let next = if i == 0 { 0 } else { children[(i - 1) & (FANOUT - 1)].fields().2 };
@@ -151,7 +151,7 @@ fn farther_below(children: &Group, i: usize, child_pages: usize) -> usize {
     free_below(children, i, child_pages)
 }
 
-/// The free pages that reach down to child `i` from above, in its siblings.
+/// The length of the free run in the upper siblings of child `i` that reaches down to the child.
 #[inline]
 fn free_above(children: &Group, i: usize, child_pages: usize) -> usize {
     let next = if i == FANOUT - 1 { 0 } else { children[(i + 1) & (FANOUT - 1)].fields().0 };

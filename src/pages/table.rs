@@ -1,15 +1,16 @@
 //! The root level: a summary and a pointer for each root entry of the address space.
 //!
-//! All-zero memory is a valid empty table. Two words of state keep searches off the 16384 entries: the allocator knows
-//! the lowest and highest mapped chunk, and a bitmap of the roots with mapped chunks lets every walk step over gaps.
+//! All-zero memory is a valid empty table. Two pieces of state spare searches a walk over all entries: the allocator knows
+//! the lowest and the highest mapped chunk, and a bitmap marks the roots with mapped chunks, so every walk steps over gaps.
 //!
-//! First fit takes from the same chunk again and again, and most of what it changes there is changed back before a search
-//! ever looks at the nodes above. So these hear of the chunk that was edited last only when another one is edited, or when
-//! a search leaves its own chunk: until then the table keeps what they have been told.
+//! The table propagates changes lazily. First fit takes from the same chunk again and again, and most changes there are
+//! undone before a search looks at the nodes above. So the change of one chunk, the one edited last, stays *pending*: its
+//! leaf is up to date, the nodes above are not. The table propagates it when another chunk is edited, or when a search
+//! leaves its own chunk, and until then remembers which summary of the chunk the nodes above go by.
 //!
 //! Invariants:
-//! 1. a root's summary is the merge of its level 1; entries without a root, or with nothing mapped, are zero;
-//! 2. the nodes above `unsettled` are as if its summary were `told`.
+//! 1. A root's summary is the merge of its level 1. Entries without a root, or with nothing mapped, are zero.
+//! 2. The nodes above the chunk `pending` are what they would be if its summary were `propagated`.
 //!
 //! Locks: none; the caller holds the heap lock.
 #![forbid(unsafe_code)]
@@ -26,17 +27,17 @@ pub(super) const ROOT_PAGES: usize = 1 << ROOT_PAGES_SHIFT;
 
 const ROOT_WORDS: usize = ROOTS.div_ceil(64);
 
-/// The root level of the tree. Valid and empty when zeroed; 258 KiB of address space of which one or two pages are used.
+/// The root level of the tree. Valid and empty when zeroed; a process touches only the pages for the roots it uses.
 #[repr(C, align(64))]
 pub struct RootTable {
     pub(super) summaries: [Summary; ROOTS],
     roots: [Option<&'static mut Root>; ROOTS],
-    /// One bit a root that has mapped chunks.
+    /// One bit for each root; set if the root has mapped chunks.
     mapped: [u64; ROOT_WORDS],
-    /// The chunk that was edited last.
-    pub(super) unsettled: Chunk,
-    /// What the nodes above it take its summary to be.
-    pub(super) told: Summary,
+    /// The chunk that was edited last. Its change may be pending.
+    pub(super) pending: Chunk,
+    /// The summary of `pending` that the nodes above go by.
+    pub(super) propagated: Summary,
 }
 
 impl RootTable {
@@ -46,8 +47,8 @@ impl RootTable {
             summaries: [Summary::FULL; ROOTS],
             roots: [const { None }; ROOTS],
             mapped: [0; ROOT_WORDS],
-            unsettled: Chunk(0),
-            told: Summary::FULL,
+            pending: Chunk(0),
+            propagated: Summary::FULL,
         }
     }
 
@@ -56,7 +57,7 @@ impl RootTable {
         self.roots.get(root)?.as_deref()
     }
 
-    /// Supplies the memory below entry `root`; false if there is no such entry or it has its root already.
+    /// Supplies the memory below entry `root`. False if there is no such entry, or if it has its root already.
     pub(super) fn add_root(&mut self, root: usize, memory: &'static mut Root) -> bool {
         match self.roots.get_mut(root) {
             Some(slot @ None) => {
@@ -67,15 +68,15 @@ impl RootTable {
         }
     }
 
-    /// Hands the memory below entry `root` back, emptied, and forgets what it said. For tests, which use it again.
+    /// Empties the memory below entry `root` and hands it back to a test that will use it again.
     #[cfg(any(test, feature = "internals"))]
     pub fn remove_root(&mut self, root: usize) -> Option<&'static mut Root> {
-        self.settle();
+        self.propagate();
         let memory = self.roots.get_mut(root)?.take()?;
         self.summaries[root] = Summary::FULL;
         self.mapped[root / 64] &= !(1 << (root % 64));
         memory.clear();
-        self.told = self.leaf(self.unsettled);
+        self.propagated = self.leaf(self.pending);
         Some(memory)
     }
 
@@ -105,7 +106,7 @@ impl RootTable {
         root.is_mapped(chunk.index_in_root()).then(|| root.bits(chunk.index_in_root()))
     }
 
-    /// Checks that the run is mapped and that all of it is in use.
+    /// Checks that the run is mapped and wholly in use.
     #[inline]
     pub(super) fn check_in_use(&self, run: Run) -> Result<(), Fault> {
         if run.first.index_in_chunk() + run.pages <= CHUNK_PAGES {
@@ -127,7 +128,7 @@ impl RootTable {
         Ok(())
     }
 
-    /// Whether the run is mapped and all of it is free.
+    /// Whether the run is mapped and wholly free.
     pub(super) fn is_free(&self, run: Run) -> bool {
         run.by_chunk().all(|part| {
             self.bits(part.first.chunk())
@@ -135,7 +136,7 @@ impl RootTable {
         })
     }
 
-    /// Takes a run that is known to be free; returns how many of its pages were released.
+    /// Takes a run that is known to be free. Returns how many of its pages were released.
     #[inline]
     pub(super) fn take(&mut self, run: Run) -> usize {
         let mut scavenged = 0;
@@ -149,38 +150,38 @@ impl RootTable {
         self.edit_run(run, true, |bits, from, pages| bits.give(from, pages, scavenged));
     }
 
-    /// Applies `edit` to a chunk that has a root, and brings its summary up to date.
+    /// Applies `edit` to a chunk that has a root, and updates the chunk's summary. The change stays pending.
     #[inline]
     pub(super) fn edit<R>(&mut self, chunk: Chunk, edit: impl FnOnce(&mut ChunkBits) -> R) -> Option<R> {
-        self.unsettle(chunk);
+        self.defer(chunk);
         let (root, _) = self.root_mut(chunk.root())?;
         Some(root.edit(chunk.index_in_root(), edit))
     }
 
-    /// Tells the nodes above the chunk that was edited last what its summary has become.
+    /// Propagates the pending change to the nodes above its chunk.
     #[inline]
-    pub(super) fn settle(&mut self) {
-        let (chunk, told) = (self.unsettled, self.told);
+    pub(super) fn propagate(&mut self) {
+        let (chunk, propagated) = (self.pending, self.propagated);
         if let Some((root, summary)) = self.root_mut(chunk.root()) {
-            self.told = root.climb_from(summary, chunk.index_in_root(), told);
+            self.propagated = root.propagate(summary, chunk.index_in_root(), propagated);
         }
     }
 
-    /// Comes before an edit of `chunk` of which the nodes above are not told at once.
+    /// Prepares an edit of `chunk` that will stay pending: propagates the change of any other chunk first.
     #[inline]
-    fn unsettle(&mut self, chunk: Chunk) {
-        if chunk != self.unsettled {
-            self.settle();
-            self.unsettled = chunk;
-            self.told = self.leaf(chunk);
+    fn defer(&mut self, chunk: Chunk) {
+        if chunk != self.pending {
+            self.propagate();
+            self.pending = chunk;
+            self.propagated = self.leaf(chunk);
         }
     }
 
-    /// Makes a change that reaches beyond one chunk and brings the nodes above up to date itself.
-    fn change_settled(&mut self, change: impl FnOnce(&mut Self)) {
-        self.settle();
-        change(self);
-        self.told = self.leaf(self.unsettled);
+    /// Makes an edit that reaches beyond one chunk. The edit updates the nodes above itself.
+    fn edit_eagerly(&mut self, edit: impl FnOnce(&mut Self)) {
+        self.propagate();
+        edit(self);
+        self.propagated = self.leaf(self.pending);
     }
 
     #[inline]
@@ -188,9 +189,9 @@ impl RootTable {
         self.root(chunk.root()).map_or(Summary::FULL, |root| root.leaf(chunk.index_in_root()))
     }
 
-    /// Maps chunks, free and released. The caller has checked that their roots exist.
+    /// Maps chunks; they arrive free and released. The caller has checked that their roots exist.
     pub(super) fn map(&mut self, low: Chunk, chunks: usize) {
-        self.change_settled(|table| table.map_roots(low, chunks));
+        self.edit_eagerly(|table| table.map_roots(low, chunks));
     }
 
     fn map_roots(&mut self, low: Chunk, chunks: usize) {
@@ -211,7 +212,7 @@ impl RootTable {
         let chunk = run.first.chunk();
         let from = run.first.index_in_chunk();
         if from + run.pages <= CHUNK_PAGES {
-            self.unsettle(chunk);
+            self.defer(chunk);
             if let Some((root, _)) = self.root_mut(chunk.root()) {
                 root.edit_part(chunk.index_in_root(), (from, run.pages), freed, edit);
             }
@@ -222,7 +223,7 @@ impl RootTable {
 
     #[inline(never)]
     fn edit_long_run(&mut self, run: Run, freed: bool, edit: impl FnMut(&mut ChunkBits, usize, usize)) {
-        self.change_settled(|table| table.edit_roots(run, freed, edit));
+        self.edit_eagerly(|table| table.edit_roots(run, freed, edit));
     }
 
     fn edit_roots(&mut self, run: Run, freed: bool, mut edit: impl FnMut(&mut ChunkBits, usize, usize)) {

@@ -1,4 +1,4 @@
-//! The whole state recomputed from the bitmaps, bit by bit, and compared with what is kept. Test builds only.
+//! The whole state recomputed from the bitmaps, bit by bit, and compared with the state that is kept. Test builds only.
 //!
 //! Locks: none; the caller holds the heap lock. Changes nothing.
 #![forbid(unsafe_code)]
@@ -9,8 +9,8 @@ use crate::units::{CHUNK_PAGES, Chunk, Page, ROOT_CHUNKS, ROOTS};
 
 use super::allocator::PageAllocator;
 use super::bits::ChunkBits;
-use super::hints::SIZES;
 use super::root::{LEVEL2_PAGES, LEVEL3_PAGES, Root};
+use super::search_addresses::SIZES;
 use super::summary::{FANOUT, Group, Summary};
 
 /// Where the kept state and the recomputed one differ.
@@ -18,7 +18,7 @@ use super::summary::{FANOUT, Group, Summary};
 pub struct Disagreement {
     /// Which part of the state.
     pub what: &'static str,
-    /// The page it begins at.
+    /// The first page of that part.
     pub page: Page,
 }
 
@@ -32,7 +32,7 @@ fn check(agrees: bool, what: &'static str, page: Page) -> Result<(), Disagreemen
     if agrees { Ok(()) } else { Err(Disagreement { what, page }) }
 }
 
-/// Follows free runs page by page over the whole heap.
+/// Walks over the free runs of the whole heap page by page.
 struct Runs {
     start: usize,
     end: usize,
@@ -67,7 +67,7 @@ pub(super) fn slow_summary(bits: &ChunkBits) -> Summary {
     Summary::new(start, max, end)
 }
 
-/// What the merge of a group should be, computed without the merge's shortcuts.
+/// The summary above a group, computed without the shortcuts of `Summary::merge`.
 pub(super) fn slow_merge(children: &Group, child_pages: usize) -> Summary {
     let all = FANOUT * child_pages;
     let start = children.iter().position(|child| child.fields().0 < child_pages);
@@ -92,8 +92,13 @@ pub(super) fn slow_merge(children: &Group, child_pages: usize) -> Summary {
 impl PageAllocator {
     /// The free and scavenged bits of 64 pages of a mapped chunk.
     pub fn bitmap_words(&self, chunk: Chunk, word: usize) -> Option<(u64, u64)> {
-        let bits = self.table.as_deref()?.bits(chunk)?;
+        let bits = self.bits(chunk)?;
         Some((*bits.free.get(word)?, *bits.scavenged.get(word)?))
+    }
+
+    /// Whether a chunk is mapped, and every page of it free and released.
+    pub fn chunk_is_all_free_and_scavenged(&self, chunk: Chunk) -> bool {
+        self.bits(chunk).is_some_and(|bits| bits.counts() == (CHUNK_PAGES, CHUNK_PAGES))
     }
 
     /// Recomputes everything from the bitmaps and compares.
@@ -135,9 +140,9 @@ impl PageAllocator {
                 mapped += CHUNK_PAGES;
                 end = chunk.0 + 1;
             }
-            let unsettled = table.unsettled;
-            let told = (unsettled.root() == root).then_some((unsettled.index_in_root(), table.told));
-            check_levels(memory, told, page)?;
+            let pending = table.pending;
+            let propagated = (pending.root() == root).then_some((pending.index_in_root(), table.propagated));
+            check_levels(memory, propagated, page)?;
             check(table.summaries[root] == memory.summary(), "root summary", page)?;
             let any = memory.next_chunk(0, true).is_some();
             check((table.next_mapped_root(root) == Some(root)) == any, "bitmap of mapped roots", page)?;
@@ -146,26 +151,30 @@ impl PageAllocator {
         check(self.scavenged_pages == scavenged, "count of scavenged pages", Page(self.scavenged_pages))?;
         check(self.mapped_pages == mapped, "count of mapped pages", Page(self.mapped_pages))?;
         check(self.end == Chunk(end), "end of the mapped chunks", self.end.first_page())?;
-        for ((_, hint), lowest) in self.hints.all().into_iter().zip(runs.lowest) {
-            if let Some(hint) = hint {
-                check(table.is_mapped(hint.chunk()), "search address outside mapped memory", hint)?;
+        for (address, lowest) in self.search.addresses().into_iter().zip(runs.lowest) {
+            if let Some(address) = address {
+                check(table.is_mapped(address.chunk()), "search address outside mapped memory", address)?;
             }
             if let Some(lowest) = lowest {
-                check(hint.is_some_and(|hint| hint.0 <= lowest), "search address above a free run", Page(lowest))?;
+                check(
+                    address.is_some_and(|address| address.0 <= lowest),
+                    "search address above a free run",
+                    Page(lowest),
+                )?;
             }
         }
         Ok(())
     }
 }
 
-/// `told`: a chunk, and the summary that the nodes above take it to have.
-fn check_levels(root: &Root, told: Option<(usize, Summary)>, page: Page) -> Result<(), Disagreement> {
-    let as_told = |i: usize, group: &Group| {
+/// `propagated`: the chunk whose change may be pending, and the summary of it that the nodes above go by.
+fn check_levels(root: &Root, propagated: Option<(usize, Summary)>, page: Page) -> Result<(), Disagreement> {
+    let as_propagated = |i: usize, group: &Group| {
         let mut group = *group;
-        if let Some((chunk, told)) = told
+        if let Some((chunk, propagated)) = propagated
             && chunk / FANOUT == i
         {
-            group[chunk % FANOUT] = told;
+            group[chunk % FANOUT] = propagated;
         }
         group
     };
@@ -176,8 +185,11 @@ fn check_levels(root: &Root, told: Option<(usize, Summary)>, page: Page) -> Resu
     let same = |parents: &[Group], children: &[Group], child_pages: usize| {
         children.iter().enumerate().all(|(i, group)| same_above(parents, i, group, child_pages))
     };
-    let level3 =
-        root.leaves.iter().enumerate().all(|(i, group)| same_above(&root.level3, i, &as_told(i, group), CHUNK_PAGES));
+    let level3 = root
+        .leaves
+        .iter()
+        .enumerate()
+        .all(|(i, group)| same_above(&root.level3, i, &as_propagated(i, group), CHUNK_PAGES));
     check(level3, "level 3", page)?;
     check(same(&root.level2, &root.level3, LEVEL3_PAGES), "level 2", page)?;
     check(same(core::slice::from_ref(&root.level1), &root.level2, LEVEL2_PAGES), "level 1", page)

@@ -1,4 +1,4 @@
-//! Tricks on one 64-bit word of a bitmap. Each has a bit-by-bit twin in the tests.
+//! Searches within one 64-bit word of a bitmap. The tests hold each function against a twin that goes bit by bit.
 //!
 //! Locks: none.
 #![forbid(unsafe_code)]
@@ -7,7 +7,7 @@
 #[inline]
 pub(super) const fn mask(from: usize, len: usize) -> u64 {
     debug_assert!(len >= 1 && from + len <= 64);
-    // The `& 63` costs nothing (shifts take their count modulo 64 anyway) and tells the compiler there is no overflow.
+    // The `& 63` costs nothing, since the processor takes shift counts modulo 64 anyway. It spares the overflow check.
     (u64::MAX >> ((64 - len) & 63)) << (from & 63)
 }
 
@@ -26,18 +26,19 @@ pub(super) const fn fill_aligned(word: u64, group: usize) -> u64 {
         _ => 1,
     };
     let highest = lowest << (group - 1);
-    // Within a group: adding "all but the highest bit" carries into the highest bit exactly if one of the lower bits is
-    // set, and never beyond the group because the highest bit is left out of the sum.
+    // Within a group, the sum with "all but the highest bit" carries into the highest bit exactly if a lower bit is set. The
+    // highest bit itself is left out of the sum, so nothing carries beyond the group.
     let marked = (((word & !highest) + (highest - lowest)) | word) & highest;
-    // Spread each mark over its group: highest - lowest gives the bits below the mark without a borrow between groups.
+    // Each mark spreads over its group: the mark less the group's lowest bit is all bits below the mark, and borrows from
+    // no other group.
     marked | (marked - (marked >> (group - 1)))
 }
 
-/// Whether the word holds `len` adjacent set bits, as the word of places where such a run starts. `1 <= len <= 64`.
+/// The places where `len` adjacent set bits start, each as a set bit. `1 <= len <= 64`.
 #[inline]
 pub(super) const fn run_starts(mut word: u64, len: usize) -> u64 {
     debug_assert!(len >= 1 && len <= 64);
-    // `word` has a bit where a run of `have` bits starts; each step at most doubles `have`.
+    // A bit of `word` is set where a run of `have` bits starts. Each step at most doubles `have`.
     let mut have = 1;
     while have < len {
         let step = if have < len - have { have } else { len - have };
@@ -54,7 +55,7 @@ pub(super) const fn find_run(word: u64, len: usize) -> Option<usize> {
     if starts == 0 { None } else { Some(starts.trailing_zeros() as usize) }
 }
 
-/// The longest run of set bits in the word if it is longer than `known`, else `known`.
+/// The length of the longest run of set bits in the word, or `known` if no run is longer than `known`.
 #[inline]
 pub(super) const fn longest_run(word: u64, known: usize) -> usize {
     if known >= 64 {

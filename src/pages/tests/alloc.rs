@@ -7,7 +7,7 @@ use crate::pages::{Fault, FaultKind};
 use crate::units::{CHUNK_PAGES, Page, ROOT_CHUNKS, ROOT_PAGES_SHIFT, Run};
 
 const P: usize = CHUNK_PAGES;
-/// The lowest chunk most tests map: the middle of a root entry, so that there are neighbours on both sides.
+/// The lowest chunk that most tests map: in the middle of a root entry, with neighbours on both sides.
 const BASE: usize = ROOT_CHUNKS + ROOT_CHUNKS / 2;
 const B: usize = BASE * P;
 const ROOT_PAGES: usize = 1 << ROOT_PAGES_SHIFT;
@@ -104,7 +104,7 @@ fn free_makes_holes_that_first_fit_finds_in_address_order() {
 
 #[test]
 fn a_free_below_joins_pages_that_were_too_few() {
-    // 40 free pages are no run of 64, so the search address for such runs lies above them; 30 more just above make one.
+    // 40 free pages are no run of 64, so the search address for such runs lies above them. 30 more pages just above make one.
     let mut heap = Heap::with(&[(BASE, 2)]);
     heap.claim(B, 2 * P);
     heap.free(run(B + P - 40, 40)).unwrap();
@@ -232,7 +232,7 @@ fn aligned_runs_take_nothing_but_themselves() {
 }
 
 #[test]
-fn a_search_past_its_chunk_knows_what_the_last_edit_changed_elsewhere() {
+fn a_search_past_its_chunk_sees_the_pending_change_of_another() {
     let mut heap = Heap::with(&[(BASE, 24)]);
     heap.claim(B, 24 * P);
     // Searches for two pages start here, in vain.
@@ -242,7 +242,7 @@ fn a_search_past_its_chunk_knows_what_the_last_edit_changed_elsewhere() {
         // The last edit made the only room there is.
         heap.free(run(far, 2)).unwrap();
         assert_eq!(heap.alloc(2), taken(far, 2, 0));
-        // The nodes above hear of room because another chunk is edited; the last edit takes it.
+        // An edit of another chunk propagates the room to the nodes above. The last edit takes the room, and is pending.
         heap.free(run(far, 2)).unwrap();
         heap.free(run(B + P, 1)).unwrap();
         heap.claim(B + P, 1);
@@ -250,7 +250,7 @@ fn a_search_past_its_chunk_knows_what_the_last_edit_changed_elsewhere() {
         assert_eq!(heap.alloc(2), None);
         heap.validate().unwrap();
     }
-    // A change of many chunks, and growth, while an edit elsewhere has not been heard of.
+    // A change of many chunks, and growth, while a change elsewhere is pending.
     heap.free(run(B + 10 * P, 2)).unwrap();
     heap.free(run(B + P, P + 1)).unwrap();
     heap.validate().unwrap();
@@ -273,7 +273,7 @@ fn runs_above_a_floor() {
         assert_eq!(heap.alloc_above(floor, pages), taken(at, pages, pages));
         heap.validate().unwrap();
     }
-    // What lies below is nobody's above the floor, and the lowest for everybody else.
+    // Above the floor nothing is left. Without a floor, the free pages below it are the lowest.
     assert_eq!(heap.alloc_above(floor, P), None);
     heap.validate().unwrap();
     assert_eq!(heap.alloc(100), taken(B, 100, 100));

@@ -1,4 +1,4 @@
-//! What is released next: the search in one chunk by table and against a twin, and whole passes over a heap.
+//! What is released next: the search in one chunk by table and against a twin, portions, and passes over a whole heap.
 
 use std::vec::Vec;
 
@@ -145,7 +145,91 @@ fn candidates_equal_their_twin() {
     }
 }
 
-/// Releases up to `pages`, highest first, the way a scavenger does; returns how many it released.
+#[test]
+fn a_portion_is_the_upper_end_of_a_longer_run_and_leaves_the_rest_alone() {
+    // (retained pages and where they begin, pages per OS page, per huge page, wanted) and (where the portion begins, its pages)
+    for ((first, retained), os_page, huge, wanted, (portion_first, portion)) in [
+        ((0, P), 1, 0, 1, (P - 1, 1)),
+        ((0, P), 1, 0, P - 1, (1, P - 1)),
+        ((0, P), 8, 0, 9, (P - 16, 16)),
+        ((100, 200), 1, 0, 50, (250, 50)),
+        ((100, 200), 1, 0, 199, (101, 199)),
+        ((96, 200), 8, 0, 1, (288, 8)),
+        ((96, 200), 8, 0, 100, (192, 104)),
+        // No whole huge page in reach: nothing is added.
+        ((100, 200), 1, 256, 50, (250, 50)),
+        // A cut inside a whole huge page goes down to its start, and no further.
+        ((0, P), 1, 256, 1, (256, 256)),
+        ((0, P), 1, 256, 256, (256, 256)),
+        ((0, P - 10), 1, 256, 10, (492, 10)),
+        ((0, P - 10), 1, 256, 300, (0, 502)),
+        ((1, P - 1), 1, 256, 257, (255, 257)),
+        ((0, P), 1, 128, 200, (256, 256)),
+    ] {
+        let case = (first, retained, os_page, huge, wanted);
+        let mut heap = Heap::with(&[(BASE, 1)]);
+        heap.back(B + first, retained);
+        let taken = heap.take_candidate(Chunk(BASE), P - 1, os_page, wanted, huge);
+        assert_eq!(taken.run, Some(Run { first: Page(B + portion_first), pages: portion }), "{case:?}");
+        assert_eq!(taken.more_below, portion < retained, "{case:?}");
+        assert_eq!(heap.chunk_retained(Chunk(BASE)), retained - portion, "{case:?}");
+        heap.validate().unwrap();
+        // The rest of the run can be allocated while the portion is being released, and is still backed.
+        for (first, pages) in
+            [(first, portion_first - first), (portion_first + portion, first + retained - portion_first - portion)]
+        {
+            if pages > 0 {
+                assert_eq!(heap.claim(B + first, pages), 0, "{case:?}");
+            }
+        }
+        heap.free_scavenged(taken.run.unwrap()).unwrap();
+        assert_eq!(heap.chunk_retained(Chunk(BASE)), 0, "{case:?}");
+    }
+}
+
+#[test]
+fn portions_of_random_memory_are_as_long_as_wanted_and_leave_nothing_behind() {
+    let mut numbers = Numbers(11);
+    for round in 0..400 {
+        let mut heap = Heap::with(&[(BASE, 1)]);
+        let mut at = 0;
+        while at < P {
+            let pages = (1 + numbers.below([20, 100, 500][round % 3])).min(P - at);
+            if numbers.below(3) > 0 {
+                heap.back(B + at, pages);
+            }
+            at += pages;
+        }
+        let os_page = OS_PAGES[numbers.below(OS_PAGES.len())];
+        let wanted = 1 + numbers.below(80);
+        let portion = wanted.next_multiple_of(os_page);
+        let (retained, scavenged) = (heap.chunk_retained(Chunk(BASE)), heap.scavenged_pages());
+        let (mut released, mut from) = (0, P - 1);
+        loop {
+            let found = heap.take_candidate(Chunk(BASE), from, os_page, wanted, 0);
+            let Some(run) = found.run else { break };
+            let first = run.first.index_in_chunk();
+            let is_retained = |page: usize| {
+                let (free, scavenged) = heap.bitmap_words(Chunk(BASE), page / 64).unwrap();
+                (free & !scavenged) >> (page % 64) & 1 != 0
+            };
+            let ends_here = first == 0 || !(first - os_page..first).all(is_retained);
+            assert!(run.pages == portion || run.pages < portion && ends_here, "{run:?}, {wanted} were wanted");
+            released += run.pages;
+            assert_eq!(heap.chunk_retained(Chunk(BASE)), retained - released);
+            heap.free_scavenged(run).unwrap();
+            if !found.more_below {
+                break;
+            }
+            from = first - 1;
+        }
+        assert_eq!(heap.scavenged_pages(), scavenged + released);
+        assert_eq!(heap.take_candidate(Chunk(BASE), P - 1, os_page, P, 0).run, None);
+        assert!(os_page > 1 || released == retained);
+    }
+}
+
+/// Releases up to `pages`, highest first, as a scavenger does. Returns how many it released.
 fn scavenge(heap: &mut Heap, pages: usize, os_page: usize) -> usize {
     let chunks: Vec<usize> =
         heap.mapped_ranges().flat_map(|range| range.first.0..range.first.0 + range.chunks).collect();

@@ -1,4 +1,4 @@
-//! Tests of the page bookkeeping: slow twins, the tables of the design, and a model.
+//! Tests of the page allocator: tables, slow twins, and random programs against the model.
 
 mod alloc;
 mod cache;

@@ -9,19 +9,21 @@ use crate::pages::model::{Model, OP_BYTES, Op};
 /// Operations in one program.
 const PROGRAM: usize = 250;
 
-/// How many programs make the wanted number of steps (`PROPTEST_STEPS`, else a number that suits every day).
+/// How many programs make the wanted number of steps: `PROPTEST_STEPS`, or else a default that is quick enough for every run.
 fn programs() -> u32 {
     let every_day = if cfg!(debug_assertions) { 2_000_u32 } else { 20_000 };
     let steps = std::env::var("PROPTEST_STEPS").ok().and_then(|steps| steps.parse().ok()).unwrap_or(every_day);
     steps.div_ceil(PROGRAM as u32)
 }
 
-fn run(ops: impl IntoIterator<Item = Op>) {
+/// Runs the operations, then the program.
+fn run(ops: &[Op], program: &[u8]) {
     let mut supply = root_memory;
     let mut model = Model::new(table(), &mut supply);
     for op in ops {
-        model.step(op);
+        model.step(*op);
     }
+    model.run(program);
     recycle(model.into_table());
 }
 
@@ -30,9 +32,8 @@ proptest! {
 
     #[test]
     fn allocator_equals_model(program in proptest::collection::vec(any::<[u8; OP_BYTES]>(), PROGRAM)) {
-        // Nothing happens in an empty heap, so begin with some memory on both sides of a root's border.
-        let start = [Op::Grow(6, 4), Op::Grow(1, 1)];
-        run(start.into_iter().chain(program.into_iter().map(Op::decode)));
+        // Nothing happens in an empty heap, so the heap begins with some memory on both sides of a root's border.
+        run(&[Op::Grow(6, 4), Op::Grow(1, 1)], program.as_flattened());
     }
 }
 

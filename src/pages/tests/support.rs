@@ -1,4 +1,4 @@
-//! A heap of bookkeeping without memory behind it, whose large parts are used again by the next test.
+//! A page allocator without memory behind it. Its large parts are used again by the next test.
 
 use std::boxed::Box;
 use std::ops::{Deref, DerefMut};
@@ -30,7 +30,7 @@ pub fn recycle(table: &'static mut RootTable) {
     TABLES.lock().unwrap().push(table);
 }
 
-/// A page allocator with its table; everything is validated and recycled at the end.
+/// A page allocator with its table. At its end it is validated, and the table is recycled.
 pub struct Heap {
     pages: PageAllocator,
 }
@@ -62,12 +62,12 @@ impl Heap {
         self.pages.grow(Run { first: Chunk(first).first_page(), pages: chunks * CHUNK_PAGES }).unwrap();
     }
 
-    /// Takes this very run, which must be free; returns how much of it was released.
+    /// Takes this run, which must be free. Returns how many of its pages were released.
     pub fn claim(&mut self, first: usize, pages: usize) -> usize {
         self.pages.alloc_exact(Run { first: Page(first), pages }).expect("the run is free").scavenged_pages
     }
 
-    /// Makes pages of a free run retained (not released).
+    /// Makes the pages of a free run retained.
     pub fn back(&mut self, first: usize, pages: usize) {
         self.claim(first, pages);
         self.pages.free(Run { first: Page(first), pages }).unwrap();
@@ -97,7 +97,7 @@ impl Drop for Heap {
     }
 }
 
-/// What an allocation of `pages` at page `first` looks like.
+/// The answer to an allocation of `pages` at page `first`.
 pub fn taken(first: usize, pages: usize, scavenged_pages: usize) -> Option<Taken> {
     Some(Taken { run: Run { first: Page(first), pages }, scavenged_pages })
 }

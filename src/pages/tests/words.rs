@@ -1,4 +1,4 @@
-//! The word tricks and the chunk bitmaps, each against a twin that goes bit by bit.
+//! The functions on one word and on the bitmaps of a chunk, each against a twin that goes bit by bit.
 
 use std::vec::Vec;
 
@@ -49,7 +49,7 @@ fn patterns() -> Vec<u64> {
     words
 }
 
-/// A chunk whose free pages come in random runs; `dense` makes long ones likely.
+/// A chunk with random free runs. A large `dense` makes long runs likely.
 pub fn random_chunk(numbers: &mut Numbers, dense: usize) -> ChunkBits {
     let mut chunk = ChunkBits::FULL;
     let mut at = numbers.below(dense);
@@ -128,7 +128,6 @@ fn bitmap_ranges_take_give_and_count_what_they_say() {
         assert_eq!(chunk.counts(), (pages, pages));
         assert_eq!(chunk.count_free(0, P), pages);
         assert_eq!(chunk.first_free(0, P), Some(from));
-        assert_eq!(chunk.is_fresh(), pages == P);
         assert_eq!(chunk.take(from, pages), pages);
         assert_eq!(chunk.counts(), (0, 0));
         chunk.give(from, pages, false);
@@ -250,7 +249,7 @@ fn summary_after_a_change_equals_the_summary() {
             let before = chunk.summary();
             let from = numbers.below(P);
             let freed = !is_free(&chunk, from);
-            // As far as the pages are alike, or less.
+            // All pages from `from` that are alike, or fewer.
             let alike = (from..P).take_while(|&page| is_free(&chunk, page) != freed).count();
             let pages = if numbers.below(2) == 0 { alike } else { 1 + numbers.below(alike) };
             if freed {

@@ -1,25 +1,24 @@
-//! The operations that property tests and fuzzing make programs of, and how bytes encode them. Test builds only.
+//! The operations that a program for the model consists of, and how bytes encode them.
 //!
 //! Locks: none.
-#![forbid(unsafe_code)]
 
 use crate::units::CHUNK_PAGES;
 
 /// Bytes that encode one operation.
 pub const OP_BYTES: usize = 8;
 
-/// One operation. Places and choices are reduced to what exists; an operation that makes no sense at all is skipped.
+/// One operation. The model reduces places and choices to what exists, and skips an operation that makes no sense.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Op {
     /// Take the lowest run of this length.
     Alloc(usize),
     /// Take the lowest run of this length that is aligned (log2).
     AllocAligned(usize, u32),
-    /// Take the lowest run of this length (second) at or above this page of the model.
+    /// Take the lowest run at or above this place (first) of this length (second).
     AllocAbove(usize, usize),
-    /// Take a run of this length at this page of the model.
+    /// Take the run at this place (first) of this length (second).
     AllocExact(usize, usize),
-    /// Take the run just above a run that was taken: growth in place.
+    /// Take the run of this length (second) just above a run that was taken: growth in place.
     Extend(usize, usize),
     /// Free a run that was taken.
     Free(usize),
@@ -27,19 +26,19 @@ pub enum Op {
     FreeScavenged(usize),
     /// Free part of a run that was taken.
     FreePart(usize, usize, usize),
-    /// Free something of which a page is free already, or is not the heap's.
+    /// Free a run of which a page is free already, or is not the heap's.
     Misuse(usize, usize),
-    /// Map chunks of the model.
+    /// Map so many chunks (second) from this chunk of the model up.
     Grow(usize, usize),
     /// Take a page cache.
     TakeCache,
-    /// Take a page cache of the block at this page of the model, if so many of its pages are retained.
+    /// Take a page cache of the block at this place, if so many of its pages are retained.
     TakeCacheAt(usize, usize),
     /// Take a run from a page cache.
     CacheAlloc(usize, usize),
     /// Give a page cache back.
     ReturnCache(usize),
-    /// Take a candidate: chunk of the model, from page, log2 of the minimum, maximum, log2 of the huge page.
+    /// Take a candidate: chunk of the model, from page, log2 of the minimum, maximum, log2 of the huge page's pages.
     TakeCandidate(usize, usize, u32, usize, u32),
     /// Give a candidate back as released.
     Released(usize),
