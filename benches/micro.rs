@@ -1,12 +1,12 @@
 //! `cargo bench -p neap-benches --bench micro [-- FILTER]`: the layers of neap on their own.
 //!
-//! - `page_allocator`: allocate a run and free it again, in heaps of bookkeeping without memory behind them, from 1 GiB to
-//!   1 TiB. All is in use but a thousand random holes of that length. The cost should hardly grow with the heap.
-//! - `page_allocator_anywhere`: the same, but the run that is freed lies at a random place: in a large heap its bookkeeping
-//!   is in no cache.
-//! - `round_trip`: allocate some objects, free them all: with few of them the magazines do, with more the depot, with many
-//!   the spans (refill and flush).
-//! - `scavenge`: release everything after large blocks, or small objects with survivors, were freed.
+//! - `page_allocator`: allocate a run and free it again. The heaps have from 1 GiB to 1 TiB of bookkeeping and no memory
+//!   behind it. All pages are in use but a thousand random holes of that length. The cost should hardly grow with the heap.
+//! - `page_allocator_anywhere`: the same, but the freed run lies at a random place. In a large heap its bookkeeping is in no
+//!   cache.
+//! - `round_trip`: allocate some objects and free them all. Few objects need only the magazines, more need the depot, many
+//!   need the spans (refill and flush).
+//! - `scavenge`: free large blocks, or small objects with survivors, and then release everything.
 
 use divan::counter::{BytesCount, ItemsCount};
 use divan::{Bencher, black_box};
@@ -16,7 +16,7 @@ use neap::units::{CHUNK_BYTES, CHUNK_PAGES, Chunk, PAGE_BYTES, Page, Run};
 use neap_workloads::random::Random;
 use std::alloc::{GlobalAlloc, Layout};
 
-/// Not the process' allocator: only what is benchmarked is on it.
+/// Only the benchmarked objects are on this allocator. The process has its own.
 static NEAP: Neap = Neap::new();
 
 fn main() {

@@ -28,7 +28,7 @@ struct Options {
 /// What the shared cache may hold.
 const CACHE_BYTES: usize = 32 << 20;
 
-/// Entries by key, with the order in which they came; over its budget it drops the oldest.
+/// Entries by key, and the order in which they came. The cache drops its oldest entries when it exceeds its budget.
 #[derive(Default)]
 struct Cache {
     entries: HashMap<u64, String>,
@@ -53,7 +53,7 @@ impl Cache {
     }
 }
 
-/// A finished request: its parts were allocated by a worker and are freed by the thread that receives it.
+/// A finished request. A worker allocated its parts; the receiving thread frees them.
 struct Reply {
     headers: Vec<(String, String)>,
     body: Vec<u8>,
@@ -126,7 +126,7 @@ fn main() {
     println!("\n{}", neap::stats());
 }
 
-/// What arrived in the current second.
+/// The latencies of the current second.
 #[derive(Default)]
 struct Window {
     took: Vec<Duration>,

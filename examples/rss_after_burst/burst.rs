@@ -1,8 +1,8 @@
 //! The child process: a burst of mixed small objects, most of them freed, then idleness.
 //!
-//! It reports its steps as lines on stdout and then sleeps in a read of stdin, so while it is idle it runs no code of
-//! its own: whatever CPU time it uses then is the allocator's. The page optimum is worked out only after the
-//! measurement, because working it out takes memory.
+//! The child reports each step as a line on stdout. Then it sleeps in a read of stdin. An idle child runs no code of its own,
+//! so all its CPU time belongs to the allocator. The child computes the page optimum after the measurement, because the
+//! computation takes memory.
 
 use std::error::Error;
 use std::io::{BufRead, Write, stdin, stdout};

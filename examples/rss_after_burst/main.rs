@@ -1,4 +1,4 @@
-//! What stays resident after a burst: the same one under the system allocator and under neap.
+//! What stays resident after a burst, under the system allocator and under neap.
 //!
 //! `cargo run --release --example rss_after_burst` fills 1 GiB with small objects, frees 98 % of them and then does
 //! nothing for ten seconds, in one child process per allocator, one after the other. The children are this same binary;

@@ -48,7 +48,7 @@ pub struct Run {
 }
 
 impl Run {
-    /// RSS so many seconds after the burst was over.
+    /// RSS at this many seconds after the end of the burst.
     pub fn bytes_after(&self, seconds: f64) -> Option<u64> {
         self.samples.iter().find(|sample| sample.seconds >= self.freed_at + seconds).map(|sample| sample.rss_bytes)
     }
@@ -158,7 +158,7 @@ fn expect<const N: usize>(
     sample_until(child, lines, word, || ())
 }
 
-/// Waits for the child's line that starts with `word`, sampling meanwhile, and returns the numbers behind the word.
+/// Waits for the child's line that starts with `word`, and takes samples meanwhile. Returns the numbers behind the word.
 fn sample_until<const N: usize>(
     child: &mut Reaped,
     lines: &Receiver<String>,
@@ -188,7 +188,7 @@ fn sample_until<const N: usize>(
     }
 }
 
-/// A child that does not outlive the measurement, whatever goes wrong.
+/// A child that never outlives the measurement.
 struct Reaped(Child);
 
 impl Drop for Reaped {

@@ -13,8 +13,8 @@ pub fn peak_rss_bytes(pid: u32) -> Option<u64> {
     kib_field(&status(pid)?, "VmHWM:")
 }
 
-/// The machine's free bytes. Other programs move this too, but memory that only seems to be given back does not show
-/// in it: a part of a huge page that is unmapped leaves RSS at once and stays taken until the kernel splits the page.
+/// The machine's free bytes. Other programs change this figure, too. But it does not lie about huge pages: an unmapped part of
+/// a huge page leaves RSS at once, and the kernel keeps the part until it splits the page.
 pub fn free_bytes() -> Option<u64> {
     kib_field(&fs::read_to_string("/proc/meminfo").ok()?, "MemFree:")
 }

@@ -2,9 +2,8 @@
 //!
 //! A program has one global allocator, chosen when it is built. To run the same machine code under both, this one
 //! looks at an environment variable before the first allocation and forwards for the rest of the process's life.
-//! `getenv` neither allocates nor locks, and nothing changes the variable. Each call pays one load and one branch that
-//! always goes the same way, the same for both allocators; memory is not affected. Your own program needs none of
-//! this: it names `neap::Neap` itself.
+//! `getenv` neither allocates nor locks, and nothing changes the variable. Each call pays one load and one branch, the same
+//! under both allocators. Memory is not affected. Your own program needs no switch: it names `neap::Neap` itself.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::ffi::CStr;

@@ -1,7 +1,7 @@
 //! One process of the comparison: runs one workload on the global allocator that the build chose, prints one JSON line.
 //!
-//! The workloads live in a library crate on purpose: in the default profile their allocations cross a crate boundary,
-//! as those of most programs' dependencies do; with thin LTO they may be inlined.
+//! The workloads live in a library crate on purpose. In the default profile their allocations cross a crate boundary, as the
+//! allocations of most dependencies do. With thin LTO they may be inlined.
 
 mod global;
 

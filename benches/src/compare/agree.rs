@@ -1,8 +1,8 @@
 //! Whether two runs say the same: every figure that the tables print, one run's against the other's.
 //!
-//! A figure's interval is what its spread allows. Two figures *overlap* when their intervals do. The stricter *predicted*
-//! asks that each median lies in the other's interval. A figure without a spread (fewer than three rounds) cannot be
-//! compared; the best peer's ratio is 1 by definition and counts only where the other run has another best peer.
+//! The spread of a figure gives an interval. Two figures *overlap* if their intervals overlap. *Predicted* is stricter: each
+//! median lies in the other figure's interval. A figure without a spread (fewer than three rounds) cannot be compared. The
+//! ratio of the best peer is 1 by definition, so it counts only if the other run has another best peer.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -18,7 +18,7 @@ use super::statistics::Spread;
 use super::summary::Summary;
 use super::{figures, text};
 
-/// Least part of the figures that must overlap, and which all of neap's ratios must.
+/// The part of all figures that must overlap. All ratios of neap must overlap, too.
 const BAR: f64 = 0.95;
 
 /// What a figure is part of, in the order of the report.
@@ -53,7 +53,7 @@ impl Group {
         matches!(self, Group::OurRatio | Group::OurOthers)
     }
 
-    /// Whether the bar is asked of it: absolute times follow the host, and a faster hour is no contradiction.
+    /// Whether the bar applies. Absolute times follow the host, and a faster hour is no contradiction.
     fn counts(self) -> bool {
         self != Group::Time
     }
@@ -74,7 +74,7 @@ fn verdict(one: &Spread, other: &Spread) -> Option<Verdict> {
     if one.factor.is_none() && other.factor.is_none() {
         return None;
     }
-    // Without a spread of its own a figure is exact: only the other one can have predicted it.
+    // A figure without a spread predicts nothing: only the other figure can have predicted it.
     let predicts =
         |it: &Spread, what: &Spread| it.factor.is_none() || (it.low() <= what.median && what.median <= it.high());
     Some(if predicts(one, other) && predicts(other, one) {
@@ -106,7 +106,7 @@ fn gather(summary: &Summary) -> BTreeMap<Place, Spread> {
                 put(Group::PeakRss, name, "peak RSS", cell.spread(Metric::PeakRss));
             }
             for (what, metric) in figures::columns(row, summary.header.idle_seconds) {
-                // The two that have been seen above.
+                // Time and peak RSS are gathered above.
                 if !(row.is_timed() && matches!(metric, Metric::Time | Metric::PeakRss)) {
                     put(own_group(row), name, &what, cell.spread(metric));
                 }

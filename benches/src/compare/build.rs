@@ -1,8 +1,7 @@
-//! Building the runners: one cargo call for each allocator and profile, so that a peer that does not build leaves the
-//! others alone.
+//! Building the runners: one cargo call for each allocator and profile. If a peer does not build, the others still do.
 //!
-//! A peer's C code is only a fair opponent when it is optimised. The build scripts' own output tells: the compilation
-//! lines in it must carry an optimisation level.
+//! The C code of a peer must be optimised, otherwise the comparison is unfair. So the driver reads the output of the build
+//! scripts: each compilation in it must have an optimisation level.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};

@@ -1,5 +1,4 @@
-//! Which figures of a row are shown, besides its times and peaks: one list, for the tables and for the comparison of two
-//! runs.
+//! The figures of a row besides its time and its peak. The tables and the comparison of two runs share this list.
 
 use neap_workloads::workload::Kind;
 

@@ -1,4 +1,4 @@
-//! The rows where neap is behind, those first in which more than the spread speaks for it.
+//! The rows in which neap is behind: first those beyond the spread, then those within it.
 
 use std::fmt::Write;
 
@@ -36,7 +36,7 @@ pub fn standing(ratio: &Spread, bar: f64) -> Standing {
     }
 }
 
-/// How much more of a peer's peak RSS is still taken for the same.
+/// A peak RSS of up to so many times a peer's counts as the same.
 pub const PEAK_BAR: f64 = 1.05;
 
 /// The least peak RSS among peers that take at most 1.5 times our time.

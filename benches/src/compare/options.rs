@@ -107,13 +107,13 @@ impl Options {
         self.rounds.map_or(if self.quick { 4 } else { 9 }, usize::from)
     }
 
-    /// Whether the speed rows of a profile are run in that round. A second profile has every other round: the time goes where
-    /// most readers look.
+    /// Whether the speed rows of a profile run in that round. A second profile runs in every other round, because fewer readers
+    /// look at it.
     pub fn is_speed_round(&self, round: usize, profile: Profile) -> bool {
         self.is_first(profile) || round.is_multiple_of(2)
     }
 
-    /// Whether the rows that take seconds are run in that round: a few rounds evenly spread.
+    /// Whether the rows that take seconds run in that round. They run in a few rounds, evenly spread.
     pub fn is_slow_round(&self, round: usize) -> bool {
         let (rounds, slow) = (self.rounds(), self.slow_rounds());
         (0..slow).any(|index| index * rounds / slow == round)
@@ -124,8 +124,8 @@ impl Options {
         self.profiles().first() == Some(&profile)
     }
 
-    /// Rounds of the workloads that take seconds by design: their figures hardly vary. Three are the fewest that tell
-    /// anything of their spread.
+    /// Rounds of the workloads that take seconds by design. Their figures hardly vary. Three rounds are the fewest that give a
+    /// spread.
     pub fn slow_rounds(&self) -> usize {
         self.rounds().min(if self.quick { 1 } else { 3 })
     }

@@ -18,7 +18,7 @@ use super::steal::Ticks;
 
 /// Time between two samples of memory.
 const SAMPLE_EVERY: Duration = Duration::from_millis(50);
-/// A process that takes longer is stopped and reported: the slowest take seconds.
+/// A process that takes longer is stopped and reported. The slowest take seconds.
 const LIMIT: Duration = Duration::from_secs(90);
 
 /// One process to run.
@@ -44,8 +44,8 @@ pub struct Task<'a> {
     pub scale: Scale,
 }
 
-/// Runs it. `watching` is called with every sample, with the time since the marker line. A run that was robbed of its
-/// processors comes back as discarded.
+/// Runs the task. `watching` is called with each sample and gets the time since the marker line. The run comes back as
+/// discarded if the machine's host took its processors away.
 pub fn run(task: &Task, mut watching: impl FnMut(Duration)) -> Run {
     let mut run = Run {
         round: task.round,
@@ -155,7 +155,7 @@ fn text_of(child: &mut Child) -> std::thread::JoinHandle<String> {
     std::thread::spawn(move || {
         let mut bytes = Vec::new();
         if let Some(mut errors) = errors {
-            // What could be read is what can be told.
+            // A part of the text is better than none.
             let _ = errors.read_to_end(&mut bytes);
         }
         String::from_utf8_lossy(&bytes).into_owned()

@@ -73,10 +73,10 @@ pub struct Run {
     pub threads: usize,
     /// Why there are no figures.
     pub failure: Option<String>,
-    /// Part of the machine's time that its host gave to others while the process ran, by the kernel's count of stolen time.
+    /// The part of the machine's time that the host gave to others while the process ran, as the kernel counts stolen time.
     #[serde(default)]
     pub stolen: f64,
-    /// Whether so much was stolen that the process was run again: it does not count.
+    /// Whether the host stole so much time that the process was repeated. Such a run does not count.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub discarded: bool,
     /// What the process measured.
@@ -95,9 +95,8 @@ impl Run {
         self.figures.get(name).map(|value| *value as f64)
     }
 
-    /// The samples without the tables a burst keeps while it idles (its survivors, room for the numbers of their pages):
-    /// seconds, resident and physical bytes. The tables are the benchmark's, in mappings of their own, and the same under
-    /// every allocator.
+    /// The samples (seconds, resident bytes, physical bytes) without the benchmark's own tables. The tables are in mappings of
+    /// their own and have the same size under every allocator.
     pub fn memory(&self) -> impl Iterator<Item = (f64, f64, f64)> {
         let tables = self.figure("idle_bookkeeping_bytes").unwrap_or(0.0);
         let without = move |bytes: u64| (bytes as f64 - tables).max(0.0);
@@ -105,7 +104,7 @@ impl Run {
     }
 }
 
-/// The raw file while it grows: each line is on the disk before the next process starts.
+/// The raw file while it grows. Each line is written before the next process starts.
 #[derive(Debug)]
 pub struct Writer(File);
 

@@ -1,7 +1,7 @@
 //! A row of the tables: one cell for each allocator, and how the cells compare.
 //!
 //! A cell's figure is the median of its rounds, a round's that of its turns. The ratio of two cells is taken round by round,
-//! since the processes of one round ran within seconds of each other: what the machine did in another minute cancels out.
+//! because the processes of one round ran within seconds of each other. So a slow minute of the machine cancels out.
 
 use std::collections::BTreeMap;
 
@@ -71,8 +71,8 @@ impl Row {
         self.cells.iter().find(|cell| cell.allocator == allocator)
     }
 
-    /// The best peer, and its figure: the one that no other peer is ahead of, each pair compared round by round (or the one
-    /// that is least behind, should they go in a circle).
+    /// The best peer and its figure. No other peer is ahead of the best one, if each pair is compared round by round. If the
+    /// peers go in a circle, the best one is the peer that is least behind.
     pub fn best_peer(&self, metric: Metric) -> Option<(&str, Spread)> {
         let peers: Vec<_> = self
             .cells
@@ -93,7 +93,7 @@ impl Row {
 
     /// An allocator's figure over the best peer's, round by round. For the best peer itself 1, without a spread.
     ///
-    /// The best of several is chosen by the same rounds, so it looks a little better than it is: the error is on its side.
+    /// The same rounds choose the best peer, so the best peer looks a little better than it is. The error favours the peer.
     pub fn ratio(&self, allocator: &str, metric: Metric) -> Option<Spread> {
         self.ratio_to(allocator, self.best_peer(metric)?.0, metric)
     }

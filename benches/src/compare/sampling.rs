@@ -1,8 +1,8 @@
-//! Watching a process' memory from outside, so that a process that should be idle is.
+//! Samples of a process' memory, taken from outside, so that the process can really be idle.
 //!
-//! Resident memory alone can lie: part of a huge page that was unmapped no longer counts as resident, but stays taken.
-//! So physical memory is watched too: by a memory cgroup of the process' own where one can be made, otherwise by the
-//! machine's free memory (which others disturb).
+//! Resident memory alone can lie: an unmapped part of a huge page no longer counts as resident, but the kernel keeps it.
+//! So physical memory is sampled too. A memory cgroup of the process' own counts it, if one can be made. Otherwise the
+//! machine's free memory tells it, which other processes disturb.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;

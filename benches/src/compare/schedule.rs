@@ -1,13 +1,13 @@
-//! What runs when: rounds outermost, then profiles, then rows, and in each row the allocators in an order that rotates,
-//! so that neither a warm machine nor a noisy minute favours one of them.
+//! The order of the processes: rounds outermost, then profiles, then rows, then allocators. The order of the allocators
+//! rotates, so that neither a warm machine nor a noisy minute favours one of them.
 //!
-//! A process that is over in a few hundredths of a second is at the mercy of whoever shares the core with it then. So each
-//! allocator has up to `TURNS` turns in a row and round, until its processes have worked for `ENOUGH` together; the
-//! order is reversed from turn to turn, and what counts is the turns' median. More rounds would cost a slow allocator as
-//! much as a quick one; turns spend the time where the figures need it.
+//! A short process suffers from any neighbour on its core. So each allocator has up to `TURNS` turns in a row and round,
+//! until its processes have worked for `ENOUGH` together. The order is reversed from turn to turn, and the median of the
+//! turns counts. More rounds would cost a slow allocator as much time as a quick one; turns spend the time on the figures
+//! that need it.
 //!
-//! Bursts idle for seconds. Where each process' memory can be told from the others' they idle side by side, but only one
-//! at a time allocates, and the next one starts when the first seconds, in which memory is given back, are over.
+//! A process that idles takes seconds. Such processes idle side by side if the kernel can tell their memory apart. Only one
+//! of them works at a time, and the next one starts after the seconds in which an allocator gives memory back.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -30,7 +30,7 @@ use super::warm;
 
 /// Memory that a burst takes at its peak, with room to spare.
 const BURST_BYTES: u64 = 2 << 30;
-/// What a process is taken to need before one has told.
+/// The peak that is assumed for a process before the first one has reported its own.
 const FIRST_PEAK: u64 = 400 << 20;
 /// Most bursts that idle side by side.
 const SIDE_BY_SIDE: usize = 6;
@@ -38,7 +38,7 @@ const SIDE_BY_SIDE: usize = 6;
 /// Most turns that an allocator has in a row and round (one in a quick run), and the measured time that ends them.
 const TURNS: usize = 3;
 const ENOUGH: Duration = Duration::from_millis(100);
-/// How often a process is run again that the machine's host robbed of its processors.
+/// How often a process is repeated if the machine's host took its processors away.
 const AGAIN: usize = 2;
 
 /// A run of the comparison.
@@ -47,8 +47,9 @@ struct Schedule<'a> {
     rows: Vec<Row>,
     contenders: Vec<Contender>,
     pace: Pace,
-    /// Whether free memory is touched before each process, and how much each allocator needed in each row.
+    /// Whether free memory is touched before each process.
     warm: bool,
+    /// The last peak of each allocator in each row.
     peaks: BTreeMap<(String, &'static str), u64>,
     start: Instant,
 }
@@ -153,14 +154,14 @@ impl Schedule<'_> {
                         warm::up(*peak);
                     }
                     let mut run = process::run(&self.task(round, turn, contender, row), |_| {});
-                    // The last attempt counts whatever it met, and so does one that failed.
+                    // The last attempt counts in any case. So does an attempt that failed.
                     run.discarded &= attempt < AGAIN;
                     let again = run.discarded;
                     if let Some(needed) = run.figures.get("peak_rss_bytes") {
                         *peak = *needed;
                     }
                     if !again {
-                        // A process that failed has no figure; it need not fail again in this round.
+                        // A process that failed has no figure. Another failure in this round would tell nothing new.
                         *spent += run.figure("wall_ns").unwrap_or(f64::INFINITY);
                     }
                     runs.push(run);
@@ -204,7 +205,7 @@ impl Schedule<'_> {
                                 turn = None;
                             }
                         });
-                        // What counts here is memory, and side by side nobody knows who was robbed.
+                        // Memory counts here. Side by side the stolen time belongs to no one process.
                         run.discarded = false;
                         drop(turn);
                         let label = format!("{} {}", task.workload.name, task.variant);

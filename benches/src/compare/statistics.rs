@@ -2,10 +2,10 @@
 
 /// The median of the rounds, and how far from it the median of another run is to be expected.
 ///
-/// A prediction: the median of another run with as many rounds should be at most `factor` times this one, and at least this
-/// one over `factor`, nineteen times of twenty. It rests on the mean distance of the rounds from their median: one bad
-/// round hardly moves a median, so the farthest round would predict too much. The factor is never below `FLOOR`, and
-/// fewer than three rounds have none.
+/// The factor is a prediction: in nineteen of twenty cases, the median of another run with as many rounds lies between
+/// `median / factor` and `median * factor`. The factor follows from the mean distance of the rounds from their median. The
+/// farthest round would predict too much, since one bad round hardly moves a median. The factor is never below `FLOOR`.
+/// Fewer than three rounds have no factor.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Spread {
     /// The median.
@@ -16,11 +16,11 @@ pub struct Spread {
     pub count: usize,
 }
 
-/// What is always allowed for: the tables' three digits can show no less.
+/// The least factor: the three digits of the tables can show no less.
 const FLOOR: f64 = 1.01;
 
-/// How many mean distances another median may be away: what 95 of 100 pairs of runs keep within, simulated with normal,
-/// one-sided and long-tailed noise of the logarithms. Few rounds tell too little of their own spread.
+/// How many mean distances another median may be away. 95 of 100 simulated pairs of runs stay within this many, with normal,
+/// one-sided and long-tailed noise of the logarithms. Few rounds need more distances, since they know their spread badly.
 fn distances(count: usize) -> Option<f64> {
     match count {
         0..=2 => None,
@@ -155,8 +155,8 @@ mod tests {
         assert!(some.median == 1.0 && some.factor > Some(4.0), "{some:?}");
     }
 
-    /// Draws from a noise that only adds, as a neighbour on the same core does, and counts how often the median of a second
-    /// run of as many rounds is where the first one says.
+    /// The noise only adds time, as a neighbour on the same core does. The test counts how often the median of a second run
+    /// lies where the first run says.
     #[test]
     fn another_run_is_where_the_spread_says() {
         let mut random = neap_workloads::random::Random::new(1);

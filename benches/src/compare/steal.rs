@@ -1,10 +1,10 @@
 //! Time that a virtual machine's host gave to other guests, as the kernel counts it.
 //!
-//! A process that was robbed of its processors is slow for a reason that is none of its allocator's, and the count does not
-//! depend on what the process measured: so leaving such a process out does not choose among results.
+//! A process without its processors is slow, whatever its allocator does. The kernel's count does not depend on the figures
+//! of the process, so leaving the process out does not choose among results.
 
-/// Least ticks and least part of the machine's time that must be stolen before a process does not count: the kernel counts in
-/// ticks of ten milliseconds, and a single one may belong to what ran before.
+/// A process does not count if the host stole at least so many ticks and at least this part of the machine's time. One tick
+/// is not enough: it may belong to the process before.
 const TICKS: u64 = 2;
 const PART: f64 = 0.03;
 
@@ -35,7 +35,7 @@ impl Ticks {
         if all == 0 { 0.0 } else { self.stolen.saturating_sub(earlier.stolen) as f64 / all as f64 }
     }
 
-    /// Whether so much was stolen since `earlier` that what was measured meanwhile should not count.
+    /// Whether the host stole so much time since `earlier` that figures from this time should not count.
     pub fn robbed_since(&self, earlier: &Ticks) -> bool {
         self.stolen.saturating_sub(earlier.stolen) >= TICKS && self.part_since(earlier) >= PART
     }

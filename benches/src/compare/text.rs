@@ -26,10 +26,10 @@ fn unit(ns: f64) -> (f64, &'static str) {
     }
 }
 
-/// From here on a spread says only that the figure says nothing.
+/// A spread beyond this says only that the figure says nothing.
 const WIDE_PERCENT: f64 = 300.0;
 
-/// The spread, with a space before it, rounded up; nothing where there is none.
+/// The spread with a space before it, rounded up. Empty if there is no spread.
 fn spread(of: &Spread) -> String {
     match of.percent() {
         None => String::new(),

@@ -1,10 +1,10 @@
 //! Touching free memory just before a process starts.
 //!
-//! Many virtual machines tell their host which free memory they do not need (free page reporting). The first touch of such
-//! memory makes the host find it again, which costs 20 to 40 times as much as clearing a huge page, and only huge pages
-//! are made of such memory: whoever asks for them first would pay for all. What a process is charged would depend on
-//! what ran a second ago. So just before each process, as much memory as it will need is touched and freed again; the kernel
-//! hands out first what was freed last. On a machine of its own this changes nothing.
+//! Many virtual machines report free memory to their host, and the host takes it away (free page reporting). The first
+//! touch of such memory makes the host find memory again, which costs far more than clearing a huge page. The first
+//! process that asks for huge pages would pay for all. So the time of a process would depend on what ran a second ago.
+//! The driver therefore touches as much memory as the next process will need, and frees it again; the kernel hands out
+//! first what was freed last. On a machine without a host this changes nothing.
 
 use super::options::Options;
 use super::sampling;
@@ -26,8 +26,8 @@ pub fn is_wanted(options: &Options) -> bool {
     !options.cold && is_virtual()
 }
 
-/// How much to touch for a process that is expected to need `peak_bytes`: half as much again, in between the bounds and what
-/// the machine has to spare.
+/// How much to touch for a process with a peak of `peak_bytes`: half as much again, within the bounds and within what the
+/// machine can spare.
 fn amount(peak_bytes: u64, available: u64) -> u64 {
     (peak_bytes + peak_bytes / 2).clamp(LEAST, MOST).min(available.saturating_sub(RESERVE))
 }

@@ -1,10 +1,10 @@
 //! The workloads of the comparison, and what it takes to measure them without disturbing the allocator under test.
 //!
 //! One process runs one workload once and prints one JSON line ([`command_line`]). All random numbers come from fixed
-//! seeds, and the work is a fixed number of operations, so every allocator is asked exactly the same.
+//! seeds, and the work is a fixed number of operations. So every allocator gets exactly the same requests.
 //!
-//! The bookkeeping of the benchmark itself (tables of live objects, histograms, precomputed sizes) lives in mappings of
-//! its own ([`measure::raw`]), never in the allocator under test, and is subtracted from the peak RSS.
+//! The benchmark's own tables (live objects, histograms, sizes) lie in mappings of their own ([`measure::raw`]), never in the
+//! allocator under test. They are subtracted from the peak RSS.
 
 pub mod block;
 pub mod command_line;

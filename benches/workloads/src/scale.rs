@@ -2,8 +2,8 @@
 
 use std::str::FromStr;
 
-/// The size of a run. The shapes (object sizes, table sizes, mixes) stay the same; only the number of operations changes,
-/// and for the timed workloads how long they watch.
+/// The size of a run. The shapes (sizes of objects and tables, mixes) stay the same. The number of operations changes, and
+/// so does the length of workloads that follow a clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scale {
     /// The figures for the README.

@@ -9,10 +9,10 @@ use crate::measure::usage::{Stretch, Usage};
 /// Runs `work(index, state)` on one thread for each element of `states` (on the calling thread when there is only one),
 /// all starting together. Gives wall time and counters; thread creation is in neither.
 ///
-/// The wall time is from the first worker's start to the last worker's end, by the workers' own clocks: with more
-/// threads than cores the thread that waits for them may run late.
+/// The wall time goes from the start of the first worker to the end of the last one, by the workers' own clocks. The waiting
+/// thread would be a bad clock: with more threads than cores it may run late.
 ///
-/// Where every worker can have a CPU of its own it is bound to it.
+/// If there are enough CPUs, each worker is bound to one.
 pub fn run<S: Send>(states: &mut [S], work: impl Fn(usize, &mut S) + Sync) -> (u64, Usage) {
     if let [only] = states {
         let stretch = Stretch::start();

@@ -1,4 +1,4 @@
-//! Memory over time: a panel for each row, a line for each allocator (its first round), the page optimum dashed.
+//! Memory over time: one panel for each row, one line for each allocator (from its first round), the page optimum dashed.
 
 use std::path::Path;
 

@@ -1,5 +1,5 @@
-//! Ratios to the best peer: a line for each row, neap as a bar with its spread as a whisker, every peer as a dot, on a
-//! logarithmic scale. Ten whiskers on one line would hide each other: the peers' spreads are in the table.
+//! Ratios to the best peer on a logarithmic scale, one line for each row. neap is a bar, and a whisker shows its spread. Each
+//! peer is a dot. The spreads of the peers are in the table, since so many whiskers would hide each other.
 
 use std::path::Path;
 
@@ -18,7 +18,7 @@ const TOP: i32 = 96;
 const BOTTOM: i32 = 54;
 const WIDTH: i32 = 1100;
 const RIGHT: i32 = 40;
-/// The ends of the scale; what lies outside is drawn at the end.
+/// The ends of the scale. A value outside is drawn at the end.
 const LOW: f64 = 0.25;
 const HIGH: f64 = 8.0;
 const TICKS: [f64; 10] = [0.25, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0, 3.0, 5.0, 8.0];

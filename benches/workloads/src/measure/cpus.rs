@@ -1,7 +1,7 @@
 //! One CPU for each worker, where there are enough of them.
 //!
-//! A scheduler may keep two busy threads on one CPU for a while (virtual machines are tuned to: a CPU that sleeps costs
-//! their host nothing), and then half of the rounds measure two CPUs and half of them one.
+//! A scheduler may keep two busy threads on one CPU for a while, most of all in a virtual machine, where a sleeping CPU costs
+//! the host nothing. Without binding, some rounds would measure two CPUs and others one.
 
 /// The CPUs this process may run on.
 pub struct Cpus {

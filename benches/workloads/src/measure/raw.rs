@@ -1,6 +1,6 @@
-//! Arrays of the benchmark's own, mapped straight from the kernel and backed at birth: recording into them neither calls
-//! the allocator under test nor faults. They are subtracted from what is measured of the process, so they stay on small
-//! pages in every huge page mode: a table then takes what it is long, rounded up to whole pages.
+//! Arrays of the benchmark's own, mapped straight from the kernel and backed at birth. Writing to them neither calls the
+//! allocator under test nor faults. They stay on small pages in every huge page mode, so that their size is known exactly:
+//! it is subtracted from the memory of the process.
 
 use std::ops::{Deref, DerefMut};
 use std::ptr::{NonNull, null_mut};

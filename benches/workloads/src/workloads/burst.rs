@@ -1,8 +1,8 @@
-//! (9) Burst, then idle: two threads allocate 1 GiB of small objects and free all but 2 % (or all). Then the process does
-//! nothing, or next to nothing, while its memory is sampled from outside.
+//! (9) Burst, then idle: two threads allocate 1 GiB of small objects and free all but 2 %, or all. Then the process does
+//! nothing, or next to nothing. The driver samples its memory from outside.
 //!
-//! The survivors are scattered (each object with the same chance) or clustered (runs of 1,000 neighbours). The *page
-//! optimum* is what they need at least: the bytes of all OS pages that hold a part of a live object.
+//! The survivors are scattered (each object survives with the same chance) or clustered (runs of 1,000 neighbours). The *page
+//! optimum* is the least that survivors need: the bytes of all OS pages that hold a part of a live object.
 
 use std::sync::Barrier;
 use std::time::{Duration, Instant};

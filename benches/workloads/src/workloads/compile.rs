@@ -1,6 +1,6 @@
-//! (12) A load like a parallel compiler's: threads take source files of very different length from a common list. A
-//! file becomes tokens, a tree of boxes, a symbol table (a part of it interned for all), intermediate code in chunks that
-//! die together, and an output that lives until the end.
+//! (12) A load like a parallel compiler's: threads take source files of very different length from a common list. From a
+//! file come tokens, a tree of boxes, a symbol table (a part of it interned for all threads), intermediate code in chunks
+//! that die together, and an output that lives until the end.
 
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasherDefault, DefaultHasher};

@@ -1,6 +1,6 @@
-//! (10) Phases: every second two threads build up a live set, work on it, and drop nine tenths of it; each second has
-//! another size mix. What is left of a second is idle time, so the work is the same for all and its cost is CPU time
-//! per operation. Memory is sampled from outside.
+//! (10) Phases: every second two threads build up a live set, work on it, and drop nine tenths of it. Each second has
+//! another mix of sizes. The threads sleep for the rest of the second. So every allocator does the same work, and the cost
+//! is CPU time per operation. The driver samples memory from outside.
 
 use std::time::{Duration, Instant};
 
@@ -54,7 +54,7 @@ fn phase(table: &mut Raw<Block>, sizes: &Sizes, live_bytes: usize, random: &mut 
     let mut bytes = 0;
     while bytes < live_bytes && count < table.len() {
         let size = sizes.pick(random.bits());
-        // What the last phase left is freed as its place is needed.
+        // Survivors of the last phase are freed when their place is needed.
         ops += 1 + u64::from(table[count].is_some());
         table[count] = object(size);
         bytes += size;

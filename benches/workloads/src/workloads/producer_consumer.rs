@@ -1,5 +1,5 @@
 //! (3) Producer and consumer: one thread of each pair allocates, the other frees. Objects travel in batches through a
-//! bounded queue, so that the queue's own cost is spread over many of them.
+//! bounded queue, so that the cost of the queue is small for each object.
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex};
@@ -29,7 +29,7 @@ const DEPTH: usize = 16;
 
 type Batch = Raw<Block>;
 
-/// A queue of batches whose capacity is never exceeded, so that pushing never allocates.
+/// A queue of batches. Its capacity is never exceeded, so pushing never allocates.
 struct Queue {
     batches: Mutex<VecDeque<Batch>>,
     filled: Condvar,

@@ -36,7 +36,7 @@ const CACHE_BYTES: usize = 24 << 20;
 /// Responses a mailbox holds before its owner must empty it.
 const MAILBOX: usize = 64;
 
-/// What a request leaves behind: dropped by another thread than the one that made it.
+/// The result of a request. Another thread drops it.
 struct Response {
     _text: String,
     _graph: Arc<Value>,
@@ -74,7 +74,7 @@ fn serve(random: &mut Random, cache: &Cache, mailboxes: &[Mutex<Vec<Response>>],
     let full = {
         let mut mailbox = mailboxes[neighbour].lock().expect("no thread panics here");
         mailbox.push(response);
-        // A neighbour that does not get to run must not make the mailbox grow for ever.
+        // A neighbour without CPU time must not make the mailbox grow for ever.
         (mailbox.len() >= 4 * MAILBOX).then(|| std::mem::take(&mut *mailbox))
     };
     drop(full);
