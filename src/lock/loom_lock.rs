@@ -8,7 +8,7 @@
 
 use super::Hold;
 use crate::sync::plain::{AtomicUsize, Ordering};
-use crate::sys::held::{Place, Rank};
+use crate::sys::held::{CheckedRank, Rank};
 use crate::sys::sim::process;
 use crate::sys::thread::identity;
 use core::cell::Cell;
@@ -17,7 +17,7 @@ use loom::sync::{Mutex, MutexGuard};
 
 /// A value behind a mutex.
 pub struct Lock<T: 'static> {
-    place: Place,
+    rank: CheckedRank,
     value: Mutex<T>,
     /// The owner's number, or 0: what the real lock's word says. Only its own thread makes something of it.
     owner: AtomicUsize,
@@ -34,7 +34,7 @@ impl<T> Lock<T> {
     /// An unlocked value of the given rank.
     pub fn new(rank: Rank, value: T) -> Self {
         Self {
-            place: Place::new(rank),
+            rank: CheckedRank::new(rank),
             value: Mutex::new(value),
             owner: AtomicUsize::new(0),
             over_fork: Cell::new(None),
@@ -44,7 +44,7 @@ impl<T> Lock<T> {
     /// Takes the lock, sleeping until it is free.
     #[track_caller]
     pub fn lock(&self) -> Guard<'_, T> {
-        self.place.check();
+        self.rank.check();
         process::may_be_interrupted();
         let value = self.acquire();
         self.guard(value)
@@ -53,7 +53,7 @@ impl<T> Lock<T> {
     fn guard<'a>(&'a self, value: MutexGuard<'a, T>) -> Guard<'a, T> {
         self.owner.store(identity(), Ordering::Relaxed);
         process::may_be_interrupted();
-        self.place.taken();
+        self.rank.taken();
         Guard { value: Some(value), lock: self }
     }
 
@@ -70,13 +70,13 @@ impl<T> Lock<T> {
     /// Takes the lock and keeps it over a fork, unless this thread has it; other locks of the same rank may be held.
     #[track_caller]
     pub fn hold_over_fork(&self) -> Hold {
-        self.place.check_allowing_same();
+        self.rank.check_allowing_same();
         if self.is_own() {
             return Hold::Interrupted;
         }
         let value = self.acquire();
         self.owner.store(identity(), Ordering::Relaxed);
-        self.place.taken_for_fork();
+        self.rank.taken_for_fork();
         // SAFETY: the guard is dropped before the lock: a model that forks always calls one of the handlers.
         self.over_fork.set(Some(unsafe { core::mem::transmute::<MutexGuard<'_, T>, MutexGuard<'static, T>>(value) }));
         Hold::Taken
@@ -91,7 +91,7 @@ impl<T> Lock<T> {
         if self.is_own()
             && let Some(value) = self.over_fork.take()
         {
-            self.place.released();
+            self.rank.released();
             self.owner.store(0, Ordering::Relaxed);
             drop(value);
         }
@@ -131,7 +131,7 @@ impl<T> DerefMut for Guard<'_, T> {
 impl<T> Drop for Guard<'_, T> {
     fn drop(&mut self) {
         process::may_be_interrupted();
-        self.lock.place.released();
+        self.lock.rank.released();
         self.lock.owner.store(0, Ordering::Relaxed);
         self.value = None;
         process::may_be_interrupted();

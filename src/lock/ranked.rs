@@ -4,7 +4,7 @@
 
 use super::{Hold, RawMutex};
 use crate::sync::UnsafeCell;
-use crate::sys::held::{Place, Rank};
+use crate::sys::held::{CheckedRank, Rank};
 use core::marker::PhantomData;
 use core::ops::{Deref, DerefMut};
 
@@ -12,7 +12,7 @@ use core::ops::{Deref, DerefMut};
 #[derive(Debug)]
 pub struct Lock<T> {
     raw: RawMutex,
-    place: Place,
+    rank: CheckedRank,
     /// Protected by `raw`.
     value: UnsafeCell<T>,
 }
@@ -27,14 +27,14 @@ impl<T> Lock<T> {
     /// An unlocked value of the given rank.
     #[inline]
     pub const fn new(rank: Rank, value: T) -> Self {
-        Self { raw: RawMutex::new(), place: Place::new(rank), value: UnsafeCell::new(value) }
+        Self { raw: RawMutex::new(), rank: CheckedRank::new(rank), value: UnsafeCell::new(value) }
     }
 
     /// Takes the lock, sleeping until it is free.
     #[inline]
     #[track_caller]
     pub fn lock(&self) -> Guard<'_, T> {
-        self.place.check();
+        self.rank.check();
         self.raw.lock();
         self.guard()
     }
@@ -44,10 +44,10 @@ impl<T> Lock<T> {
     /// [`Self::unlock_in_child`] undoes it.
     #[track_caller]
     pub fn hold_over_fork(&self) -> Hold {
-        self.place.check_allowing_same();
+        self.rank.check_allowing_same();
         let hold = self.raw.hold_over_fork();
         if hold == Hold::Taken {
-            self.place.taken_for_fork();
+            self.rank.taken_for_fork();
         }
         hold
     }
@@ -55,7 +55,7 @@ impl<T> Lock<T> {
     /// Releases the lock in the parent, if this thread holds it by [`Self::hold_over_fork`].
     pub fn unlock_in_parent(&self) {
         if self.raw.is_held_over_fork() {
-            self.place.released();
+            self.rank.released();
             // SAFETY: held by this thread, and by no guard: nothing refers to the value.
             unsafe { self.raw.unlock() };
         }
@@ -67,7 +67,7 @@ impl<T> Lock<T> {
     /// Called in the child of a fork by its only thread.
     pub unsafe fn unlock_in_child(&self) {
         if self.raw.is_held_over_fork() {
-            self.place.released();
+            self.rank.released();
             // SAFETY: held by the thread that forked, which is the only one (the caller's contract).
             unsafe { self.raw.unlock_in_child() };
         }
@@ -75,7 +75,7 @@ impl<T> Lock<T> {
 
     #[inline]
     fn guard(&self) -> Guard<'_, T> {
-        self.place.taken();
+        self.rank.taken();
         Guard { lock: self, _not_send: PhantomData }
     }
 }
@@ -110,7 +110,7 @@ impl<T> DerefMut for Guard<'_, T> {
 impl<T> Drop for Guard<'_, T> {
     #[inline]
     fn drop(&mut self) {
-        self.lock.place.released();
+        self.lock.rank.released();
         // SAFETY: the guard exists, so this thread holds the lock, and it is gone after this.
         unsafe { self.lock.raw.unlock() };
     }

@@ -1,6 +1,6 @@
-//! The environment, read without the C library's locks and without allocating.
+//! The environment, read without the C library's locks and without allocation.
 //!
-//! Programs that run with raised privileges (`AT_SECURE`) get no answer: their environment belongs to somebody else.
+//! A program with raised privileges (`AT_SECURE`) gets no answer, because its environment belongs to another user.
 //!
 //! Locks: any may be held; nothing here is a system call.
 
@@ -12,7 +12,7 @@ unsafe extern "C" {
     static environ: *const *const c_char;
 }
 
-/// Calls `visit` with the name and value of each variable. None are visited if the program runs with raised privileges.
+/// Calls `visit` with the name and value of each variable. A program with raised privileges has none.
 ///
 /// # Safety
 /// Nobody changes the environment during the call.
@@ -20,13 +20,13 @@ pub unsafe fn each(visit: impl FnMut(&[u8], &[u8])) {
     // SAFETY: getauxval has no preconditions.
     if unsafe { libc::getauxval(libc::AT_SECURE) } == 0 {
         // SAFETY:
-        // - reading the pointer: the caller rules out changes;
-        // - the list: the C library keeps it ended by a null pointer, its strings ended by a zero byte.
+        // - the pointer is read while nobody changes it (the caller's contract);
+        // - the C library ends the list with a null pointer, and each string with a zero byte.
         unsafe { each_of((&raw const environ).read(), visit) };
     }
 }
 
-/// Calls `visit` with the name and value of each variable in a list. A string without `=` is none.
+/// Calls `visit` with the name and value of each variable in a list. A string without `=` is no variable.
 ///
 /// # Safety
 /// The list is null, or consists of pointers to C strings and ends with a null pointer.

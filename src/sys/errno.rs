@@ -1,6 +1,6 @@
-//! Error numbers, and keeping the caller's `errno`.
+//! Error numbers, and the caller's `errno`.
 //!
-//! A C program may read `errno` after `free`; what the allocator does in between must not show.
+//! A C program may read `errno` after `free`, so the allocator's own system calls must not change it.
 //!
 //! Locks: none.
 
@@ -8,10 +8,10 @@
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Errno(pub i32);
 
-/// Out of memory.
+/// There is no memory.
 #[cfg(all(serves_c, not(loom)))]
 pub const ENOMEM: Errno = Errno(libc::ENOMEM);
-/// An argument makes no sense.
+/// An argument is not valid.
 pub const EINVAL: Errno = Errno(libc::EINVAL);
 
 /// Sets the calling thread's `errno`.
@@ -21,12 +21,12 @@ pub fn set(errno: Errno) {
     unsafe { *location() = errno.0 };
 }
 
-/// Where a release of many ranges came to a halt.
+/// Where and why a release of many ranges stopped.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Stopped {
-    /// So many ranges from the front have been released; the next one has not, or in part.
+    /// The number of released ranges, from the first one on. The next range may be released in part.
     pub released: usize,
-    /// Why.
+    /// The error of the next range.
     pub errno: Errno,
 }
 
@@ -40,19 +40,19 @@ impl Errno {
     }
 }
 
-/// Restores the calling thread's `errno` when dropped.
+/// The thread's `errno` at one moment; dropping the value restores it.
 #[cfg(not(loom))]
 #[must_use]
 #[derive(Debug)]
 pub struct Saved {
     errno: Errno,
-    /// `errno` is the thread's own: the value must not travel.
+    /// `errno` belongs to a thread, so the value must stay on its thread.
     _not_send: core::marker::PhantomData<*mut ()>,
 }
 
 #[cfg(not(loom))]
 impl Saved {
-    /// Notes the present value.
+    /// Reads the present `errno`.
     #[inline]
     pub fn new() -> Self {
         Self { errno: Errno::last(), _not_send: core::marker::PhantomData }

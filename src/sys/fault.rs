@@ -1,11 +1,11 @@
 //! Fault injection and a log of system calls, for tests.
 //!
-//! Both concern the calling thread only, so that tests can run side by side. (Under loom: the running model, all of its
-//! threads.) In normal builds nothing of this exists: the queries below are constants.
+//! Both belong to the calling thread, so tests can run side by side. Under loom they belong to the running model with all
+//! its threads. Normal builds have neither: the queries below are constants.
 //!
 //! Locks: none.
 
-/// What can be made to fail, and what is counted.
+/// An operation that can be made to fail, or is counted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(usize)]
 pub enum Op {
@@ -13,15 +13,15 @@ pub enum Op {
     Map,
     /// `back_in_growth`.
     Back,
-    /// `release`, or a range of `release_many` that went the plain way.
+    /// `release`, or one range of `release_many` that took a call of its own.
     Release,
-    /// A batch of `release_many` that took one call. Cannot be made to fail: an armed [`Op::Release`] turns batches off.
+    /// A batch of `release_many` that took one call. It cannot fail: an armed [`Op::Release`] turns batches off.
     ReleaseMany,
     /// `spawn_detached`.
     Spawn,
     /// `move_pages`.
     Move,
-    /// `cold`. It is counted only.
+    /// `cold`, which is only counted.
     Cold,
 }
 
@@ -36,19 +36,19 @@ mod injected {
 
     const OPS: usize = Op::Cold as usize + 1;
 
-    /// How often an operation was called and for how many bytes.
+    /// The calls of one operation.
     #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
     pub struct Log {
-        /// Calls that reached the kernel.
+        /// The number of calls that reached the kernel.
         pub calls: u64,
         /// The sum of their sizes.
         pub bytes: u64,
     }
 
     struct State {
-        /// Calls of an operation since it was armed.
+        /// The calls of an operation since it was armed.
         seen: [Cell<u64>; OPS],
-        /// Which of them fail.
+        /// The range of calls that fail, as first and end.
         failing: [Cell<(u64, u64)>; OPS],
         logs: [Cell<Log>; OPS],
     }
@@ -63,7 +63,7 @@ mod injected {
         }
     }
 
-    // The threads of a loom model are coroutines of one thread: they share this.
+    // The threads of a loom model are coroutines of one thread, so they share this state.
     std::thread_local! {
         static STATE: State = const { State::new() };
     }
@@ -93,7 +93,7 @@ mod injected {
         });
     }
 
-    /// What the log says about an operation since the last [`reset`].
+    /// The calls of an operation since the last [`reset`].
     pub fn log(op: Op) -> Log {
         STATE.with(|state| state.logs[op as usize].get())
     }
@@ -120,7 +120,7 @@ mod injected {
     }
 }
 
-/// Whether this call shall fail.
+/// Whether this call must fail.
 #[inline]
 pub(super) fn fails(op: Op) -> bool {
     #[cfg(any(test, feature = "internals", loom))]
@@ -132,7 +132,7 @@ pub(super) fn fails(op: Op) -> bool {
     }
 }
 
-/// Whether a call in the future may be made to fail.
+/// Whether a later call of the operation is going to fail.
 #[cfg(not(loom))]
 #[inline]
 pub(super) fn armed(op: Op) -> bool {
@@ -145,7 +145,7 @@ pub(super) fn armed(op: Op) -> bool {
     }
 }
 
-/// Notes a call that reaches the kernel.
+/// Logs a call that reaches the kernel.
 #[inline]
 pub(super) fn record(op: Op, bytes: usize) {
     #[cfg(any(test, feature = "internals", loom))]

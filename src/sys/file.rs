@@ -1,7 +1,7 @@
-//! Small kernel files (`/proc`, `/sys`, cgroup) read onto the stack.
+//! Small kernel files (`/proc`, `/sys`, cgroup), read into a buffer on the stack.
 //!
-//! Raw system calls: the C library's `open` and `read` are cancellation points and are replaced by some preloaded
-//! libraries, neither of which belongs inside an allocator.
+//! The system calls are raw. The C library's `open` and `read` are cancellation points, and some preloaded libraries
+//! replace them; an allocator wants neither.
 //!
 //! Locks: none may be held.
 
@@ -9,8 +9,8 @@ use super::errno::{Errno, Saved};
 use super::held::assert_none_held;
 use core::ffi::{CStr, c_long};
 
-/// Reads the start of a file into `buffer` and returns how many bytes it holds now. `None` if the file cannot be opened or
-/// read. A file that is longer than the buffer is cut.
+/// Reads the start of a file into `buffer` and returns the number of bytes read. `None` if the file cannot be opened or
+/// read. A file longer than the buffer is cut.
 pub fn read_small(path: &CStr, buffer: &mut [u8]) -> Option<usize> {
     assert_none_held("read");
     let _saved = Saved::new();
@@ -33,12 +33,12 @@ pub fn read_small(path: &CStr, buffer: &mut [u8]) -> Option<usize> {
             _ => break None,
         }
     };
-    // SAFETY: the descriptor was opened above and is nobody else's. A close is never retried: it is closed even so.
+    // SAFETY: the descriptor was opened above and belongs to this call. A close that is interrupted has closed it too.
     unsafe { libc::syscall(libc::SYS_close, file) };
     result
 }
 
-/// Repeats a call that a signal interrupted.
+/// Repeats a call while a signal interrupts it.
 fn retry(mut call: impl FnMut() -> c_long) -> c_long {
     loop {
         let result = call();

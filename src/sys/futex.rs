@@ -1,11 +1,13 @@
 //! The kernel's futex, for words of this process only.
 //!
-//! Locks: not checked here; `sync` decides. `errno` is kept: a contended lock must not show in a caller's `errno`.
+//! Both calls keep `errno`: a contended lock must not change a caller's `errno`.
+//!
+//! Locks: not checked here. `lock::Futex` wants none held; `lock::LockFutex` waits for a lock while others are held.
 
 use super::errno::Saved;
 
-/// Sleeps while `word` is `expected`, for at most `timeout_ns` nanoseconds if given. Returns early on a signal or for no
-/// reason; every error means that the caller must look at the word again, so none is reported.
+/// Sleeps while `word` is `expected`, for at most `timeout_ns` nanoseconds if given. May return early, on a signal or for
+/// no reason. No error is reported: after each return the caller must read the word again.
 pub(crate) fn wait(word: *const u32, expected: u32, timeout_ns: Option<u64>) {
     let saved = Saved::new();
     let timeout = timeout_ns.map(|ns| libc::timespec {
@@ -14,7 +16,7 @@ pub(crate) fn wait(word: *const u32, expected: u32, timeout_ns: Option<u64>) {
     });
     let timeout = timeout.as_ref().map_or(core::ptr::null(), core::ptr::from_ref);
     // SAFETY:
-    // - the kernel reads the word itself, and answers with an error if there is none;
+    // - the kernel reads the word, and fails if the address is not mapped;
     // - the timeout is null or points at a timespec that outlives the call.
     unsafe { libc::syscall(libc::SYS_futex, word, libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG, expected, timeout) };
     drop(saved);

@@ -1,21 +1,22 @@
-//! Ranks: the order in which locks may nest, and which of them this thread holds.
+//! Ranks: the order in which locks may nest, and the ranks that a thread holds.
 //!
-//! Debug builds, tests and loom models keep a bit mask of the held ranks for each thread. Taking a lock whose rank does
-//! not stand above all held ones, or entering a system call with a lock held, ends the process with one line that names
-//! both. Two threads can then never wait for each other, and no thread waits for the kernel with a lock held, whatever
-//! the schedule was. It lives below `lock` because the system calls ask it. In release builds all of this is empty.
+//! Debug builds, tests and loom models keep a bit mask of the held ranks for each thread. Two mistakes end the process with
+//! one line that names both sides: a thread takes a lock whose rank does not come after all held ranks, or it enters a
+//! system call while it holds a lock. Without these mistakes no two threads can wait for each other and no thread waits for
+//! the kernel with a lock held, whatever the schedule is. In release builds all of this is empty. The module stands below
+//! `lock`, because the system calls use it.
 //!
-//! Invariants: (1) bit `r` is set while the thread holds a lock of rank `r`; (2) the mask is thread-local, has no
-//! destructor and is reached without allocating, so the checker may run inside the allocator at any time.
+//! Invariants: (1) bit `r` is set while the thread holds a lock of rank `r`; (2) the mask is thread-local, has no destructor
+//! and is reached without allocation, so the checks may run anywhere inside the allocator.
 //!
-//! Orderings: Relaxed, for notes that models read when they are done.
+//! Orderings: Relaxed, for notes that models read after their threads have ended.
 //!
 //! Locks: none.
 
 #[cfg(any(debug_assertions, test, loom))]
 use crate::sys::fatal;
 
-/// A lock's place in the order: a lock may be taken only while every held lock stands earlier in this list.
+/// A lock's place in the order: a thread may take a lock only while all its held locks stand earlier in this list.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 #[repr(u8)]
 pub enum Rank {
@@ -25,11 +26,11 @@ pub enum Rank {
     Depot,
     /// A class's central.
     Central,
-    /// One page cache.
+    /// A shard's page cache.
     PageCache,
-    /// The heap.
+    /// A shard's page heap.
     Heap,
-    /// The scavenger's own fields.
+    /// The fields of the scavenger itself.
     Scavenge,
     /// The metadata store.
     Metadata,
@@ -40,7 +41,7 @@ impl Rank {
     pub const ALL: [Rank; 7] =
         [Rank::Registry, Rank::Depot, Rank::Central, Rank::PageCache, Rank::Heap, Rank::Scavenge, Rank::Metadata];
 
-    /// The name used in messages.
+    /// The name in messages.
     pub const fn name(self) -> &'static str {
         match self {
             Rank::Registry => "registry",
@@ -73,7 +74,7 @@ loom::thread_local! {
     static ASIDE: core::cell::Cell<u32> = core::cell::Cell::new(0);
 }
 
-/// The held ranks of this thread as bits. A thread whose locals are gone holds none.
+/// The held ranks of this thread as bits. A thread whose thread-locals are destroyed holds none.
 #[cfg(any(debug_assertions, test, loom))]
 fn held() -> u32 {
     HELD.try_with(core::cell::Cell::get).unwrap_or(0)
@@ -81,7 +82,7 @@ fn held() -> u32 {
 
 #[cfg(any(debug_assertions, test, loom))]
 fn set_held(mask: u32) {
-    // The result says that the thread's locals are gone, which only happens to loom's threads after their last lock.
+    // This fails if the thread-locals are destroyed. Only loom destroys them, after a thread's last lock.
     let _ = HELD.try_with(|held| held.set(mask));
 }
 
@@ -91,7 +92,7 @@ fn innermost(mask: u32) -> &'static str {
     Rank::ALL.iter().rev().find(|rank| mask & rank.bit() != 0).map_or("none", |rank| rank.name())
 }
 
-/// The order as a list, for the message.
+/// The order of ranks as a list, for the message.
 #[cfg(any(debug_assertions, test, loom))]
 struct Order;
 
@@ -106,13 +107,13 @@ impl core::fmt::Display for Order {
     }
 }
 
-/// Which lock was ever taken under which, for the models: they compare it with the written table of locks.
+/// The pairs of locks that have nested. The models compare the pairs with the written table of locks.
 #[cfg(loom)]
 pub mod observed {
     use super::Rank;
     use crate::sync::plain::{AtomicU32, Ordering};
 
-    // Core's atomics: what models note here outlives each execution and is no part of what they explore.
+    // Core's atomics: these notes outlive each execution of a model, and models do not explore them.
     static NESTED: [AtomicU32; Rank::ALL.len()] = [const { AtomicU32::new(0) }; Rank::ALL.len()];
     static NESTED_BY_FORK: [AtomicU32; Rank::ALL.len()] = [const { AtomicU32::new(0) }; Rank::ALL.len()];
 
@@ -135,15 +136,15 @@ pub mod observed {
     }
 }
 
-/// A lock's rank: the rank where ranks are checked, nothing in release builds.
+/// A lock's rank where ranks are checked; nothing in release builds.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Place {
+pub(crate) struct CheckedRank {
     #[cfg(any(debug_assertions, test, loom))]
     rank: Rank,
 }
 
-impl Place {
-    /// The place of `rank`.
+impl CheckedRank {
+    /// `rank`, to be checked.
     #[inline]
     pub(crate) const fn new(rank: Rank) -> Self {
         #[cfg(not(any(debug_assertions, test, loom)))]
@@ -154,7 +155,7 @@ impl Place {
         }
     }
 
-    /// Ends the process unless every held rank stands before this one.
+    /// Ends the process unless every held rank comes before this rank.
     #[inline]
     #[track_caller]
     pub(crate) fn check(self) {
@@ -162,7 +163,7 @@ impl Place {
         self.refuse(held() & !(self.rank.bit() - 1));
     }
 
-    /// Ends the process if a held rank stands after this one; the same rank may be held.
+    /// Ends the process if a held rank comes after this rank. The same rank may be held.
     #[inline]
     #[track_caller]
     pub(crate) fn check_allowing_same(self) {
@@ -178,7 +179,7 @@ impl Place {
         }
     }
 
-    /// Notes that the lock is held.
+    /// Marks the rank as held.
     #[inline]
     pub(crate) fn taken(self) {
         #[cfg(loom)]
@@ -187,7 +188,7 @@ impl Place {
         set_held(held() | self.rank.bit());
     }
 
-    /// Notes that the fork handler holds the lock: the only one who holds several of a rank.
+    /// Marks the rank as held by a fork handler. Only a fork handler holds several locks of a rank.
     #[inline]
     pub(crate) fn taken_for_fork(self) {
         #[cfg(loom)]
@@ -196,7 +197,8 @@ impl Place {
         set_held(held() | self.rank.bit());
     }
 
-    /// Notes that the lock is about to be released. Of several locks of one rank (fork), the first one clears the bit.
+    /// Marks the rank as not held, before the lock is released. Where a fork handler holds several locks of the rank, the
+    /// first release clears the bit.
     #[inline]
     pub(crate) fn released(self) {
         #[cfg(any(debug_assertions, test, loom))]
@@ -204,8 +206,8 @@ impl Place {
     }
 }
 
-/// For a fork handler: what its thread held before, because a signal interrupted it there, does not count until
-/// [`take_back`]. The handler passes over those locks and waits for the others with other rules (`lock::raw`).
+/// Hides the ranks that the thread holds until [`take_back`]. A fork handler calls this: if a signal handler forks, the
+/// thread may hold locks that the signal interrupted. The fork handler skips these locks (see `lock::raw`).
 pub fn set_aside() {
     #[cfg(any(debug_assertions, test, loom))]
     {
@@ -214,13 +216,13 @@ pub fn set_aside() {
     }
 }
 
-/// See [`set_aside`]. Locks that were taken since then have been given back.
+/// Shows the ranks that [`set_aside`] hid. The thread has released all locks that it took in between.
 pub fn take_back() {
     #[cfg(any(debug_assertions, test, loom))]
     set_held(ASIDE.try_with(core::cell::Cell::take).unwrap_or(0));
 }
 
-/// Ends the process if this thread holds a lock; `what` names the system call it was about to make.
+/// Ends the process if this thread holds a lock. `what` names the system call that the thread is about to make.
 #[inline]
 #[track_caller]
 pub fn assert_none_held(what: &'static str) {
@@ -261,16 +263,16 @@ mod tests {
     #[test]
     #[should_panic(expected = "neap: lock: system call madvise under lock central")]
     fn a_system_call_under_a_lock_is_refused() {
-        Place::new(Rank::Central).taken();
+        CheckedRank::new(Rank::Central).taken();
         assert_none_held("madvise");
     }
 
     #[test]
     #[should_panic(expected = "neap: lock: system call mprotect under lock depot")]
     fn an_allowed_rank_does_not_excuse_another() {
-        Place::new(Rank::Heap).taken();
+        CheckedRank::new(Rank::Heap).taken();
         assert_only_held("mprotect", &[Rank::Heap]);
-        Place::new(Rank::Depot).taken();
+        CheckedRank::new(Rank::Depot).taken();
         assert_only_held("mprotect", &[Rank::Heap]);
     }
 }

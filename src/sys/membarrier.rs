@@ -1,4 +1,4 @@
-//! A memory barrier on every running thread of this process, paid by the one who asks.
+//! A memory barrier on every running thread of this process, paid for by the thread that asks.
 //!
 //! Locks: none may be held.
 
@@ -10,13 +10,13 @@ const PRIVATE_EXPEDITED: c_int = 1 << 3;
 /// `MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED`.
 const REGISTER_PRIVATE_EXPEDITED: c_int = 1 << 4;
 
-/// Announces that this process will use [`barrier`]; needed once (a forked child inherits it). `false` where the kernel
-/// has no such call or a sandbox forbids it.
+/// Announces that this process will use [`barrier`]. One announcement is enough: a forked child inherits it. `false` where
+/// the kernel has no such call or a sandbox forbids it.
 pub fn register() -> bool {
     command(REGISTER_PRIVATE_EXPEDITED)
 }
 
-/// Returns after every other running thread of the process has passed a full barrier. `false` if not registered.
+/// Returns after every other running thread of the process has passed a full barrier. `false` without [`register`].
 pub fn barrier() -> bool {
     command(PRIVATE_EXPEDITED)
 }

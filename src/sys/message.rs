@@ -1,11 +1,11 @@
-//! Lines on fd 2 without allocating, and the end of the process.
+//! Lines on fd 2 without allocation, and the end of the process.
 //!
-//! A line is formatted into a buffer on the stack, cut with "..." if it does not fit, and written with one `write`, so
-//! that lines of several threads do not mix. `fatal!` names the layer and the values, then aborts;
-//! tests and loom models panic instead, so that they can catch it.
+//! A line is formatted into a buffer on the stack and written with one `write`, so lines of several threads do not mix. A
+//! line that does not fit ends with "...". `fatal!` names the layer and the values, then aborts. In tests and loom models
+//! it panics instead, so that they can catch it.
 //!
-//! Locks: none, and any may be held: the process is about to end, or the line is a warning that must not be lost.
-//! Never allocates, never unwinds outside of tests.
+//! Locks: none, and any may be held: either the process is about to end, or the line is a warning that must not be lost.
+//! Never: allocates; unwinds, outside of tests.
 
 use core::fmt;
 
@@ -39,7 +39,7 @@ impl Line {
 
 impl fmt::Write for Line {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        // The cut mark and the newline always find room.
+        // The mark of a cut and the newline always have room.
         let room = LINE_BYTES - CUT.len() - 1 - self.len;
         let mut fits = text.len().min(room);
         while !text.is_char_boundary(fits) {
@@ -54,10 +54,10 @@ impl fmt::Write for Line {
     }
 }
 
-/// Writes "neap: " and the text as one line to fd 2; what cannot be written is lost.
+/// Writes "neap: " and the text as one line to fd 2. A line that cannot be written is lost.
 pub fn write_line(text: fmt::Arguments<'_>) {
     let mut line = Line::new();
-    // A formatter that fails leaves a shorter line, which is still the best that can be said.
+    // A formatter that fails leaves a shorter line, which is better than none.
     let _ = fmt::Write::write_fmt(&mut line, format_args!("neap: {text}"));
     emit(line.finish());
 }
@@ -66,7 +66,7 @@ pub fn write_line(text: fmt::Arguments<'_>) {
 fn emit(line: &[u8]) {
     let saved = super::errno::Saved::new();
     loop {
-        // SAFETY: write reads `line.len()` bytes of a live slice; it touches no other memory.
+        // SAFETY: write reads `line.len()` bytes of a live slice, and no other memory.
         let written = unsafe { libc::syscall(libc::SYS_write, libc::STDERR_FILENO, line.as_ptr(), line.len()) };
         if written >= 0 || super::Errno::last() != super::Errno(libc::EINTR) {
             break;
@@ -80,7 +80,7 @@ fn emit(line: &[u8]) {
     std::eprint!("{}", std::string::String::from_utf8_lossy(line));
 }
 
-/// Ends the process after a line "neap: layer: text". Use it through `fatal!`.
+/// Writes the line "neap: layer: text" and ends the process. `fatal!` calls it.
 #[cold]
 #[inline(never)]
 #[track_caller]

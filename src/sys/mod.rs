@@ -1,13 +1,23 @@
-//! The operating system: the only module that names libc.
+//! The operating system: the only folder that names `libc`.
 //!
-//! Thin functions that never allocate and never panic; what can fail says so in its result. Each system call first
-//! asserts that the thread holds no lock ([`held`]), so that nobody ever waits for a lock whose owner waits for the
-//! kernel. Exceptions, all documented where they are: growing the heap and its metadata (rare, short, and done under the
-//! heap lock by design), the futex of a lock itself, messages, and the clock, which is no system call.
+//! The functions are thin. They never allocate and never panic; a result says what failed. Each system call first asserts
+//! that its thread holds no lock ([`held`]), so no thread waits for a lock whose owner waits for the kernel. A file that
+//! makes an exception says why in its paragraph on locks.
 //!
-//! Under loom the parts that touch memory, threads or time are a simulation (`sim`) with the same names.
+//! | file | what it is for |
+//! |---|---|
+//! | `vm`, `release_many`, `move_pages` | memory: reserve, back, release, advise, move |
+//! | `page`, `thp` | the kernel's page size and its setting for huge pages |
+//! | `thread`, `signal`, `fork` | threads of our own, thread exit, blocked signals, fork handlers |
+//! | `futex`, `membarrier` | sleep on a word; a barrier on all threads |
+//! | `time`, `random`, `env`, `file` | the clock, random bits, the environment, small kernel files |
+//! | `stream`, `symbol` | the C library's streams and other libraries' functions, in builds that serve C |
+//! | `message`, `errno` | lines on fd 2 and the end of the process; error numbers |
+//! | `held` | the order of locks, and the locks that a thread holds |
+//! | `fault` | faults that tests inject, and a log of calls |
+//! | `sim` | the kernel of a loom model, with the same names |
 //!
-//! Layers: above `sync`'s atomics, below everything else. Locks: none of its own.
+//! Locks: none of its own.
 
 pub mod errno;
 pub mod fault;

@@ -1,15 +1,17 @@
-//! Moving page tables instead of copying memory, for `realloc` of really large blocks.
+//! Moving page tables instead of copying memory, for `realloc` of very large blocks.
 //!
-//! `mremap` with `DONTUNMAP` takes the pages away from the old range, which stays mapped and reads as zero, and unmaps
-//! what was at the new one. A failure is not always clean: the new range may be unmapped already, and then another thread
-//! of the program may have mapped something there; and newer kernels (6.17) move range by range where attributes differ,
-//! so that a part may have moved. A canary in the new range's first page tells the cases apart: a hole is filled again
-//! without replacing anything, an intact canary means that nothing happened, and all else ends the process, since the
-//! alternative would be to lose data or to write to somebody else's memory. That takes another thread's mapping in the
-//! instant of a failure that left a hole; after one such failure no move is tried again (kernels before 6.17 fail so where
-//! the old range has several attributes).
+//! `mremap` with `DONTUNMAP` unmaps the new range and moves the pages of the old range there. The old range stays mapped
+//! and reads as zero. A failure can leave one of three states behind:
+//! 1. Nothing happened.
+//! 2. The new range is unmapped, and another thread of the program may have mapped something there.
+//! 3. A part of the pages has moved: Linux 6.17 and later move range by range where attributes differ.
 //!
-//! Orderings: Relaxed. `UNCLEAN` publishes nothing; a thread that sees it late tries one move more.
+//! A canary in the first page of the new range tells the states apart. A hole is filled without replacing any mapping. An
+//! intact canary means that nothing happened. Everything else ends the process: the alternative is to lose data or to write
+//! to memory of others. This end needs another thread's mapping in the moment after a failure that left a hole. After one
+//! such failure no move is tried again; kernels before 6.17 fail so where the old range has several attributes.
+//!
+//! Orderings: Relaxed. `UNCLEAN` publishes nothing; a thread that reads an old value tries one more move.
 //!
 //! Locks: none may be held.
 
@@ -20,15 +22,15 @@ use crate::sync::plain::{AtomicBool, Ordering};
 use core::ffi::c_void;
 use core::ptr::NonNull;
 
-/// A move has failed and left a hole: this kernel, or this process, is no place for moves.
+/// A move has failed and left a hole, so no more moves are tried.
 static UNCLEAN: AtomicBool = AtomicBool::new(false);
 
-/// Moves the pages of `old` to `new`, both `bytes` long. `true`: `new` has the content, `old` reads as zero. `false`: the
-/// kernel refused, `old` is unchanged, `new` is usable and its content is unspecified.
+/// Moves the pages of `old` to `new`; both ranges are `bytes` long. `true`: `new` has the content and `old` reads as zero.
+/// `false`: the kernel refused. Then `old` is unchanged, and `new` is usable, with any content.
 ///
 /// # Safety
-/// Both ranges are OS-page-aligned, do not overlap and lie in backed memory of ours; nobody else uses either now, and the
-/// content of `new` is not needed.
+/// Both ranges are OS-page-aligned, do not overlap and lie in backed memory of ours. Nobody else uses them during the call,
+/// and nobody needs the content of `new`.
 pub unsafe fn move_pages(old: NonNull<u8>, bytes: usize, new: NonNull<u8>) -> bool {
     assert_none_held("mremap");
     if fault::fails(Op::Move) {
@@ -39,14 +41,14 @@ pub unsafe fn move_pages(old: NonNull<u8>, bytes: usize, new: NonNull<u8>) -> bo
         return false;
     }
     let canary = new.as_ptr().addr() ^ super::time::monotonic_ns() as usize;
-    // SAFETY: `new` is usable, page-aligned, at least a page long, and its content is not needed.
+    // SAFETY: `new` is usable, page-aligned and at least a page long, and nobody needs its content.
     unsafe { new.cast::<usize>().write_volatile(canary) };
-    // Where the kernel does not let us ask, the cases could not be told apart afterwards.
+    // Without an answer here the states after a failure could not be told apart.
     if read_word(new) != Some(canary) {
         return false;
     }
     let flags = libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED | libc::MREMAP_DONTUNMAP;
-    // SAFETY: the kernel only changes the two ranges, which are ours and in nobody else's use.
+    // SAFETY: the kernel changes the two ranges only; both are ours, and nobody else uses them.
     let moved = unsafe { libc::mremap(old.as_ptr().cast(), bytes, bytes, flags, new.as_ptr().cast::<c_void>()) };
     if moved == libc::MAP_FAILED {
         // SAFETY: the caller's contract, and the canary was written above.
@@ -56,7 +58,7 @@ pub unsafe fn move_pages(old: NonNull<u8>, bytes: usize, new: NonNull<u8>) -> bo
     true
 }
 
-/// Makes sure that `new` is ours after a move that failed.
+/// Makes sure that `new` is ours after a failed move.
 ///
 /// # Safety
 /// `new` was backed memory of ours before the move, and `canary` is what its first word held.
@@ -64,14 +66,14 @@ pub unsafe fn move_pages(old: NonNull<u8>, bytes: usize, new: NonNull<u8>) -> bo
 unsafe fn repair(new: NonNull<u8>, bytes: usize, canary: usize) {
     let rights = libc::PROT_READ | libc::PROT_WRITE;
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | libc::MAP_FIXED_NOREPLACE;
-    // SAFETY: NOREPLACE only maps where nothing is; a hole in our range is ours to fill.
+    // SAFETY: NOREPLACE maps only where nothing is mapped; a hole in our range is ours to fill.
     let base = unsafe { libc::mmap(new.as_ptr().cast(), bytes, rights, flags, -1, 0) };
     if base == new.as_ptr().cast() {
         UNCLEAN.store(true, Ordering::Relaxed);
         return;
     }
     if base != libc::MAP_FAILED {
-        // A kernel that does not know the flag (before 4.17) mapped elsewhere: the range is occupied.
+        // A kernel without the flag (before 4.17) has mapped another place, because the range is occupied.
         // SAFETY: the mapping was just made and nobody knows it.
         unsafe { libc::munmap(base, bytes) };
     }
@@ -80,12 +82,12 @@ unsafe fn repair(new: NonNull<u8>, bytes: usize, canary: usize) {
     }
 }
 
-/// Reads a word that may not be readable: `Some(0)` then, `None` if the kernel does not let us ask.
+/// Reads a word at an address that may be unmapped. `Some(0)` if it is; `None` if the kernel forbids the call.
 fn read_word(at: NonNull<u8>) -> Option<usize> {
     let mut word = 0_usize;
     let local = libc::iovec { iov_base: (&raw mut word).cast(), iov_len: size_of::<usize>() };
     let remote = libc::iovec { iov_base: at.as_ptr().cast(), iov_len: size_of::<usize>() };
-    // SAFETY: the kernel writes one word to `word`, or fails if the other side is not readable.
+    // SAFETY: the kernel writes one word to `word`, or fails if `at` is not readable.
     let read = unsafe { libc::process_vm_readv(libc::getpid(), &raw const local, 1, &raw const remote, 1, 0) };
     match read {
         8 => Some(word),
@@ -108,7 +110,7 @@ mod tests {
         base
     }
 
-    /// One test, for the last of them leaves its mark on the process.
+    /// One test: its last part changes the process, so the order counts.
     #[test]
     fn moves_refusals_and_holes() {
         pages_move_and_leave_zeroes();

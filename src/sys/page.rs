@@ -1,6 +1,6 @@
 //! The kernel's page size.
 //!
-//! Locks: any may be held; the value is read once, from memory that the kernel handed over at program start.
+//! Locks: any may be held. The value is read once, from memory that the kernel hands over at program start.
 
 use core::num::NonZeroUsize;
 use once_cell::race::OnceNonZeroUsize;
@@ -14,7 +14,7 @@ pub fn os_page_bytes() -> usize {
 
 #[cold]
 fn read() -> NonZeroUsize {
-    // SAFETY: getauxval reads the auxiliary vector and has no preconditions; it returns 0 for what it does not know.
+    // SAFETY: getauxval reads the auxiliary vector and has no preconditions. It returns 0 for an unknown key.
     let bytes = unsafe { libc::getauxval(libc::AT_PAGESZ) } as usize;
     const SMALLEST: NonZeroUsize = NonZeroUsize::new(4096).unwrap();
     NonZeroUsize::new(bytes).filter(|bytes| bytes.is_power_of_two()).unwrap_or(SMALLEST)

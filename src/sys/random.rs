@@ -1,6 +1,6 @@
-//! Random bits for one-time choices (where to start a search, how to mask a pointer); not for secrets.
+//! Random bits for one-time choices, such as the start of a search or a mask for pointers. They are not for secrets.
 //!
-//! Locks: those of growth may be held, which asks for a random start once for each reservation; the call never blocks.
+//! Locks: the lock of growth may be held, because each reservation starts at a random place. The call never blocks.
 
 use super::held::{Rank, assert_only_held};
 
@@ -13,8 +13,8 @@ pub fn random_bits() -> u64 {
     if read == size_of::<u64>() as libc::c_long {
         return bits;
     }
-    // Early at boot, or in a sandbox: the time, this stack's address and the bytes the kernel hands every program. The C
-    // library makes its stack guard of those, so they are mixed and never shown.
+    // Early at boot, or in a sandbox, the bits come from the time, the address of this stack and the random bytes that the
+    // kernel hands to each program. The C library makes its stack guard of these bytes, so they are only used mixed.
     // SAFETY: getauxval has no preconditions.
     let seed = unsafe { libc::getauxval(libc::AT_RANDOM) } as *const [u8; 8];
     // SAFETY: AT_RANDOM is null or points at 16 bytes that live as long as the process.
@@ -22,7 +22,7 @@ pub fn random_bits() -> u64 {
     mix(seed ^ mix(super::time::monotonic_ns()) ^ mix((&raw const bits).addr() as u64))
 }
 
-/// Spreads every bit over the whole word (multiply and fold, twice).
+/// Spreads every bit over the whole word: multiply and fold, twice.
 fn mix(value: u64) -> u64 {
     let value = (value ^ (value >> 32)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     let value = (value ^ (value >> 29)).wrapping_mul(0x9e37_79b9_7f4a_7c15);

@@ -1,10 +1,12 @@
-//! Releasing many ranges with few system calls.
+//! Release of many ranges with few system calls.
 //!
-//! `process_madvise` takes a list of ranges; since Linux 6.13 a process may use any advice on itself, and since 6.14
-//! `PIDFD_SELF` names it without a descriptor. Where both are there (asked once, with an empty list) a batch is one call,
-//! one walk of the page tables' lock and one TLB flush; elsewhere it is a loop of `madvise`. A descriptor from
-//! `pidfd_open` would serve exactly one kernel version, and it would have to survive a program that closes or reuses
-//! descriptors it does not know, and a fork, after which it names the parent: not worth it.
+//! `process_madvise` takes a list of ranges. Since Linux 6.13 a process may use any advice on itself, and since Linux 6.14
+//! `PIDFD_SELF` names the process without a descriptor. Where the kernel has both, a batch is one call, one walk under the
+//! page tables' lock and one TLB flush. A call with an empty list finds this out once. Elsewhere a batch is a loop of
+//! `madvise`.
+//!
+//! Rejected: a descriptor from `pidfd_open`. It would serve one kernel version only. It would have to survive a program
+//! that closes or reuses descriptors of others, and a fork, after which it names the parent.
 //!
 //! Locks: none may be held.
 
@@ -18,12 +20,12 @@ use once_cell::race::OnceBool;
 
 /// `PIDFD_SELF_THREAD_GROUP` of <linux/pidfd.h>.
 const PIDFD_SELF: i32 = -10001;
-/// Ranges in one call: 2 KiB of stack, and the cost of a call is spread thin enough.
+/// The most ranges in one call. Their list stands on the stack.
 const BATCH: usize = 128;
-/// The kernel cuts a list at 2 GiB less a page; a batch that stays below half of it is never cut.
+/// The most bytes in one call. The kernel cuts a list at 2 GiB less a page, so it never cuts a batch.
 const BATCH_BYTES: usize = 1 << 30;
 
-/// Releases `(address, bytes)` ranges as [`release`] does one. Stops at the first range that the kernel refuses.
+/// Releases `(address, bytes)` ranges, each as [`release`] does. Stops at the first range that the kernel refuses.
 ///
 /// # Safety
 /// Each range fulfils the contract of [`release`].
@@ -32,8 +34,8 @@ pub unsafe fn release_many(ranges: &[(NonNull<u8>, usize)]) -> Result<(), Stoppe
     let mut done = 0;
     while done < ranges.len() {
         let batch = batch(&ranges[done..]);
-        // A single range, and any in a test that injects faults, goes the plain way; so does a batch that the kernel did
-        // not take whole, in order to find the range it refuses. Releasing a range twice is harmless.
+        // Three kinds of batch take one call a range: a single range, a batch in a test that injects faults, and a batch
+        // that the kernel did not take whole, to find the refused range. A second release of a range is harmless.
         // SAFETY: the caller's contract.
         if batch.len() == 1 || fault::armed(Op::Release) || !unsafe { release_batch(batch) } {
             for (i, &(base, bytes)) in batch.iter().enumerate() {
@@ -46,7 +48,7 @@ pub unsafe fn release_many(ranges: &[(NonNull<u8>, usize)]) -> Result<(), Stoppe
     Ok(())
 }
 
-/// The ranges that fit one call: at least one.
+/// The ranges of the next call: at least one.
 fn batch(ranges: &[(NonNull<u8>, usize)]) -> &[(NonNull<u8>, usize)] {
     let mut bytes = 0_usize;
     let fitting = ranges.iter().take(BATCH).take_while(|range| {
@@ -56,7 +58,7 @@ fn batch(ranges: &[(NonNull<u8>, usize)]) -> &[(NonNull<u8>, usize)] {
     &ranges[..fitting.count().max(1)]
 }
 
-/// One call for up to [`BATCH`] ranges; `false` unless all of it was released.
+/// Releases up to [`BATCH`] ranges with one call. `false` unless the kernel has released all of them.
 ///
 /// # Safety
 /// Each range fulfils the contract of [`release`].
@@ -70,7 +72,7 @@ unsafe fn release_batch(ranges: &[(NonNull<u8>, usize)]) -> bool {
         *entry = libc::iovec { iov_base: range.0.as_ptr().cast::<c_void>(), iov_len: range.1 };
         bytes += range.1;
     }
-    // SAFETY: the content of the ranges is not needed (the caller's contract); the list is live and long enough.
+    // SAFETY: nobody needs the content of the ranges (the caller's contract), and the list is live.
     let released = unsafe { process_madvise(&list[..ranges.len()]) } == bytes as isize;
     if released {
         fault::record(Op::ReleaseMany, bytes);
@@ -78,7 +80,7 @@ unsafe fn release_batch(ranges: &[(NonNull<u8>, usize)]) -> bool {
     released
 }
 
-/// Whether the kernel takes our advice on ourselves. An empty list passes all of its checks and does nothing.
+/// Whether the kernel takes advice from a process on itself. An empty list passes all checks and does nothing.
 fn supported() -> bool {
     static SUPPORTED: OnceBool = OnceBool::new();
     // SAFETY: an empty list names no memory.
@@ -86,7 +88,7 @@ fn supported() -> bool {
 }
 
 /// # Safety
-/// The content of the ranges is not needed.
+/// Nobody needs the content of the ranges.
 unsafe fn process_madvise(list: &[libc::iovec]) -> isize {
     // SAFETY: the caller's contract; the list is live.
     unsafe {

@@ -1,16 +1,16 @@
-//! Keeping signals away for a moment.
+//! Signals, blocked for a short time.
 //!
-//! Not those that an instruction raises on the spot: a handler for them would be gone just when it is needed. And not those
-//! that the C library keeps for itself, which it waits for on every thread in `setuid`.
+//! Two kinds of signal are never blocked. The first are signals that an instruction raises at once: their handlers are
+//! needed at that moment. The second are the C library's own signals: `setuid` waits for them on every thread.
 //!
-//! Locks: any may be held, for a signal handler may have interrupted a critical section; nobody is waited for.
+//! Locks: any may be held, because a signal handler may have interrupted a critical section. Nothing here waits.
 
 use super::errno::Saved;
 
-/// Of every signal but those above: a bit each, the first for signal 1.
+/// The signals to block: a bit for each, the lowest for signal 1.
 const OTHERS: u64 = {
     let at_once = [libc::SIGSEGV, libc::SIGBUS, libc::SIGFPE, libc::SIGILL, libc::SIGTRAP, libc::SIGSYS, libc::SIGABRT];
-    // glibc has 32 and 33, musl 34 as well.
+    // glibc keeps 32 and 33 for itself, musl 34 as well.
     let mut mask = !(0b111 << (32 - 1));
     let mut i = 0;
     while i < at_once.len() {
@@ -20,15 +20,15 @@ const OTHERS: u64 = {
     mask
 };
 
-/// Which signals a thread had blocked.
+/// A set of blocked signals.
 pub type Mask = u64;
 
-/// Blocks signals on this thread; what to give to [`restore`].
+/// Blocks signals on this thread. The result is for [`restore`].
 pub fn block() -> Mask {
     change(libc::SIG_BLOCK, OTHERS)
 }
 
-/// Undoes [`block`]; what came meanwhile comes now.
+/// Undoes [`block`]. The signals that came in between are delivered now.
 pub fn restore(mask: Mask) {
     change(libc::SIG_SETMASK, mask);
 }
@@ -36,14 +36,14 @@ pub fn restore(mask: Mask) {
 fn change(how: libc::c_int, mask: Mask) -> Mask {
     let _saved = Saved::new();
     let mut before: Mask = 0;
-    // SAFETY: the kernel reads and writes sets of 8 bytes, as on every architecture of ours. The raw call, since it must leave
-    // the C library's own signals as they are in both directions. It cannot fail.
+    // The raw call leaves the C library's own signals as they are, in both directions. It cannot fail.
+    // SAFETY: the kernel reads and writes sets of 8 bytes, the size on all our architectures; both are live.
     unsafe { libc::syscall(libc::SYS_rt_sigprocmask, how, &raw const mask, &raw mut before, size_of_val(&mask)) };
     before
 }
 
-/// Signals are kept away while this lives.
-#[must_use = "signals come again at once if this is dropped"]
+/// Blocks signals until the value is dropped.
+#[must_use = "signals are delivered again when this is dropped"]
 pub struct Blocked(Mask);
 
 impl Blocked {

@@ -1,4 +1,4 @@
-//! Transparent huge pages: what the kernel is set to.
+//! The kernel's setting for transparent huge pages.
 //!
 //! Locks: none may be held.
 
@@ -12,14 +12,15 @@ pub enum Mode {
     Always,
     /// Where the program asks for them.
     Madvise,
-    /// Nowhere, or the kernel was built without them, or this process has switched them off.
+    /// Nowhere. A kernel without huge pages and a process that has disabled them count as this.
     Never,
 }
 
 /// The mode for this process.
 pub fn mode() -> Mode {
     assert_none_held("prctl");
-    // SAFETY: asks for a number; the unused arguments must be zero. -1 (unknown) counts as not disabled.
+    // An unknown request (-1) counts as not disabled.
+    // SAFETY: the call only reads a setting; the unused arguments must be zero.
     if unsafe { libc::prctl(libc::PR_GET_THP_DISABLE, 0, 0, 0, 0) } > 0 {
         return Mode::Never;
     }
@@ -35,7 +36,7 @@ pub fn huge_page_bytes() -> usize {
     parse_bytes(&buffer[..len.unwrap_or(0)]).unwrap_or(2 << 20)
 }
 
-/// The chosen word stands in brackets: "always [madvise] never".
+/// The mode is the word in brackets: "always [madvise] never".
 fn parse_mode(text: &[u8]) -> Mode {
     let chosen = text.split(u8::is_ascii_whitespace).find(|word| word.starts_with(b"["));
     match chosen {
@@ -45,7 +46,7 @@ fn parse_mode(text: &[u8]) -> Mode {
     }
 }
 
-/// A decimal number; only a power of two of at least 64 KiB makes sense here.
+/// A decimal number, if it is a power of two of at least 64 KiB.
 fn parse_bytes(text: &[u8]) -> Option<usize> {
     let number = core::str::from_utf8(text).ok()?.trim_ascii().parse::<usize>().ok()?;
     (number.is_power_of_two() && number >= 64 << 10).then_some(number)

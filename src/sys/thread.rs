@@ -1,6 +1,6 @@
-//! Threads of our own, hooks at the exit of others, and processor counts and times.
+//! Threads of our own, functions at the exit of any thread, and counts and times of processors.
 //!
-//! Locks: none may be held, except in `has_several_cpus`, which a contended lock asks once.
+//! Locks: none may be held, except in `has_several_cpus`, which a contended lock asks once, and in `identity`.
 
 use super::errno::Saved;
 use super::fault::{self, Op};
@@ -11,10 +11,10 @@ use core::mem::MaybeUninit;
 use core::ptr;
 use once_cell::race::OnceBool;
 
-/// What a thread of ours does.
+/// The code of a thread of ours.
 ///
-/// A trait instead of a function pointer: a thread gets one word, which is the argument; name and code come with the
-/// type, so that nothing has to be stored, or waited for, while the thread starts.
+/// A trait instead of a function pointer: a new thread gets one word, which is the argument. Its name and code come with
+/// the type, so nothing has to be stored while the thread starts.
 pub trait Body {
     /// The thread's name: at most 15 bytes.
     const NAME: &'static CStr;
@@ -22,20 +22,20 @@ pub trait Body {
     /// Runs on the new thread. It must not unwind.
     ///
     /// # Safety
-    /// `argument` is what was given to [`spawn_detached`].
+    /// `argument` is the argument of [`spawn_detached`].
     unsafe fn run(argument: *mut c_void);
 }
 
 /// The smallest stack: room for our own frames, the C library's and a system call's signal-free entry.
-const SMALLEST_STACK_BYTES: usize = 64 << 10;
-/// A stack with room for any thread-local storage: what threads usually have.
+const MIN_STACK_BYTES: usize = 64 << 10;
+/// A stack with room for any thread-local storage: the usual size for threads.
 const LARGE_STACK_BYTES: usize = 8 << 20;
 
-/// Starts a detached thread with every signal blocked, so that the program's handlers never run on it. (The C library keeps
-/// its own internal signals deliverable; `setuid` needs them.) `false` when no thread can be started.
+/// Starts a detached thread with all signals blocked, so the program's handlers never run on it. Only the C library's
+/// internal signals stay open, because `setuid` needs them. `false` when no thread can be started.
 ///
 /// # Safety
-/// `argument` is valid for [`Body::run`], on another thread, for as long as it runs.
+/// `argument` is valid for [`Body::run`] on another thread, as long as the function runs.
 pub unsafe fn spawn_detached<B: Body>(argument: *mut c_void, stack_bytes: usize) -> bool {
     assert_none_held("pthread_create");
     if fault::fails(Op::Spawn) {
@@ -52,9 +52,9 @@ pub unsafe fn spawn_detached<B: Body>(argument: *mut c_void, stack_bytes: usize)
     if !blocked {
         return false;
     }
-    let stack_bytes = stack_bytes.max(SMALLEST_STACK_BYTES).max(libc::PTHREAD_STACK_MIN);
-    // A program with much static thread-local storage needs more than our stack. Not the default size: the C library would
-    // look that up under a lock under which it also allocates.
+    let stack_bytes = stack_bytes.max(MIN_STACK_BYTES).max(libc::PTHREAD_STACK_MIN);
+    // A program with much static thread-local storage needs more than our stack. The default size is no choice: the C
+    // library looks it up under a lock, and allocates under the same lock.
     // SAFETY: the caller's contract.
     let started = unsafe { create::<B>(argument, stack_bytes) || create::<B>(argument, LARGE_STACK_BYTES) };
     // SAFETY: the call that blocked the signals has filled the set.
@@ -69,7 +69,7 @@ unsafe fn create<B: Body>(argument: *mut c_void, stack_bytes: usize) -> bool {
     let attributes = attributes.as_mut_ptr();
     let mut thread = MaybeUninit::<libc::pthread_t>::uninit();
     // SAFETY:
-    // - attributes are initialised before use and destroyed once, after it;
+    // - the attributes are initialised before their use and destroyed once, after it;
     // - the start function has the right type, and its argument is valid (the caller's contract).
     unsafe {
         if libc::pthread_attr_init(attributes) != 0 {
@@ -85,19 +85,19 @@ unsafe fn create<B: Body>(argument: *mut c_void, stack_bytes: usize) -> bool {
 
 /// The first function of our threads.
 extern "C" fn start<B: Body>(argument: *mut c_void) -> *mut c_void {
-    // SAFETY: the name is a C string; one that is too long is refused and the thread keeps its creator's.
+    // SAFETY: the name is a C string. The call refuses a name that is too long.
     unsafe { libc::pthread_setname_np(libc::pthread_self(), B::NAME.as_ptr()) };
-    // SAFETY: the argument is the one given to `spawn_detached`, whose caller vouched for it.
+    // SAFETY: this is the argument of `spawn_detached`, which is valid (its caller's contract).
     unsafe { B::run(argument) };
     ptr::null_mut()
 }
 
-/// A slot with a value in each thread and a function that is called with it when a thread exits.
+/// A key with a value in each thread. A thread that exits passes its value to the function of the key.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ExitKey(libc::pthread_key_t);
 
-/// Creates a key whose `at_exit` runs at the exit of each thread whose value is not null. `None` when the C library has
-/// no key left. Call it early: values of the first 32 keys are stored without allocating.
+/// Creates a key. `at_exit` runs at the exit of each thread whose value is not null. `None` when the C library has no key
+/// left. An early call gets one of the first 32 keys, whose values are stored without allocation.
 pub fn exit_key_create(at_exit: unsafe extern "C" fn(*mut c_void)) -> Option<ExitKey> {
     assert_none_held("pthread_key_create");
     let mut key = MaybeUninit::uninit();
@@ -105,50 +105,50 @@ pub fn exit_key_create(at_exit: unsafe extern "C" fn(*mut c_void)) -> Option<Exi
     unsafe { (libc::pthread_key_create(key.as_mut_ptr(), Some(at_exit)) == 0).then(|| ExitKey(key.assume_init())) }
 }
 
-/// Sets this thread's value; null means that nothing happens at its exit. `false` when the C library is out of memory.
-/// Inside `at_exit` a value that is set again means one more call, up to four rounds.
+/// Sets this thread's value. With null nothing happens at the thread's exit. `false` when the C library is out of memory.
+/// If `at_exit` sets a value again, it is called again, in up to four rounds.
 ///
 /// # Safety
-/// `value` is null, or what the key's `at_exit` expects until this thread has exited.
+/// `value` is null, or valid for the key's `at_exit` until this thread has exited.
 pub unsafe fn exit_key_set(key: ExitKey, value: *mut c_void) -> bool {
     assert_none_held("pthread_setspecific");
-    // SAFETY: the key came from `exit_key_create` and is never deleted; the value fits it (the caller's contract).
+    // SAFETY: the key came from `exit_key_create` and is never deleted; the value is valid for it (the caller's contract).
     unsafe { libc::pthread_setspecific(key.0, value) == 0 }
 }
 
-/// Whether the calling thread has run its exit functions, and only the C library's last steps are still to come. glibc
-/// frees memory in them, and blocks every signal first (from 2.34 on), those for its own use too, which its functions keep
-/// from programs. Other C libraries free nothing there.
+/// Whether the calling thread has run its exit functions, so that only the C library's last steps remain. In these steps
+/// glibc frees memory. From 2.34 on glibc first blocks every signal, its internal signals too, which a program cannot
+/// block through its functions. Other C libraries free nothing there.
 #[cfg(serves_c)]
 pub fn has_ended() -> bool {
     assert_none_held("rt_sigprocmask");
     if !cfg!(target_env = "gnu") {
         return false;
     }
-    // SIGKILL and SIGSTOP cannot be blocked; the signal of `setuid` may still be wanted.
+    // SIGKILL and SIGSTOP cannot be blocked; the signal of `setuid` may be open.
     const OPEN: u64 = 1 << (libc::SIGKILL - 1) | 1 << (libc::SIGSTOP - 1) | 1 << (33 - 1);
     let mut mask = 0_u64;
     let _saved = Saved::new();
-    // SAFETY: changes no mask; the kernel writes the present one, of 8 bytes on every architecture of ours.
+    // SAFETY: the call changes no mask. The kernel writes the present mask, which has 8 bytes on all our architectures.
     let read = unsafe {
         libc::syscall(libc::SYS_rt_sigprocmask, libc::SIG_BLOCK, ptr::null::<u64>(), &raw mut mask, size_of_val(&mask))
     };
     read == 0 && mask | OPEN == u64::MAX
 }
 
-/// Processor time of the calling thread.
+/// The processor time of the calling thread.
 pub fn thread_cpu_time_ns() -> u64 {
     assert_none_held("clock_gettime");
     time::read(libc::CLOCK_THREAD_CPUTIME_ID)
 }
 
-/// Processor time of the whole process.
+/// The processor time of the whole process.
 pub fn process_cpu_time_ns() -> u64 {
     assert_none_held("clock_gettime");
     time::read(libc::CLOCK_PROCESS_CPUTIME_ID)
 }
 
-/// How many processors the calling thread may run on; at least 1.
+/// The number of processors that the calling thread may run on, at least 1.
 pub fn cpus_available() -> usize {
     assert_none_held("sched_getaffinity");
     count_cpus()
@@ -161,14 +161,14 @@ pub fn gettid() -> i32 {
     unsafe { libc::syscall(libc::SYS_gettid) as i32 }
 }
 
-/// A number that no other living thread has, and that a thread keeps in the child of its fork: a multiple of 4, never 0. It
-/// is the thread pointer where that is one instruction away.
+/// A number that no other living thread has: a multiple of 4, never 0. A thread that forks keeps its number in the child.
+/// The number is the thread pointer where one instruction reads it.
 #[inline(always)]
 pub(crate) fn identity() -> usize {
     #[cfg(all(any(target_arch = "x86_64", target_arch = "aarch64"), target_os = "linux"))]
     {
         let pointer: usize;
-        // SAFETY: reads the thread pointer, which the ABI puts there; changes nothing.
+        // SAFETY: reads the thread pointer at its place by the ABI, and changes nothing.
         unsafe {
             #[cfg(target_arch = "x86_64")]
             core::arch::asm!(
@@ -190,7 +190,7 @@ pub(crate) fn identity() -> usize {
     }
 }
 
-/// Whether spinning can help at all; asked of the kernel once, possibly under locks.
+/// Whether spinning can help. The kernel is asked once, possibly under locks.
 #[inline]
 pub(crate) fn has_several_cpus() -> bool {
     static SEVERAL: OnceBool = OnceBool::new();
@@ -198,10 +198,10 @@ pub(crate) fn has_several_cpus() -> bool {
 }
 
 fn count_cpus() -> usize {
-    // Room for 8192 processors, the largest number that Linux is built for. (The C library's set ends at 1024.)
+    // Room for 8192 processors, the largest number that Linux is built for. The C library's set ends at 1024.
     let mut set = [0_u64; 128];
     let _saved = Saved::new();
-    // SAFETY: the kernel writes at most the size of the set to it; the raw call returns how many bytes it wrote.
+    // SAFETY: the kernel writes at most the size of the set; the raw call returns the number of bytes written.
     let written =
         unsafe { libc::syscall(libc::SYS_sched_getaffinity, 0, size_of_val(&set), set.as_mut_ptr().cast::<c_void>()) };
     if written <= 0 {

@@ -1,8 +1,8 @@
 //! The clock.
 //!
-//! Locks: any may be held: the C library answers from memory that the kernel shares, without a system call.
+//! Locks: any may be held. The C library answers from memory that the kernel shares, without a system call.
 
-/// Nanoseconds since some fixed point; never goes back, stands still while the machine sleeps.
+/// Nanoseconds since some fixed point. The clock never goes back, and stands still while the machine sleeps.
 #[inline]
 pub fn monotonic_ns() -> u64 {
     read(libc::CLOCK_MONOTONIC)

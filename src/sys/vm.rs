@@ -1,14 +1,13 @@
 //! Address space and memory.
 //!
-//! Address space is reserved without access rights and without counting towards the commit limit, so that it costs
-//! nothing; growing makes parts of it usable; releasing gives the memory back and keeps the address space.
+//! A reservation is address space without access rights. It does not count towards the commit limit, so it costs nothing.
+//! Growth makes parts of a reservation usable. A release gives memory back and keeps its address space.
 //!
-//! Invariants: (1) nothing here maps over an address range that was not ours before (`MAP_FIXED` is never used);
-//! (2) what `release` has returned from with success reads as zero.
+//! Invariants: (1) nothing here maps over an address range of others (`MAP_FIXED` is never used); (2) a released range
+//! reads as zero.
 //!
-//! Locks: none may be held, except that growth ([`reserve`], [`map_metadata`], [`back_in_growth`]) may run under the heap
-//! lock: it is rare, it only edits the kernel's list of mappings, and the thread that grew must be
-//! sure of its pages.
+//! Locks: none may be held, except the heap lock during growth ([`reserve`], [`map_metadata`], [`back_in_growth`]). Growth
+//! is rare, it only edits the kernel's list of mappings, and the growing thread must be sure of its pages.
 
 use super::errno::{EINVAL, Errno};
 use super::fault::{self, Op};
@@ -21,10 +20,10 @@ pub use super::release_many::release_many;
 
 /// Reserves `bytes` of address space without access, aligned to `align` (a power of two). `None` when the kernel refuses.
 ///
-/// May run under the locks of growth.
+/// May run under the lock of growth.
 pub fn reserve(bytes: usize, align: usize) -> Option<NonNull<u8>> {
     assert_only_held("mmap", &Rank::GROWTH);
-    // A mapping is page-aligned anyway; the rest of the alignment must come out of the excess.
+    // A mapping is page-aligned. The excess makes room for the rest of the alignment.
     let excess = align.saturating_sub(super::page::os_page_bytes());
     let total = bytes.checked_add(excess)?;
     if bytes == 0 || !align.is_power_of_two() || fault::fails(Op::Map) {
@@ -33,11 +32,11 @@ pub fn reserve(bytes: usize, align: usize) -> Option<NonNull<u8>> {
     let base = map(total, libc::PROT_NONE)?;
     fault::record(Op::Map, bytes);
     let head = base.as_ptr().align_offset(align);
-    // SAFETY: align_offset stays inside the excess, since `base` is page-aligned and `align` a power of two.
+    // SAFETY: the offset stays inside the excess, because `base` is page-aligned and `align` a power of two.
     let aligned = unsafe { base.add(head) };
-    // A trim that fails (mapping count limit) leaves address space without memory behind it: nothing is lost.
+    // A trim that fails (at the limit of mappings) leaves address space without memory, so nothing is lost.
     if head > 0 {
-        // SAFETY: the head belongs to the fresh mapping and nobody knows it.
+        // SAFETY: the head belongs to the fresh mapping, and nobody else knows it.
         let _ = unsafe { unmap_raw(base, head) };
     }
     if excess > head {
@@ -48,14 +47,14 @@ pub fn reserve(bytes: usize, align: usize) -> Option<NonNull<u8>> {
     Some(aligned)
 }
 
-/// Maps `bytes` of zeroed memory for the allocator's own tables; pages are backed when first touched. `None` when the
-/// kernel refuses. Never unmapped by design; a test may [`unmap`] it.
+/// Maps `bytes` of zeroed memory for the allocator's own tables. The first touch of a page backs the page. `None` when the
+/// kernel refuses.
 ///
-/// Tables are sparse, and parts of them are released again. So they stay on small pages even where the system is set to
-/// huge ones everywhere: a touch would take 2 MiB, and a release of part of that would give nothing back. Asked for in
-/// every mode, since the administrator may change it later.
+/// Tables are sparse, and parts of them are released. So they stay on small pages in every mode of the system: on huge
+/// pages a touch would take 2 MiB, and a release of a part would give nothing back. The advice is given in every mode,
+/// because the administrator may change the mode later.
 ///
-/// May run under the locks of growth.
+/// May run under the lock of growth.
 pub fn map_metadata(bytes: usize) -> Option<NonNull<u8>> {
     assert_only_held("mmap", &Rank::GROWTH);
     if bytes == 0 || fault::fails(Op::Map) {
@@ -63,7 +62,7 @@ pub fn map_metadata(bytes: usize) -> Option<NonNull<u8>> {
     }
     let base = map(bytes, libc::PROT_READ | libc::PROT_WRITE)?;
     fault::record(Op::Map, bytes);
-    // A kernel without huge pages refuses, and a free that needed metadata leaves `errno` alone.
+    // A kernel without huge pages refuses. A free that needs metadata must not change `errno`.
     let _saved = super::errno::Saved::new();
     // SAFETY: the fresh mapping is ours and holds nothing.
     let _ = unsafe { advise(base, bytes, libc::MADV_NOHUGEPAGE) };
@@ -71,10 +70,10 @@ pub fn map_metadata(bytes: usize) -> Option<NonNull<u8>> {
     Some(base)
 }
 
-/// Makes part of a reservation readable and writable; it reads as zero. `false` when the kernel refuses (commit limit or
-/// mapping count limit), and nothing has changed then.
+/// Makes a part of a reservation readable and writable; the part reads as zero. `false`, without effect, when the kernel
+/// refuses: at the commit limit or at the limit of mappings.
 ///
-/// May run under the locks of growth.
+/// May run under the lock of growth.
 ///
 /// # Safety
 /// The range is page-aligned and lies in one reservation of [`reserve`].
@@ -84,27 +83,27 @@ pub unsafe fn back_in_growth(base: NonNull<u8>, bytes: usize) -> bool {
         return false;
     }
     fault::record(Op::Back, bytes);
-    // SAFETY: the range is ours (the caller's contract); rights are only added.
+    // SAFETY: the range is ours (the caller's contract), and the call only adds rights.
     unsafe { libc::mprotect(base.as_ptr().cast(), bytes, libc::PROT_READ | libc::PROT_WRITE) == 0 }
 }
 
-/// Releases a range: its memory goes back to the kernel at once, and it reads as zero from now on.
+/// Releases a range: its memory goes back to the kernel at once, and the range reads as zero.
 ///
-/// Fails with `EINVAL` on memory locked by `mlock`; the content is then unchanged.
+/// Fails with `EINVAL` on memory that is locked by `mlock`; its content is then unchanged.
 ///
 /// # Safety
-/// The range is OS-page-aligned, lies in backed memory of ours, and its content is no longer needed by anyone.
+/// The range is OS-page-aligned and lies in backed memory of ours. Nobody needs its content.
 pub unsafe fn release(base: NonNull<u8>, bytes: usize) -> Result<(), Errno> {
     assert_none_held("madvise(DONTNEED)");
     if fault::fails(Op::Release) {
         return Err(EINVAL);
     }
     fault::record(Op::Release, bytes);
-    // SAFETY: the content is not needed (the caller's contract).
+    // SAFETY: nobody needs the content (the caller's contract).
     unsafe { advise(base, bytes, libc::MADV_DONTNEED) }
 }
 
-/// [`release`] for the allocator's own tables, which read as zero afterwards.
+/// [`release`] for the allocator's own tables. (In models these are real memory, unlike the heap.)
 ///
 /// # Safety
 /// As for [`release`].
@@ -113,8 +112,8 @@ pub unsafe fn release_metadata(base: NonNull<u8>, bytes: usize) -> Result<(), Er
     unsafe { release(base, bytes) }
 }
 
-/// Marks a range as not used soon (`MADV_COLD`); as a side effect the kernel splits a huge page that the range covers in
-/// part, so that releasing the rest of it gives memory back for good. The content stays.
+/// Marks a range as not used soon (`MADV_COLD`). The content stays. As a side effect the kernel splits a huge page that the
+/// range covers in part. A release of the rest of this huge page then gives its memory back for good.
 ///
 /// # Safety
 /// The range is OS-page-aligned and lies in memory of ours.
@@ -125,7 +124,7 @@ pub unsafe fn cold(base: NonNull<u8>, bytes: usize) -> Result<(), Errno> {
     unsafe { advise(base, bytes, libc::MADV_COLD) }
 }
 
-/// Asks for huge pages in a range, or for none. Fails with `EINVAL` where the kernel was built without them.
+/// Asks for huge pages in a range, or forbids them. Fails with `EINVAL` where the kernel was built without them.
 ///
 /// # Safety
 /// The range is OS-page-aligned and lies in memory of ours.
@@ -136,10 +135,10 @@ pub unsafe fn huge_pages(on: bool, base: NonNull<u8>, bytes: usize) -> Result<()
     unsafe { advise(base, bytes, advice) }
 }
 
-/// Gives memory and address space back. `false` when the kernel refuses (mapping count limit).
+/// Gives memory and address space back. `false` when the kernel refuses, at the limit of mappings.
 ///
 /// # Safety
-/// The range is OS-page-aligned, was mapped by this module, and nobody uses it any more.
+/// The range is OS-page-aligned and was mapped by this module. Nobody uses it any more.
 pub unsafe fn unmap(base: NonNull<u8>, bytes: usize) -> bool {
     assert_none_held("munmap");
     // SAFETY: the caller's contract.
@@ -148,31 +147,31 @@ pub unsafe fn unmap(base: NonNull<u8>, bytes: usize) -> bool {
 
 fn map(bytes: usize, rights: c_int) -> Option<NonNull<u8>> {
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
-    // SAFETY: without MAP_FIXED and without a hint the kernel picks a place where nothing is mapped.
+    // SAFETY: without MAP_FIXED the kernel picks a place where nothing is mapped.
     let base = unsafe { libc::mmap(ptr::null_mut(), bytes, rights, flags, -1, 0) };
     if base == libc::MAP_FAILED { None } else { NonNull::new(base.cast()) }
 }
 
 /// # Safety
-/// The range was mapped by this module and nobody uses it any more.
+/// The range was mapped by this module, and nobody uses it any more.
 unsafe fn unmap_raw(base: NonNull<u8>, bytes: usize) -> bool {
     // SAFETY: the caller's contract.
     unsafe { libc::munmap(base.as_ptr().cast::<c_void>(), bytes) == 0 }
 }
 
 /// # Safety
-/// The range is ours, and its content is not needed if the advice drops it.
+/// The range is ours. If the advice drops the content, nobody needs the content.
 #[inline]
 unsafe fn advise(base: NonNull<u8>, bytes: usize, advice: c_int) -> Result<(), Errno> {
     // SAFETY: the caller's contract.
     if unsafe { libc::madvise(base.as_ptr().cast(), bytes, advice) } == 0 { Ok(()) } else { Err(Errno::last()) }
 }
 
-/// Shows a name in `/proc/self/maps` where the kernel has names for anonymous memory (Linux 5.17); else nothing happens.
+/// Shows a name in `/proc/self/maps` where the kernel has names for anonymous memory (Linux 5.17).
 fn set_name(base: NonNull<u8>, bytes: usize, name: &'static CStr) {
-    // A kernel without names refuses, and a free that needed metadata leaves `errno` alone.
+    // A kernel without names refuses. A free that needs metadata must not change `errno`.
     let _saved = super::errno::Saved::new();
-    // SAFETY: a name changes no content; the string is live.
+    // SAFETY: a name changes no content, and the string is live.
     unsafe { libc::prctl(libc::PR_SET_VMA, libc::PR_SET_VMA_ANON_NAME, base.as_ptr(), bytes, name.as_ptr()) };
 }
 

@@ -1,15 +1,23 @@
 //! The operating system of a loom model.
 //!
-//! Reservations are made-up addresses from 64 MiB up, below the 2^30 that the heap can describe under loom: models never
-//! touch user memory, so nothing stands behind them, and page numbers stay small. Metadata is real, zeroed memory.
-//! Instead of contents the simulation keeps a state for each page, and a model tells it who owns what: pages that are
-//! handed out are [`mark_owned`], pages that come back [`clear_owned`]. It panics when an owned page is released, owned
-//! twice, or owned while its release is under way: the mistakes that would corrupt a real program.
+//! Reservations are made-up addresses without memory behind them, because models never touch user memory. They start at
+//! 64 MiB and end below the 2^30 that the heap can describe under loom, so page numbers stay small. Metadata is real,
+//! zeroed memory. Instead of contents the simulation keeps a state for each page. A model says who owns a page: it calls
+//! [`mark_owned`] for pages handed out and [`clear_owned`] for pages given back. The simulation panics when an owned page
+//! is released, when a page is owned twice, and when a page becomes owned during its release. In a real program these
+//! mistakes would corrupt memory.
 //!
-//! All state belongs to one execution of a model and is dropped with it, so there is nothing to reset; metadata is freed
-//! then, too. (Fault injection is the exception: a model sets it, or calls `fault::reset`, at its start.)
+//! All state belongs to one execution of a model and is dropped with it, metadata included, so there is nothing to reset.
+//! Fault injection is the exception: a model sets its faults, or calls `fault::reset`, at its start.
 //!
-//! Locks: a std mutex that is never held across a point where loom may switch threads.
+//! | file | what it simulates |
+//! |---|---|
+//! | `vm` | address space and memory |
+//! | `thread` | what a thread asks about itself |
+//! | `process` | fork and signals |
+//! | `platform` | the page size, huge pages, the clock, random bits |
+//!
+//! Locks: a std mutex. No thread holds it where loom may switch threads.
 
 pub mod platform;
 pub mod process;
@@ -24,21 +32,21 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard};
 use std::vec::Vec;
 
-/// The first address handed out: low page numbers stay unmapped, as in a real process.
+/// The first address: low page numbers stay unmapped, as in a real process.
 const FIRST_ADDRESS: usize = 64 << 20;
 
-/// What is known of a page.
+/// The state of a page.
 #[derive(Clone, Copy, PartialEq, Eq, Default)]
 struct PageState {
-    /// Somebody holds it.
+    /// Somebody owns the page.
     owned: bool,
-    /// It was owned, and not released since: its memory counts as resident.
+    /// The page was owned and not released since, so its memory counts as resident.
     resident: bool,
-    /// A release is under way.
+    /// A release of the page is under way.
     releasing: bool,
 }
 
-/// The tables.
+/// The state of the simulation.
 struct Tables {
     /// The next free address.
     next: usize,
@@ -57,8 +65,8 @@ struct Tables {
 /// One execution's operating system.
 struct Sim {
     tables: Mutex<Tables>,
-    /// Changed by every operation on pages, so that loom sees that they depend on each other and tries all orders of
-    /// them. Relaxed: the kernel's page tables order no memory accesses of ours.
+    /// Every operation on pages changes this word, so loom sees that the operations depend on each other and tries all
+    /// their orders. Relaxed: the kernel's page tables order no memory accesses of ours.
     order: AtomicUsize,
 }
 
@@ -80,12 +88,12 @@ impl Sim {
         Self { tables: Mutex::new(tables), order: AtomicUsize::new(0) }
     }
 
-    /// The tables; a panic elsewhere has ended the model, so what it left behind does not matter.
+    /// The tables. A panic ends the model, so the state after a panic does not matter.
     fn tables(&self) -> MutexGuard<'_, Tables> {
         self.tables.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    /// A point where loom may switch threads, in an order it tries out against all other such points.
+    /// A point where loom may switch threads. Loom tries all orders of such points.
     fn switch(&self) {
         self.order.fetch_add(1, Ordering::Relaxed);
     }
@@ -130,7 +138,7 @@ impl Tables {
 
     fn end_release(&mut self, pages: Range<usize>) {
         for number in pages {
-            // Nobody can have owned it in between: that panics there.
+            // No thread can have owned the page in between: `mark_owned` would have panicked.
             self.pages.insert(number, PageState::default());
         }
     }
@@ -153,7 +161,7 @@ fn numbers(run: Run) -> Range<usize> {
     run.first.0..run.end().0
 }
 
-/// The model's user takes pages: they must be backed, owned by nobody, and not in the middle of a release.
+/// The user of the model takes pages. They must be backed, owned by nobody, and not in the middle of a release.
 #[track_caller]
 pub fn mark_owned(run: Run) {
     SIM.switch();
@@ -167,7 +175,7 @@ pub fn mark_owned(run: Run) {
     }
 }
 
-/// The model's user is about to give pages back, which it must own.
+/// The user of the model is about to give pages back. It must own them.
 #[track_caller]
 pub fn clear_owned(run: Run) {
     SIM.switch();
@@ -179,18 +187,18 @@ pub fn clear_owned(run: Run) {
     }
 }
 
-/// How many pages of a run are resident: they were owned, and not released since.
+/// The number of resident pages of a run: pages that were owned and not released since.
 pub fn resident_pages(run: Run) -> usize {
     let tables = SIM.tables();
     numbers(run).filter(|number| tables.pages.get(number).is_some_and(|page| page.resident)).count()
 }
 
-/// How many pages are resident in all.
+/// The number of all resident pages.
 pub fn all_resident_pages() -> usize {
     SIM.tables().pages.values().filter(|page| page.resident).count()
 }
 
-/// Sets the clock that `time::monotonic_ns` shows; it starts at 1 and stands still otherwise.
+/// Sets the clock that `time::monotonic_ns` shows. The clock starts at 1 and stands still between calls.
 pub fn set_clock_ns(now: u64) {
     SIM.tables().clock_ns = now;
 }

@@ -1,4 +1,6 @@
-//! The rest of the platform, simulated: nothing is set, nothing is readable, and time stands still unless a model moves it.
+//! The rest of the platform, simulated. Time stands still unless a model moves the clock.
+//!
+//! Locks: none.
 
 use super::SIM;
 use crate::sys::held::{Rank, assert_none_held, assert_only_held};
@@ -39,7 +41,7 @@ pub mod thp {
 
 /// The clock.
 pub mod time {
-    /// What the model has set.
+    /// The clock of the model.
     pub fn monotonic_ns() -> u64 {
         super::SIM.tables().clock_ns
     }
@@ -47,7 +49,7 @@ pub mod time {
 
 /// Random bits.
 pub mod random {
-    /// The same bits in every execution: a model must be repeatable.
+    /// The same bits in every execution, because a model must be repeatable.
     pub fn random_bits() -> u64 {
         super::assert_only_held("getrandom", &super::Rank::GROWTH);
         0x5eed

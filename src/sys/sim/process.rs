@@ -1,28 +1,28 @@
-//! A fork, simulated: the process is not copied; the execution goes on as the parent or as the child.
+//! A fork, simulated: the execution goes on as the parent or as the child, without a copy of the process.
 //!
-//! In the child the other threads must vanish. A thread that waits for a lock when the fork handlers hold all of them does
-//! nothing more until it gets it, so that is where it ends: [`vanish`] unwinds it. A thread that was elsewhere at the
-//! moment of the fork is let run to its next lock or its end first; that is the same as a later fork, since the forking
-//! thread only waits. What this does not show are threads stopped between two steps that take no lock.
+//! In the child the other threads must vanish. The handlers hold all locks, so a thread that waits for a lock does nothing
+//! until it gets the lock: that is the place where it ends, and [`vanish`] unwinds it. A thread that is elsewhere at the
+//! moment of the fork runs to its next lock or to its end first. This equals a later fork, because the forking thread only
+//! waits. The simulation does not show threads that stop between two steps without a lock.
 //!
-//! While the handlers hold the locks, [`before_lock`]'s counterpart sees to it that nobody else takes one.
+//! While the handlers hold the locks, [`has_vanished`] checks that no other thread takes a lock.
 //!
-//! A signal that interrupts a thread is a function that is called before or after some step of a lock, the one whose number
-//! the model gave ([`interrupt_at`]).
+//! A signal that interrupts a thread is a function call before or after one step of a lock. The model gives the number of
+//! the step ([`interrupt_at`]).
 //!
-//! Locks: none. All of it is idle unless a model has called [`plan_fork`].
+//! Locks: none. All of this is idle unless a model calls [`plan_fork`] or [`interrupt_at`].
 
 use super::SIM;
 use loom::sync::atomic::{AtomicUsize, Ordering};
 use std::boxed::Box;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
-/// What is known of the fork.
+/// The state of the fork.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Fork {
     planned: bool,
     stage: Stage,
-    /// Other threads that wait for a lock, and that are done.
+    /// The numbers of other threads that wait for a lock, and that have ended.
     waiting: usize,
     done: usize,
 }
@@ -37,15 +37,15 @@ enum Stage {
     Child,
 }
 
-/// What a thread unwinds with that the child does not have.
+/// The panic value of a thread that the child does not have.
 struct Vanished;
 
 loom::lazy_static! {
-    /// The kernel's copy of the process orders everything before it; changed wherever the fork's stage matters.
+    /// The kernel's copy of the process, which orders everything before it: changed wherever the stage of the fork matters.
     static ref COPY: AtomicUsize = AtomicUsize::new(0);
 }
 
-/// The steps until a signal comes, and its handler.
+/// A signal: the number of steps until it comes, and its handler.
 struct Signal {
     steps: usize,
     handler: Box<dyn FnOnce()>,
@@ -64,13 +64,13 @@ fn fork() -> Fork {
     SIM.tables().fork
 }
 
-/// The calling thread is going to fork: called before others are started.
+/// Says that the calling thread is going to fork. The model calls this before it starts other threads.
 pub fn plan_fork() {
     SIM.tables().fork.planned = true;
     FORKS.with(|forks| forks.set(true));
 }
 
-/// Runs what one of the other threads does, as far as it gets.
+/// Runs the body of another thread, until its end or until the thread vanishes.
 pub fn run_thread(body: impl FnOnce()) {
     if let Err(panic) = catch_unwind(AssertUnwindSafe(body))
         && !panic.is::<Vanished>()
@@ -81,8 +81,8 @@ pub fn run_thread(body: impl FnOnce()) {
     SIM.tables().fork.done += 1;
 }
 
-/// Between the handlers: the process is copied here. In the parent (`others` is 0) time passes; in the child the execution
-/// goes on when each of the other threads has ended or waits for a lock.
+/// The fork, between the handlers. In the parent (`others` is 0) only time passes. In the child the execution goes on when
+/// each of the other threads has ended or waits for a lock.
 pub fn fork_here(others: usize) {
     COPY.fetch_add(1, Ordering::AcqRel);
     SIM.tables().fork.stage = Stage::Held;
@@ -98,17 +98,17 @@ pub fn fork_here(others: usize) {
     SIM.tables().fork.stage = if others == 0 { Stage::Before } else { Stage::Child };
 }
 
-/// Has the calling thread interrupted at its next step of a lock but `steps`, where it calls `handler`.
+/// Makes the calling thread call `handler` at a step of a lock, after `steps` other steps.
 pub fn interrupt_at(steps: usize, handler: impl FnOnce() + 'static) {
     SIGNAL.with(|signal| *signal.borrow_mut() = Some(Signal { steps, handler: Box::new(handler) }));
 }
 
-/// Forgets a signal that has not come; whether there was one.
+/// Forgets a signal that has not come. Whether there was one.
 pub fn no_interrupt() -> bool {
     SIGNAL.with(|signal| signal.borrow_mut().take().is_some())
 }
 
-/// A step of a lock: where a signal may come.
+/// A step of a lock, where a signal may come.
 pub(crate) fn may_be_interrupted() {
     let signal = SIGNAL.try_with(|signal| {
         let mut signal = signal.borrow_mut();
@@ -126,6 +126,7 @@ pub(crate) fn may_be_interrupted() {
     }
 }
 
+/// The calling thread is about to wait for a lock.
 pub(crate) fn before_lock() {
     if fork().planned && !forks() {
         COPY.fetch_add(1, Ordering::AcqRel);
@@ -133,13 +134,13 @@ pub(crate) fn before_lock() {
     }
 }
 
-/// Asked by whoever just got a lock: whether its thread does not exist in the child.
+/// Whether the calling thread, which just got a lock, does not exist in the child.
 pub(crate) fn has_vanished() -> bool {
     let fork = fork();
     if !fork.planned || forks() {
         return false;
     }
-    // Loom shall try all orders of this and the fork.
+    // Loom must try all orders of this and the fork.
     COPY.fetch_add(1, Ordering::AcqRel);
     let fork = self::fork();
     SIM.tables().fork.waiting -= 1;
@@ -147,7 +148,8 @@ pub(crate) fn has_vanished() -> bool {
     fork.stage == Stage::Child
 }
 
-/// A point between two stores without a lock: where a signal may come, and another thread's fork leave this one.
+/// A point between two stores without a lock. A signal may come here, and the child of another thread's fork may lack this
+/// thread from here on.
 pub(crate) fn between_stores() {
     may_be_interrupted();
     if !fork().planned || forks() {
@@ -158,13 +160,14 @@ pub(crate) fn between_stores() {
         loom::thread::yield_now();
         COPY.fetch_add(1, Ordering::AcqRel);
     }
-    // No step of loom's since the look: the fork cannot begin in between.
+    // Loom has not switched threads since the loop's last check, so the fork has not begun.
     SIM.tables().fork.waiting -= 1;
     if fork().stage == Stage::Child {
         vanish();
     }
 }
 
+/// Ends the calling thread, which the child does not have.
 pub(crate) fn vanish() -> ! {
     resume_unwind(Box::new(Vanished))
 }

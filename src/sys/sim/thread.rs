@@ -1,6 +1,6 @@
-//! Threads, simulated. A model starts its threads with loom, so none can be started here.
+//! Threads, simulated. A model starts its threads with loom.
 //!
-//! Orderings: Relaxed, for a counter that only has to differ.
+//! Orderings: Relaxed, for a counter whose values only have to differ.
 //!
 //! Locks: none.
 
@@ -19,7 +19,7 @@ pub fn cpus_available() -> usize {
     2
 }
 
-/// A number that no other thread of the execution has: a multiple of 4, not 0.
+/// A number that no other thread of the execution has: a multiple of 4, never 0.
 pub(crate) fn identity() -> usize {
     OWN.with(|own| *own)
 }

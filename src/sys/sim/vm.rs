@@ -1,6 +1,8 @@
-//! Address space and memory, simulated: see the real `vm` for what the functions promise.
+//! Address space and memory, simulated: the real `vm` says what the functions promise.
 //!
-//! A release is two steps with a point in between at which other threads may run, as they may during a real `madvise`.
+//! A release has two steps. Other threads may run between the steps, as they may during a real `madvise`.
+//!
+//! Locks: as the real `vm`.
 
 use super::{SIM, page_numbers};
 use crate::sys::errno::{EINVAL, Errno, Stopped};
@@ -9,10 +11,10 @@ use crate::sys::held::{Rank, assert_none_held, assert_only_held};
 use core::ptr::{self, NonNull};
 use std::alloc::Layout;
 
-/// The alignment that callers may expect of metadata.
+/// The alignment of metadata that callers may expect.
 const METADATA_ALIGN: usize = 4096;
 
-/// Reserves made-up addresses: aligned, below `1 << ADDRESS_BITS`, and not to be dereferenced.
+/// Reserves made-up addresses, aligned and below `1 << ADDRESS_BITS`. Nobody may dereference them.
 pub fn reserve(bytes: usize, align: usize) -> Option<NonNull<u8>> {
     assert_only_held("mmap", &Rank::GROWTH);
     if bytes == 0 || !align.is_power_of_two() || fault::fails(Op::Map) {
@@ -29,17 +31,18 @@ pub fn map_metadata(bytes: usize) -> Option<NonNull<u8>> {
         return None;
     }
     fault::record(Op::Map, bytes);
-    // A small alignment lets the allocator take untouched, zeroed pages from the kernel; the rest is rounded up here.
+    // With a small alignment the system allocator takes untouched, zeroed pages from the kernel. The rest of the alignment
+    // is made here.
     let layout = Layout::from_size_align(bytes.checked_add(METADATA_ALIGN)?, 16).ok()?;
     // SAFETY: the layout's size is not zero.
     let base = NonNull::new(unsafe { std::alloc::alloc_zeroed(layout) })?;
     SIM.tables().metadata.push((base.as_ptr().expose_provenance(), layout));
     let skip = base.as_ptr().align_offset(METADATA_ALIGN);
-    // SAFETY: the excess is as long as the alignment.
+    // SAFETY: the allocation is longer than `bytes` by the alignment, and `skip` is less.
     Some(unsafe { base.add(skip) })
 }
 
-/// Notes that part of a reservation is usable.
+/// Marks a part of a reservation as usable.
 ///
 /// # Safety
 /// None; the real one has requirements.
@@ -53,10 +56,10 @@ pub unsafe fn back_in_growth(base: NonNull<u8>, bytes: usize) -> bool {
     true
 }
 
-/// Notes that pages are no longer resident; panics if one is owned.
+/// Marks pages as not resident. Panics if one of them is owned.
 ///
 /// # Safety
-/// None; the real one has requirements, which are what is checked here.
+/// None; the simulation checks the requirements of the real one.
 pub unsafe fn release(base: NonNull<u8>, bytes: usize) -> Result<(), Errno> {
     assert_none_held("madvise(DONTNEED)");
     if fault::fails(Op::Release) {
@@ -70,7 +73,7 @@ pub unsafe fn release(base: NonNull<u8>, bytes: usize) -> Result<(), Errno> {
     Ok(())
 }
 
-/// [`release`] one after the other.
+/// [`release`], one range after the other.
 ///
 /// # Safety
 /// As for [`release`].
@@ -82,10 +85,10 @@ pub unsafe fn release_many(ranges: &[(NonNull<u8>, usize)]) -> Result<(), Stoppe
     Ok(())
 }
 
-/// Metadata is real memory here: released, it reads as zero.
+/// Writes zeroes: metadata is real memory here, and a released range must read as zero.
 ///
 /// # Safety
-/// The range is metadata that nobody uses.
+/// The range is metadata, and nobody uses it.
 pub unsafe fn release_metadata(base: NonNull<u8>, bytes: usize) -> Result<(), Errno> {
     assert_none_held("madvise(DONTNEED)");
     SIM.switch();
@@ -94,7 +97,7 @@ pub unsafe fn release_metadata(base: NonNull<u8>, bytes: usize) -> Result<(), Er
     Ok(())
 }
 
-/// Declares advice that has no effect on a model.
+/// Declares advice without an effect on a model.
 macro_rules! advice {
     ($(#[doc = $doc:literal] $name:ident ( $($arg:ident : $ty:ty),* );)*) => {$(
         #[doc = $doc]

@@ -1,11 +1,11 @@
-//! Threads: what they inherit, what they are called, when they end.
+//! Tests of threads: what they inherit, their names, their exit.
 
 use super::*;
 use crate::sys::fault::fail_nth;
 use std::sync::mpsc;
 use std::time::Duration;
 
-/// What a new thread sees of itself: its name and its blocked signals, as the kernel shows them.
+/// A new thread's name and its blocked signals, as the kernel shows them.
 type Report = (String, u64);
 
 struct Reporter;
@@ -14,7 +14,7 @@ impl Body for Reporter {
     const NAME: &'static CStr = c"neap-reporter";
 
     unsafe fn run(argument: *mut c_void) {
-        // SAFETY: the test passes a boxed sender and gives it up.
+        // SAFETY: the test passes a boxed sender and never uses it again.
         let report = unsafe { Box::from_raw(argument.cast::<mpsc::Sender<Report>>()) };
         let comm = std::fs::read_to_string(format!("/proc/self/task/{}/comm", gettid())).unwrap();
         let status = std::fs::read_to_string("/proc/thread-self/status").unwrap();
@@ -57,7 +57,7 @@ fn a_thread_that_cannot_start_is_reported() {
 #[test]
 fn exit_keys_run_at_thread_exit() {
     unsafe extern "C" fn report(value: *mut c_void) {
-        // SAFETY: the test sets a boxed sender and gives it up.
+        // SAFETY: the test sets a boxed sender and never uses it again.
         unsafe { Box::from_raw(value.cast::<mpsc::Sender<()>>()) }.send(()).unwrap();
     }
     let key = exit_key_create(report).unwrap();
@@ -77,7 +77,7 @@ fn times_and_counts_make_sense() {
         sum = core::hint::black_box(sum + 1);
     }
     assert!(process_cpu_time_ns() >= thread_cpu_time_ns() - start);
-    // std's number also knows about CPU quotas.
+    // std's number also counts CPU quotas.
     assert!(cpus_available() >= std::thread::available_parallelism().unwrap().get());
     assert!(gettid() > 0);
 }

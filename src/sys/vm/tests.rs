@@ -1,4 +1,4 @@
-//! Address space and memory, checked with the kernel's own view of them.
+//! Tests of address space and memory, against the kernel's own view of both.
 
 use super::*;
 use crate::sys::errno::Stopped;
@@ -14,7 +14,7 @@ fn backed(bytes: usize) -> NonNull<u8> {
     base
 }
 
-/// The bytes of a range that are resident, by the kernel's own count.
+/// The resident bytes of a range, by the kernel's own count.
 fn resident_bytes(base: NonNull<u8>, bytes: usize) -> usize {
     let mut pages = vec![0_u8; bytes / os_page_bytes()];
     // SAFETY: the kernel writes one byte for each page of a mapped range.
@@ -59,7 +59,7 @@ fn metadata_is_zeroed_and_writable() {
     }
 }
 
-/// In every mode of the system: the advice shows as a flag of the mapping, whatever the mode is now.
+/// The advice is a flag of the mapping in every mode of the system.
 #[test]
 fn metadata_stays_on_small_pages() {
     if !std::path::Path::new("/sys/kernel/mm/transparent_hugepage").exists() {
