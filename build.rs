@@ -1,17 +1,17 @@
-//! Build script: generates the size classes from the rule below, and tells two packages that compile this same source by
-//! path what they are: loom-tests uses loom's locks and atomics, preload is the library for C.
+//! Build script. It generates the size classes by the rule below. It also tells two packages what they are, since they
+//! compile the same source by path: loom-tests uses loom's locks and atomics, and preload is the library for C.
 //!
-//! The rule. With `s = (size - 1) | (align - 1)` (so that the alignment is folded into the size) and
-//! `k = floor(log2(s | 64))`, the class is `8 k - 48 + (s >> (k - 3))`: steps of 8 bytes up to 128, then eight classes
-//! for each doubling up to 32 KiB. The classes' figures:
-//! - slot: 8 bytes times the class number up to 128 (the first class, for 1 to 8 bytes, has slots of 16 bytes), then
-//!   the upper end of the class's step;
-//! - span: the fewest pages, at least two, with room for 8 slots (4 from 16 KiB up) whose tail waste is at most an
-//!   eighth, and not below 16 KiB (32 KiB from 128-byte slots, 64 KiB from 1 KiB slots), which keeps refills long;
-//! - slots: what fits, and what the span's free bitmap has room for (64 bytes for each page but the first);
-//! - magazine: 16 KiB worth of slots, at least 2 and at most 62; where C's frees come here, 8 KiB worth up to 126 if those
-//!   are more;
-//! - alignment of the span in pages: 1, but the slot size where that is a power of two above a page.
+//! The rule. Let `s = (size - 1) | (align - 1)`, which folds the alignment into the size, and `k = floor(log2(s | 64))`. Then
+//! the class is `8 k - 48 + (s >> (k - 3))`: steps of 8 bytes up to 128, and eight classes for each doubling up to 32 KiB.
+//! The figures of a class:
+//! - slot: 8 bytes times the class number plus one up to 128, then the upper end of the class's step. The first class, for 1 to
+//!   8 bytes, has slots of 16 bytes.
+//! - span: the fewest pages, at least two, that have room for 8 slots (4 from 16 KiB up) with a tail waste of at most an
+//!   eighth. A span has at least 16 KiB (32 KiB from 128-byte slots, 64 KiB from 1 KiB slots), which keeps refills long.
+//! - slots: as many as fit and as the span's free bitmap has room for (64 bytes for each page but the first).
+//! - magazine: 16 KiB worth of slots, at least 2 and at most 62. Where C's frees come here, 8 KiB worth of slots, at most
+//!   126, if these are more.
+//! - alignment of the span in pages: 1, or the slot size where it is a power of two above a page.
 
 use std::fmt::Write as _;
 
@@ -60,7 +60,7 @@ fn main() {
     let serves_c = is_library || std::env::var_os("CARGO_FEATURE_C_SYMBOLS").is_some();
     if is_library {
         println!("cargo:rustc-cfg=neap_library");
-        // Threads and the C library keep addresses of this code (exit keys, fork handlers): it must stay loaded.
+        // Threads and the C library keep addresses of this code (exit keys, fork handlers), so it must stay loaded.
         println!("cargo:rustc-cdylib-link-arg=-Wl,-z,nodelete");
         println!("cargo:rustc-cdylib-link-arg=-Wl,-soname,libneap.so");
     }
@@ -71,7 +71,8 @@ fn main() {
     writeln!(text, "[").unwrap();
     for number in 0..CLASSES {
         let Info { slot, pages, slots, magazine, align_pages } = class(number, serves_c);
-        // Rounded up: exact for every offset in a span, because offsets stay far below 2^32 / slot. A test tries all.
+        // The rounding up is exact for every offset in a span, because offsets stay far below 2^32 / slot. A test tries all
+        // offsets.
         let reciprocal = (1u64 << 32).div_ceil(slot);
         writeln!(
             text,

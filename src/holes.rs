@@ -1,23 +1,23 @@
-//! Which OS pages of a partly used span hold no live slot: bit arithmetic on the span's free bitmap.
+//! Holes: the OS pages of a partly used span that hold no live slot, found by bit arithmetic on the span's free bitmap.
 //!
-//! A slot may lie across two OS pages, so a page is free only if every slot that touches it is, and releasing a page
-//! makes all of those unavailable for a moment. Bytes behind the last slot hold nothing and are never touched.
+//! A slot may lie across two OS pages. So an OS page is free only if every slot that touches it is free, and the release of a
+//! page makes all of these slots unavailable for a moment. Bytes behind the last slot hold nothing and are never touched.
 //!
-//! The span's base is aligned to an OS page; where OS pages are larger than heap pages that does not hold, and the
-//! caller leaves holes alone.
+//! The span's base must be aligned to an OS page. Where OS pages are larger than heap pages it need not be, and the caller
+//! leaves holes alone.
 //!
-//! Locks: none. Pure functions on the words they are given.
+//! Locks: none. Pure functions on the words that they are given.
 
 use crate::size_class::ClassInfo;
 
-/// The OS pages, one bit each from the span's first, that `bytes` from `offset` touch.
+/// The OS pages that `bytes` from `offset` on touch, one bit for each page from the span's first.
 pub fn page_mask(offset: usize, bytes: usize, os_page_bytes: usize) -> u64 {
     let first = offset / os_page_bytes;
     let last = (offset + bytes - 1) / os_page_bytes;
     (u64::MAX >> (63 - (last - first))) << first
 }
 
-/// The slots that touch an OS page, as first and end.
+/// The slots that touch an OS page: the first, and the end.
 fn slots_of_page(class: &ClassInfo, page: usize, os_page_bytes: usize) -> (usize, usize) {
     let (slot, slots) = (class.slot_bytes as usize, class.slots as usize);
     let first = page * os_page_bytes / slot;
@@ -25,7 +25,7 @@ fn slots_of_page(class: &ClassInfo, page: usize, os_page_bytes: usize) -> (usize
     (first.min(slots), end.min(slots))
 }
 
-/// Calls `visit` with each word's index and the mask of its bits in `first..end`.
+/// Calls `visit` with the index of each word and the mask of the word's bits in `first..end`.
 fn words(first: usize, end: usize, mut visit: impl FnMut(usize, u64)) {
     let mut at = first;
     while at < end {
@@ -36,7 +36,7 @@ fn words(first: usize, end: usize, mut visit: impl FnMut(usize, u64)) {
     }
 }
 
-/// The OS pages all of whose slots are free, one bit each.
+/// The OS pages whose slots are all free, one bit for each page.
 pub fn free_pages(bitmap: &[u64], class: &ClassInfo, os_page_bytes: usize) -> u64 {
     let bytes = class.slots as usize * class.slot_bytes as usize;
     let mut pages = 0;
@@ -56,7 +56,7 @@ fn each_page(mut pages: u64, mut visit: impl FnMut(usize)) {
     }
 }
 
-/// Clears the bits of all slots that touch `pages` and returns how many were set.
+/// Clears the bits of all slots that touch `pages`. Returns how many of them were set.
 pub fn clear_slots(bitmap: &mut [u64], class: &ClassInfo, os_page_bytes: usize, pages: u64) -> usize {
     let mut cleared = 0;
     each_page(pages, |page| {
@@ -69,7 +69,7 @@ pub fn clear_slots(bitmap: &mut [u64], class: &ClassInfo, os_page_bytes: usize, 
     cleared
 }
 
-/// Sets the bits of all slots that touch `pages` and returns how many were clear.
+/// Sets the bits of all slots that touch `pages`. Returns how many of them were clear.
 pub fn set_slots(bitmap: &mut [u64], class: &ClassInfo, os_page_bytes: usize, pages: u64) -> usize {
     let mut set = 0;
     each_page(pages, |page| {
@@ -88,7 +88,7 @@ mod tests {
     use crate::size_class::TABLE;
     use proptest::prelude::*;
 
-    /// The slow twin: looks at every byte's slot.
+    /// The slow twin: looks at the slot of every byte.
     fn free_pages_by_byte(free: &[bool], class: &ClassInfo, os_page_bytes: usize) -> u64 {
         let bytes = class.slots as usize * class.slot_bytes as usize;
         let mut pages = 0;

@@ -1,28 +1,26 @@
 //! Size classes: which slot size serves a layout.
 //!
-//! The class of a layout folds to a constant where the layout is one, and costs a few instructions where it is not: one
-//! test covers size and alignment together, one table look-up does the rest. The rule is written down in `build.rs`,
-//! which also generates each class's figures.
+//! The class of a constant layout folds to a constant. The class of any other layout costs a few instructions: one test
+//! covers size and alignment together, and one table look-up does the rest. The rule stands in `build.rs`, which also
+//! generates the figures of each class.
 //!
 //! Invariants:
-//! 1. A class's slot is at least as large as any layout of the class and a multiple of its alignment.
-//! 2. Slots are multiples of 16 bytes for sizes up to 8, and of 8 bytes at least everywhere.
-//! 3. Beyond the steps of 8 bytes the waste inside a slot is below one ninth of the slot.
+//! 1. A class's slot is at least as large as any layout of the class, and a multiple of the layout's alignment.
+//! 2. Slots are multiples of 8 bytes, and of 16 bytes for sizes up to 8.
+//! 3. Where classes are more than 8 bytes apart, the waste inside a slot is below one ninth of the slot.
 //!
 //! Locks: none. This module never touches memory.
 #![forbid(unsafe_code)]
 
-/// How many size classes there are. Two are enough for a model.
+/// The number of size classes. Two are enough for a model.
 pub const CLASSES: usize = if cfg!(loom) { 2 } else { GENERATED.len() };
-/// The largest size that has a class (32 KiB); what is larger is a span of its own.
+/// The largest size that has a class. A larger object gets a span of its own.
 pub const MAX_SMALL_BYTES: usize = if cfg!(loom) { 8192 } else { 32 * 1024 };
-/// The most slots a span can have: what the largest free bitmap holds.
-pub const MAX_SLOTS: usize = 4096;
 
-/// Whether C's frees come here: libneap, and binaries that export its names.
+/// Whether C's frees come here: in libneap, and in binaries that export the names of C's functions.
 pub const SERVES_C: bool = cfg!(serves_c);
 
-/// The last class that is split, if any is: the one for 512 bytes, where C's frees come here.
+/// The last split class, if any class is split. Where C's frees come here, it is the class for 512 bytes.
 const LAST_SPLIT: Option<usize> = if cfg!(loom) {
     Some(0)
 } else if SERVES_C {
@@ -31,8 +29,8 @@ const LAST_SPLIT: Option<usize> = if cfg!(loom) {
     None
 };
 
-/// Whether a free by address goes onto the spare magazine: an allocation that follows does not wait for its stores then
-/// (see `heap::front`). Larger slots have too few to a magazine.
+/// Whether the class is split: whether a free by address goes onto the spare magazine. An allocation that follows then does
+/// not wait for the free's stores. Classes of larger slots are not split, because their magazines have too few slots.
 #[inline]
 pub const fn is_split(class: usize) -> bool {
     matches!(LAST_SPLIT, Some(last) if class <= last)
@@ -51,7 +49,7 @@ pub struct ClassInfo {
     pub magazine_slots: u32,
     /// The alignment of a span in pages.
     pub span_align_pages: u32,
-    /// 2^32 divided by the slot size, rounded up: turns an offset into a slot number by multiplication.
+    /// 2^32 divided by the slot size, rounded up. A multiplication by it turns an offset into a slot number.
     pub reciprocal: u64,
 }
 
@@ -82,13 +80,14 @@ pub const TABLE: [ClassInfo; CLASSES] = [
     },
 ];
 
-/// The classes as a static would be behind the GOT in another crate; out-of-line code uses this copy.
+/// A class's figures. A static would lie behind the GOT in another crate; the out-of-line code that calls this uses a
+/// promoted constant.
 #[inline]
 pub fn info(class: usize) -> &'static ClassInfo {
     const { &TABLE }.get(class).unwrap_or(&const { TABLE[0] })
 }
 
-/// The class of a layout, or `None` where the layout needs a span of its own. A size of 0 has no class here.
+/// The class of a layout, or `None` if the layout needs a span of its own. A size of 0 has no class here.
 #[inline(always)]
 pub const fn class_of(size: usize, align: usize) -> Option<usize> {
     let s = size.wrapping_sub(1) | (align - 1);
@@ -98,7 +97,7 @@ pub const fn class_of(size: usize, align: usize) -> Option<usize> {
     Some(CLASS_BY_STEP[s / STEP_BYTES] as usize)
 }
 
-/// The same for C's alignment, which is [`C_ALIGN`] whatever the size.
+/// The class of a size at C's alignment, which is [`C_ALIGN`] whatever the size.
 #[cfg(serves_c)]
 #[inline(always)]
 pub const fn class_of_c(size: usize) -> Option<usize> {
@@ -109,8 +108,8 @@ pub const fn class_of_c(size: usize) -> Option<usize> {
     Some(CLASS_BY_C_STEP[s / C_ALIGN] as usize)
 }
 
-/// Which of a thread's magazines a free goes onto, by number, from the class plus 1 (which is 0 for what has no class): the loaded
-/// magazine's number is that itself, and the spares' follow (`thread_cache`).
+/// The number of the magazine that a free goes onto, computed from the class plus 1 (0 stands for "no class"). The number of
+/// a class's loaded magazine is the class plus 1. The numbers of the spare magazines follow those of the loaded ones.
 #[cfg(serves_c)]
 #[inline]
 pub const fn push_number(class_number: u8) -> u8 {
@@ -120,11 +119,12 @@ pub const fn push_number(class_number: u8) -> u8 {
     }
 }
 
-/// The alignment of C's memory whose caller asks for none in particular: that of `max_align_t`.
+/// The alignment of C's memory where the caller asks for none in particular: that of `max_align_t`.
 #[cfg(serves_c)]
 pub const C_ALIGN: usize = 16;
 
-/// Half of [`CLASS_BY_STEP`], and no instruction for the alignment.
+/// The classes at C's alignment. The table is half as long as [`CLASS_BY_STEP`], and its look-up needs no instruction for the
+/// alignment.
 #[cfg(serves_c)]
 const CLASS_BY_C_STEP: [u8; MAX_SMALL_BYTES / C_ALIGN] = {
     let mut table = [0; MAX_SMALL_BYTES / C_ALIGN];
@@ -136,13 +136,12 @@ const CLASS_BY_C_STEP: [u8; MAX_SMALL_BYTES / C_ALIGN] = {
     table
 };
 
-/// All sizes in a step of so many bytes have the same class.
+/// All sizes in a step of this many bytes have the same class.
 const STEP_BYTES: usize = if cfg!(loom) { 4096 } else { 8 };
 
-/// The rule's arithmetic as a table: three instructions instead of ten, none of them a bit scan (slow on several
-/// processors). It is a constant, so that it folds where the layout is one, in any crate; a program touches the lines for
-/// the sizes it uses. Measured against the arithmetic in the default release profile: 0.67 of the time for pairs of an
-/// allocation and a free, 0.92 for random replacement.
+/// The rule as a table. A look-up takes fewer instructions than the rule's arithmetic, and none of them is a bit scan, which
+/// is slow on several processors. The table is a constant, so a look-up with a constant layout folds in any crate. A program
+/// touches only the table's lines for the sizes it uses.
 const CLASS_BY_STEP: [u8; MAX_SMALL_BYTES / STEP_BYTES] = {
     let mut table = [0; MAX_SMALL_BYTES / STEP_BYTES];
     let mut step = 0;
@@ -163,15 +162,15 @@ const fn class_by_rule(s: usize) -> u8 {
 }
 
 impl ClassInfo {
-    /// The number of the slot that starts `offset` bytes into a span, if one starts there.
+    /// The number of the slot that starts `offset` bytes into a span, if a slot starts there.
     #[inline]
     pub const fn slot_at(&self, offset: usize) -> Option<usize> {
         let Some(number) = self.number_at(offset) else { return None };
         if number < self.slots as usize { Some(number) } else { None }
     }
 
-    /// The same for who knows that the offset is less than that of the last slot's end. A multiple of the slot size leaves a
-    /// fraction below the reciprocal (Lemire, Kaser and Kurz, "Faster remainder by direct computation", 2019).
+    /// The same for a caller that knows the offset to be below the end of the last slot. Only a multiple of the slot size
+    /// leaves a fraction below the reciprocal (Lemire, Kaser and Kurz, "Faster remainder by direct computation", 2019).
     #[inline]
     pub const fn number_at(&self, offset: usize) -> Option<usize> {
         let product = offset as u64 * self.reciprocal;
@@ -233,7 +232,6 @@ mod tests {
             let used = class.slots as usize * class.slot_bytes as usize;
             assert!(used <= bytes && bytes - used <= bytes / 8, "{class:?}");
             assert!(class.slots as usize <= (class.span_pages as usize - 1) * 512, "{class:?}");
-            assert!(class.slots as usize <= MAX_SLOTS, "{class:?}");
             assert!(class.span_pages <= 16, "{class:?}");
             assert!((2..=crate::magazine::MAX_SLOTS).contains(&(class.magazine_slots as usize)), "{class:?}");
         }

@@ -1,63 +1,63 @@
 //! Quiet or busy: whether the process itself uses CPU time, and for how long it has not.
 //!
-//! It is the one thing that tells a burst that is over from a load between two phases, at a moment when the memory
-//! looks the same: a process that sleeps loses little by a fault later, and no CPU time by a release now.
-//! The scavenger's own CPU time is left out: its work must not keep the process from being quiet.
+//! A burst that is over and a load between two phases leave the same memory behind. Only their CPU time differs. A process
+//! that sleeps loses little by a page fault later, and loses no CPU time by a release now. The scavenger's own CPU time does
+//! not count: its work must not keep the process from being quiet.
 //!
-//! A pause is no end: a load that works every second pauses for nearly that long, so a process is quiet only after
-//! [`QUIET_AFTER_NS`], and one whose memory has come back later than that, after what it has taught.
+//! A pause is no end. A load that works every second pauses for nearly a second. So a process is quiet only after
+//! [`QUIET_AFTER_NS`]. If its memory came back after longer pauses, it is quiet only after the learnt hold.
 //!
 //! Locks: none.
 
 use super::tuning::{BUSY_MILLI_CPUS, EPOCH_NS, JUDGE_OVER_NS, QUIET_AFTER_NS, QUIET_MILLI_CPUS};
 
-/// CPU use of the process over the last ticks.
+/// The CPU use of the process over the last ticks.
 pub(super) struct Activity {
     last_cpu_ns: Option<u64>,
     open_wall_ns: u64,
-    // What of `open_wall_ns` was slept as asked for.
+    // The part of `open_wall_ns` that counts as watched.
     open_watched_ns: u64,
     open_cpu_ns: u64,
-    still_ns: u64,
+    quiet_ns: u64,
 }
 
 impl Activity {
     pub(super) const fn new() -> Self {
-        Self { last_cpu_ns: None, open_wall_ns: 0, open_watched_ns: 0, open_cpu_ns: 0, still_ns: 0 }
+        Self { last_cpu_ns: None, open_wall_ns: 0, open_watched_ns: 0, open_cpu_ns: 0, quiet_ns: 0 }
     }
 
-    /// Takes in a tick: the time that passed, how much of it the scavenger had meant to sleep, and the CPU time used so
-    /// far by all but the scavenger.
+    /// Takes in a tick: the time that has passed, how long the scavenger meant to sleep, and the CPU time used so far by all
+    /// threads but the scavenger.
     pub(super) fn observe(&mut self, passed_ns: u64, asked_ns: u64, cpu_ns: u64, milli_cpus: u64) {
         let used = cpu_ns.saturating_sub(self.last_cpu_ns.unwrap_or(cpu_ns));
         self.last_cpu_ns = Some(cpu_ns);
         self.open_cpu_ns = self.open_cpu_ns.saturating_add(used);
         self.open_wall_ns = self.open_wall_ns.saturating_add(passed_ns);
-        // Of a gap much longer than the scavenger meant to sleep little is known: it is one sign of stillness, not many.
+        // Little is known of a gap that is much longer than the scavenger meant to sleep. It is one sign of quiet, not many.
         self.open_watched_ns =
             self.open_watched_ns.saturating_add(passed_ns.min(asked_ns.max(EPOCH_NS).saturating_mul(2)));
         if self.open_wall_ns < JUDGE_OVER_NS {
             return;
         }
         let share = self.open_cpu_ns.saturating_mul(1_000) / self.open_wall_ns;
-        // Where a quota leaves less than a CPU, the thresholds shrink with it.
+        // Where a quota leaves less than one CPU, the thresholds shrink with the quota.
         let scale = milli_cpus.clamp(1, 1_000);
         if share.saturating_mul(1_000) >= BUSY_MILLI_CPUS * scale {
-            self.still_ns = 0;
+            self.quiet_ns = 0;
         } else if share.saturating_mul(1_000) < QUIET_MILLI_CPUS * scale || self.is_quiet() {
-            self.still_ns = self.still_ns.saturating_add(self.open_watched_ns);
+            self.quiet_ns = self.quiet_ns.saturating_add(self.open_watched_ns);
         }
         (self.open_wall_ns, self.open_watched_ns, self.open_cpu_ns) = (0, 0, 0);
     }
 
-    /// Whether the process has been still long enough for one of which nothing else is known.
+    /// Whether the process has used hardly any CPU time for [`QUIET_AFTER_NS`].
     pub(super) const fn is_quiet(&self) -> bool {
-        self.still_ns >= QUIET_AFTER_NS
+        self.quiet_ns >= QUIET_AFTER_NS
     }
 
-    /// For how long it has been still (gaps count as one epoch).
-    pub(super) const fn still_ns(&self) -> u64 {
-        self.still_ns
+    /// For how long the process has used hardly any CPU time (without most of a gap).
+    pub(super) const fn quiet_ns(&self) -> u64 {
+        self.quiet_ns
     }
 }
 
@@ -67,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn quiet_takes_a_second_of_stillness_and_one_busy_tick_ends_it() {
+    fn quiet_takes_a_second_without_cpu_time_and_one_busy_tick_ends_it() {
         let mut activity = Activity::new();
         let mut cpu = 0;
         let mut tick = |wall_ms: u64, cpu_ms: u64| {

@@ -1,21 +1,21 @@
-//! The CPU budget of the scavenger in a busy process: 1 % of the CPU time available over any ten seconds.
+//! The CPU budget of the scavenger in a busy process: 1 % of the available CPU time over any ten seconds.
 //!
-//! An account, not a controller: it gains with time up to a reserve and pays what was really used, into debt where a
-//! batch took longer than expected. There is no integral that could run away on a host with too little CPU, and
-//! no estimate of what a release costs that could be wrong.
+//! The budget is an account and no controller. It gains with time, up to a reserve. It pays for the CPU time that was really
+//! used, and goes into debt where a batch took longer than expected. So there is no integral that could run away on a host
+//! with too little CPU, and no estimate of a release's cost that could be wrong.
 //!
 //! Locks: none.
 
 use super::tuning::{BUDGET_PPM, BUDGET_RESERVE_NS, SECOND};
 
-/// More CPUs than this are counted as this many (in thousandths).
+/// The most CPUs that count (in thousandths).
 const MOST_MILLI_CPUS: u64 = 1 << 20;
 
 /// The account.
 pub(super) struct Budget {
     credit_ns: u64,
     debt_ns: u64,
-    // What a gain left over, in thousandths of a nanosecond: without it short ticks on a small quota would gain nothing.
+    // The rest of a gain, in thousandths of a nanosecond. Without it, short ticks on a small quota would gain nothing.
     fraction: u64,
     last_used_ns: Option<u64>,
 }
@@ -25,8 +25,8 @@ impl Budget {
         Self { credit_ns: 0, debt_ns: 0, fraction: 0, last_used_ns: None }
     }
 
-    /// Takes in a tick: the time passed, the CPU time used so far, and whether what was used since the last tick is to
-    /// be paid for.
+    /// Takes in a tick: the time that has passed, the CPU time used so far, and whether the account pays for the CPU time
+    /// since the last tick.
     pub(super) fn observe(&mut self, passed_ns: u64, used_so_far_ns: u64, milli_cpus: u64, charged: bool) {
         let used = used_so_far_ns.saturating_sub(self.last_used_ns.unwrap_or(used_so_far_ns));
         self.last_used_ns = Some(used_so_far_ns);
@@ -37,7 +37,7 @@ impl Budget {
         self.fraction = gain % 1_000;
         self.credit_ns += gain / 1_000;
         if charged {
-            // A debt is bounded too: a scavenger that was descheduled while its CPU clock ran must not pay for minutes.
+            // The debt is bounded too. A scavenger that was descheduled while its CPU clock ran must not pay for minutes.
             self.debt_ns = self.debt_ns.saturating_add(used).min(4 * reserve);
         }
         let paid = self.debt_ns.min(self.credit_ns);
@@ -45,7 +45,7 @@ impl Budget {
         self.credit_ns = (self.credit_ns - paid).min(reserve);
     }
 
-    /// CPU time that may be used now.
+    /// The CPU time that may be used now.
     pub(super) const fn available_ns(&self) -> u64 {
         self.credit_ns
     }

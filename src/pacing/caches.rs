@@ -1,11 +1,11 @@
 //! When to trim depots and drain idle threads, so that caches do not hide free memory.
 //!
-//! Trimming goes by working sets, so it limits itself; in a quiet process it goes on while it frees anything, and a few
-//! times more, as a working set takes two trims to age. Draining reaches into other threads and costs more: once per
-//! stillness is enough, since idle threads fill no magazines.
+//! A trim goes by the working sets of the depots, so it limits itself. In a quiet process trims go on while they free
+//! anything, and a few times more, because a working set takes two trims to age. A drain reaches into other threads and
+//! costs more. One drain is enough while the process stays quiet, since idle threads fill no magazines.
 //!
-//! A drain always has a trim with it, even where the depots hold next to nothing: the spans that it empties would stay
-//! with their classes as spares.
+//! A trim comes with every drain, even where the depots hold next to nothing. Without it the spans that the drain empties
+//! would stay with their classes as spares.
 //!
 //! Invariant: a quiet process whose caches do not change gets a bounded number of trims and drains, then none.
 //!
@@ -28,12 +28,12 @@ impl Caches {
         Self { trimmed_ns_ago: u64::MAX, drained_ns_ago: u64::MAX, seen_bytes: 0, idle_trims: 0, drain_armed: true }
     }
 
-    /// Whether to trim depots and to drain idle threads. `rearm` says that something was freed since the last tick.
+    /// Whether to trim depots, and whether to drain idle threads. `rearm`: something was freed since the last tick.
     pub(super) fn tick(
         &mut self,
         mode: Mode,
         passed_ns: u64,
-        still_ns: u64,
+        quiet_ns: u64,
         rearm: bool,
         cached_bytes: u64,
     ) -> (bool, bool) {
@@ -44,9 +44,9 @@ impl Caches {
             self.drain_armed = true;
         }
         let worth = cached_bytes >= LEAST_TRIM_BYTES;
-        let still = mode == Mode::Pressure || (mode == Mode::Quiet && still_ns >= DRAIN_AFTER_NS);
-        let drain = still && self.drain_armed && self.drained_ns_ago >= DRAIN_EVERY_NS;
-        // A drain empties spans, and each class keeps one of them as its spare: a trim takes those.
+        let idle = mode == Mode::Pressure || (mode == Mode::Quiet && quiet_ns >= DRAIN_AFTER_NS);
+        let drain = idle && self.drain_armed && self.drained_ns_ago >= DRAIN_EVERY_NS;
+        // A drain empties spans, and each class keeps one empty span as its spare. A trim takes these spares.
         let trim = drain
             || match mode {
                 Mode::Busy => worth && self.trimmed_ns_ago >= BUSY_TRIM_NS,
@@ -66,7 +66,7 @@ impl Caches {
         (trim, drain)
     }
 
-    /// Whether a timer is worth it for the caches alone.
+    /// Whether the caches alone are worth another tick.
     pub(super) fn has_more_to_do(&self, mode: Mode, awake_ns: u64, cached_bytes: u64) -> bool {
         let drain = self.drain_armed && awake_ns < DRAIN_EVERY_NS;
         let trim = mode != Mode::Busy && cached_bytes >= LEAST_TRIM_BYTES && self.idle_trims < IDLE_TRIMS;

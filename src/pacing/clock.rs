@@ -1,9 +1,9 @@
-//! A clock that only goes forward, whatever the one it is fed with does.
+//! A clock that only goes forward, whatever the clock behind it does.
 //!
-//! Why: suspended machines, migrated virtual machines and coarse clocks make a clock jump or stand still between two
-//! ticks, and a difference of zero or one gone negative has made scavengers sleep for ever.
+//! Why: suspended machines, migrated virtual machines and coarse clocks let a clock jump or stand still between two ticks.
+//! A difference of zero, or below zero, has made other scavengers sleep for ever.
 //!
-//! A jump forward counts as an hour at most: that is as good as for ever to all windows, and leaves the clock room.
+//! A jump forward counts as an hour at most. For all windows an hour is as good as for ever, and the clock does not run out.
 //!
 //! Locks: none.
 
@@ -22,7 +22,7 @@ impl Clock {
         Self { last_raw_ns: None, now_ns: 0 }
     }
 
-    /// Advances to the raw clock's `raw_ns` and returns how much time passed; a step backwards counts as none.
+    /// Advances to `raw_ns` of the clock behind, and returns how much time has passed. A step backwards counts as no time.
     pub(super) fn advance(&mut self, raw_ns: u64) -> u64 {
         let passed = raw_ns.saturating_sub(self.last_raw_ns.unwrap_or(raw_ns)).min(MOST_NS);
         self.last_raw_ns = Some(raw_ns);

@@ -1,31 +1,34 @@
-//! Pacing: how much free memory to give back now, and when to look again. The policy of the scavenger, not its work.
+//! Pacing: how much free memory the scavenger gives back now, and when it looks again. Policy only; the work is elsewhere.
 //!
-//! A tick takes an [`Observation`] and answers a [`Decision`]; what came of it returns as an [`Outcome`].
-//! Two pools, retained pages and holes, each keep windows of their demand; what stands above it decays (see `pool`).
-//! Three things bend this:
-//! - a *quiet* process (hardly any CPU time for a second) gives back what stands above the demand, a *busy* one keeps
-//!   peaks for 1.5 s and its huge pages whole: whoever sleeps can afford a fault later, whoever works in phases
-//!   cannot. Only what has stood there for seconds is worth splitting huge pages in a busy process (see `lasting`);
-//! - *regret*, memory that faults in again within ten seconds of its release, lengthens the hold to the interval seen;
-//!   the shadow of each pool tells when that hold has become useless, and then it fades;
-//! - *pressure* above 95 % of the limit releases at once.
+//! A tick takes an [`Observation`] and answers with a [`Decision`]. What became of the decision returns as an [`Outcome`].
+//! Two pools, retained pages and holes, each keep windows of their demand (`windows`), which is their working set. The
+//! memory above the demand is excess, and decays (`pool`). Four things change this basic rule:
+//! - Activity. A *quiet* process has hardly used CPU time for a while, and gives its excess back soon. A *busy* process
+//!   keeps peaks for longer and huge pages whole. A process that sleeps can afford a page fault later; a process that works
+//!   in phases cannot. In a busy process only a long excess is worth splitting huge pages (`activity`, `long_excess`).
+//! - Regret. If memory faults in again soon after its release, peaks are held as long as the interval seen. The shadow of
+//!   each pool tells when this learnt hold has become useless. The hold then fades (`regret`).
+//! - Pressure. Close to the limit, memory goes at once.
+//! - The CPU budget of a busy process (`budget`).
 //!
-//! Rejected: a fixed delay (wrong for someone, whatever it is), a controller with an integral (ran away elsewhere),
-//! and averages of the demand (a peak is what faults).
+//! `caches` decides about depots and idle threads. `tuning` holds every constant with its reason.
+//!
+//! Rejected: a fixed delay (wrong for some program, whatever the delay), a controller with an integral (such controllers
+//! ran away elsewhere), and averages of the demand (a peak is what faults).
 //!
 //! Invariants
-//! 1. A release is 0, or at least 64 KiB and at most what the observation says is there.
-//! 2. A sleep is never 0 and never above 2 s; where nothing can be released the answer is `Park`.
-//! 3. No observation, however absurd, makes the policy panic, wrap or stop releasing for good.
+//! 1. A release is 0, or at least `LEAST_RELEASE_BYTES` and at most what the observation says is there.
+//! 2. A sleep is never 0 and never above `MAX_SLEEP_NS`. Where nothing can be released, the answer is `Park`.
+//! 3. No observation, however absurd, makes the policy panic, wrap, or stop releasing for good.
 //!
-//! Locks: none. This module never allocates, reads no clock and calls nobody.
+//! Locks: none. This folder never allocates, reads no clock and calls nobody.
 #![forbid(unsafe_code)]
 
 mod activity;
 mod budget;
 mod caches;
 mod clock;
-mod lasting;
+mod long_excess;
 mod observation;
 mod pool;
 mod regret;
@@ -41,12 +44,12 @@ use activity::Activity;
 use budget::Budget;
 use caches::Caches;
 use clock::Clock;
-use lasting::LastingSurplus;
+use long_excess::LongExcess;
 use pool::{Pool, Terms, View};
 use regret::{LearntHold, Regret};
 use tuning::*;
 
-/// The state of the policy: about 9 KiB, fixed. One per heap; the scavenger owns it.
+/// The state of the policy, of a fixed size. Each heap has one; the scavenger owns it.
 pub struct Pacing {
     clock: Clock,
     activity: Activity,
@@ -55,20 +58,22 @@ pub struct Pacing {
     holes: Pool,
     regret: Regret,
     hold: LearntHold,
-    lasting: LastingSurplus,
-    // The hold in force at the last release: what came back was kept for so long before it was released.
+    long_excess: LongExcess,
+    // The hold in force at the last release. Memory that comes back was kept for so long before its release.
     released_after_ns: u64,
+    // Whether the CPU time until the next tick is charged to the budget.
     charged: bool,
+    // The mode at the last tick, and whether huge pages could be split then.
     was: Mode,
     could_split: bool,
     steady_ticks: u32,
     awake_ns: u64,
-    // The sleep that the last tick asked for, 0 if it parked.
+    // The sleep that the last tick asked for; 0 if the scavenger parked.
     asked_ns: u64,
     caches: Caches,
 }
 
-/// What the process is like at a tick.
+/// The state of the process at a tick.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Mode {
     Busy,
@@ -87,7 +92,7 @@ impl Pacing {
             holes: Pool::new(),
             regret: Regret::new(),
             hold: LearntHold::new(),
-            lasting: LastingSurplus::new(),
+            long_excess: LongExcess::new(),
             released_after_ns: 0,
             charged: false,
             was: Mode::Busy,
@@ -99,7 +104,7 @@ impl Pacing {
         }
     }
 
-    /// Says what became of the last decision. To be called once after each tick, before the next.
+    /// Takes in what became of the last decision. The caller calls it once after each tick, before the next.
     pub fn report(&mut self, outcome: &Outcome) {
         self.pages.report(outcome.released_bytes, outcome.pages_exhausted);
         self.holes.report(outcome.hole_released_bytes, outcome.holes_exhausted);
@@ -123,9 +128,9 @@ impl Pacing {
             (false, true) => Mode::Quiet,
             (false, false) => Mode::Busy,
         };
-        // A process that was wrongly thought to be quiet once is given as long a pause as it has shown since.
+        // A process may have been thought quiet in the middle of its work. Its next pause must be as long as the hold it taught.
         let base_mode = mode_if(self.activity.is_quiet());
-        let mode = mode_if(self.activity.is_quiet() && self.activity.still_ns() >= self.hold.ns());
+        let mode = mode_if(self.activity.is_quiet() && self.activity.quiet_ns() >= self.hold.ns());
         // What the pools use and have free.
         let (pages, holes) = (page_view(seen), hole_view(seen, after_gap));
         let (page_base, hole_base) = (page_terms(base_mode, 0), hole_terms(base_mode, 0));
@@ -136,27 +141,27 @@ impl Pacing {
             self.hold.confirm(now_ns);
         }
 
-        // What stands above the demand, and this tick's part of it.
+        // The excess, and the part of it that goes at this tick.
         let page_terms = page_terms(mode, self.hold.ns());
         let hole_terms = hole_terms(mode, self.hold.ns());
-        // Holes are only searched where huge pages may be split, so what such a search leaves behind is no hole. Of pages
-        // the same may be left behind because it is part of a huge page, and that counts.
-        let standing = self.pages.standing(&pages, &page_terms);
-        let standing = standing.saturating_add(self.holes.surplus(&holes, &hole_terms));
-        self.lasting.observe(passed_ns, standing, self.hold.ns());
+        // A search may leave retained pages behind because they are parts of huge pages: these pages count as excess here. Holes
+        // are only searched where huge pages may be split, so holes that a search leaves behind cannot be released at all.
+        let total_excess = self.pages.total_excess(&pages, &page_terms);
+        let total_excess = total_excess.saturating_add(self.holes.excess(&holes, &hole_terms));
+        self.long_excess.observe(passed_ns, total_excess, self.hold.ns());
         let over_cap = seen.retain_max_bytes.is_some_and(|most| seen.retained_bytes > most.saturating_add(FLOOR_BYTES));
-        let split_huge_pages = mode != Mode::Busy || over_cap || self.lasting.is_due();
+        let split_huge_pages = mode != Mode::Busy || over_cap || self.long_excess.is_due();
         if (split_huge_pages && !self.could_split) || (mode != self.was && mode != Mode::Busy) {
             // Parts of huge pages may go now, and under pressure dense chunks count too.
-            self.pages.unstick();
-            self.holes.unstick();
+            self.pages.search_again();
+            self.holes.search_again();
         }
         (self.was, self.could_split) = (mode, split_huge_pages);
-        let page_surplus = self.pages.surplus(&pages, &page_terms);
-        let hole_surplus = if split_huge_pages { self.holes.surplus(&holes, &hole_terms) } else { 0 };
+        let page_excess = self.pages.excess(&pages, &page_terms);
+        let hole_excess = if split_huge_pages { self.holes.excess(&holes, &hole_terms) } else { 0 };
         let was_decaying = self.pages.is_decaying() || self.holes.is_decaying();
-        let mut release = self.pages.plan(page_surplus, passed_ns, &page_terms);
-        let mut release_holes = self.holes.plan(hole_surplus, passed_ns, &hole_terms);
+        let mut release = self.pages.plan(page_excess, passed_ns, &page_terms);
+        let mut release_holes = self.holes.plan(hole_excess, passed_ns, &hole_terms);
         if let Some(most) = seen.retain_max_bytes {
             release = release.max(at_least(seen.retained_bytes.saturating_sub(most).min(self.pages.held(&pages))));
         }
@@ -166,7 +171,7 @@ impl Pacing {
             release_holes = release_holes.max(at_least(self.holes.held(&holes).min(rest)));
         }
 
-        // What it may cost.
+        // The CPU time that the work may take.
         let cpu_budget_ns = if mode == Mode::Busy { self.budget.available_ns() } else { FREE_TICK_CPU_NS };
         self.charged = mode == Mode::Busy;
         let wanted = release > 0 || release_holes > 0;
@@ -180,11 +185,11 @@ impl Pacing {
 
         let begins = wanted && !was_decaying;
         let (trim_caches, drain_idle_threads) =
-            self.caches.tick(mode, passed_ns, self.activity.still_ns(), after_gap || begins, seen.cached_bytes);
+            self.caches.tick(mode, passed_ns, self.activity.quiet_ns(), after_gap || begins, seen.cached_bytes);
         let worked = wanted || trim_caches || drain_idle_threads;
         self.steady_ticks = if worked || mode != Mode::Busy { 0 } else { self.steady_ticks.saturating_add(1) };
 
-        // Parts of huge pages wait for the process to be quiet, or for `lasting`: only a tick notices either.
+        // Parts of huge pages wait until the process is quiet or the excess is long. Only a tick can notice either.
         let waits = !split_huge_pages && pages.free > FLOOR_BYTES + LEAST_RELEASE_BYTES;
         let next = self.next(now_ns, mode, worked, waits, &pages, &holes, seen);
         self.asked_ns = match next {
@@ -212,7 +217,7 @@ impl Pacing {
         if let Some(ago_ns) = self.regret.returned(seen.refaulted_bytes) {
             let held_ns = if self.released_after_ns == 0 { base_hold_ns } else { self.released_after_ns };
             self.hold.learn(now_ns, ago_ns.saturating_add(held_ns));
-            self.lasting.restart();
+            self.long_excess.restart();
         }
     }
 
@@ -261,11 +266,11 @@ impl Default for Pacing {
     }
 }
 
-/// How far the limit is overstepped.
+/// How far memory in use is above the limit's line.
 struct Pressure {
-    /// 95 % of the limit, or `u64::MAX`.
+    /// Where pressure starts; `u64::MAX` without a limit.
     line_bytes: u64,
-    /// Bytes to release so as to be below that line with headroom; 0 without pressure.
+    /// Bytes to release so that usage is below the line with headroom; 0 without pressure.
     over_bytes: u64,
 }
 
@@ -295,7 +300,7 @@ fn page_view(seen: &Observation) -> View {
 fn hole_view(seen: &Observation, after_gap: bool) -> View {
     let live = |in_use: u64| in_use.saturating_sub(seen.hole_released_bytes);
     let used = live(seen.in_use_bytes).saturating_sub(seen.hole_bytes).saturating_sub(seen.cached_bytes);
-    // Holes are only known at ticks. After a long pause what was live in between is known no better than this.
+    // Holes are only known at ticks. After a long pause this is the best bound on the live memory in between.
     let used_max = if after_gap { live(seen.in_use_max_bytes).max(used) } else { used };
     View { used, used_min: used, used_max, free: seen.hole_bytes }
 }

@@ -1,14 +1,14 @@
-//! What a tick is told and what it answers: plain numbers, nothing else passes between policy and mechanism.
+//! What a tick is told and what it answers. Only these plain numbers pass between policy and mechanism.
 //!
 //! Locks: none.
 
 use super::tuning::{FLOOR_BYTES, HOLE_WAKE_BYTES, LEAST_RELEASE_BYTES, MAX_ASSIST_BYTES, MIB, WAKE_BYTES};
 
-/// The heap as the mechanism sees it at a tick. Counters may be read one after the other without a lock: a policy that
-/// is off by what changed in between corrects itself at the next tick.
+/// The heap as the mechanism sees it at a tick. The mechanism may read the counters one after the other without a lock. If
+/// they change in between, the policy corrects itself at the next tick.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Observation {
-    /// A monotonic clock. It may stand still or jump: only differences between ticks are used.
+    /// A monotonic clock. It may stand still or jump; only differences between ticks are used.
     pub now_ns: u64,
     /// Pages that belong to spans, now.
     pub in_use_bytes: u64,
@@ -18,14 +18,14 @@ pub struct Observation {
     pub in_use_max_bytes: u64,
     /// Pages that are free and still backed.
     pub retained_bytes: u64,
-    /// Estimate of free, backed slots in partly used spans (part of `in_use_bytes`). What of it cannot be released
-    /// because live slots share the OS page need not be known: an exhausted search tells.
+    /// An estimate of the free, backed slots in partly used spans (part of `in_use_bytes`). Slots that share their OS page
+    /// with live slots may be among them: an exhausted search shows that they cannot be released.
     pub hole_bytes: u64,
     /// Holes that are released now (part of `in_use_bytes`, not of `hole_bytes`).
     pub hole_released_bytes: u64,
     /// Free slots in depots (part of `in_use_bytes`, not of `hole_bytes`).
     pub cached_bytes: u64,
-    /// Released bytes (pages and holes, fresh pages included) that were taken since the last tick and so fault in.
+    /// Released bytes (pages and holes, fresh pages included) that were taken since the last tick, and so fault in.
     pub refaulted_bytes: u64,
     /// CPU time the scavenger has used so far.
     pub scavenger_cpu_ns: u64,
@@ -35,9 +35,9 @@ pub struct Observation {
     pub milli_cpus: u64,
     /// The memory limit, if there is one.
     pub limit_bytes: Option<u64>,
-    /// What counts against the limit: the cgroup's usage for a cgroup's limit, else the backed bytes of the heap.
+    /// The usage that counts against the limit: the cgroup's for a cgroup's limit, else the backed bytes of the heap.
     pub limit_used_bytes: u64,
-    /// Cap on retained bytes, if the user set one.
+    /// The cap on retained bytes, if the user has set one.
     pub retain_max_bytes: Option<u64>,
 }
 
@@ -48,17 +48,16 @@ pub struct Outcome {
     pub released_bytes: u64,
     /// Hole bytes that were released.
     pub hole_released_bytes: u64,
-    /// The whole heap was searched and held no further run that may be released. Not set when the CPU budget ended
-    /// the work.
+    /// The whole heap was searched, and holds no further run that may be released. Not set if the CPU budget ended the work.
     pub pages_exhausted: bool,
     /// The same for holes.
     pub holes_exhausted: bool,
 }
 
-/// What the scavenger does now. Order of work: drain, trim, release pages, release holes, report, wait.
+/// What the scavenger does now. The order of the work: drain, trim, release pages, release holes, report, wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Decision {
-    /// Retained bytes to release now: 0, or at least 64 KiB and at most what is retained.
+    /// Retained bytes to release now: 0, or at least `LEAST_RELEASE_BYTES` and at most what is retained.
     pub release_bytes: u64,
     /// Hole bytes to release now, with the same bounds.
     pub release_hole_bytes: u64,
@@ -66,15 +65,15 @@ pub struct Decision {
     pub trim_caches: bool,
     /// Empty the magazines of threads that sit idle.
     pub drain_idle_threads: bool,
-    /// Huge pages may be split for a partial release (slow, but the process has the time or needs the memory).
+    /// Huge pages may be split for a partial release. It is slow, but the process has the time or needs the memory.
     pub split_huge_pages: bool,
-    /// Dense chunks are not spared.
+    /// Dense chunks are searched as well.
     pub include_dense: bool,
-    /// CPU this tick may use; looked at between two batches.
+    /// The CPU time that this tick may use. The scavenger checks it between two batches.
     pub cpu_budget_ns: u64,
-    /// For growth: publish it to the threads that allocate.
+    /// For growth: the scavenger publishes it to the threads that allocate.
     pub goal: Goal,
-    /// For frees: publish it to the threads that free.
+    /// For frees: the scavenger publishes it to the threads that free.
     pub wake: Wake,
     /// What to do after the work.
     pub next: Next,
@@ -83,25 +82,25 @@ pub struct Decision {
 /// How the scavenger waits for its next tick.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
-    /// Tick again after so many nanoseconds (never 0, never more than 2 s).
+    /// Tick again after so many nanoseconds (never 0, never more than `MAX_SLEEP_NS`).
     Sleep(u64),
     /// Wait without a timer until [`Wake::is_due`].
     Park,
 }
 
-/// When a free wakes a parked scavenger, or starts it for the first time. Both are levels, not sums of what was freed:
-/// a process that takes and frees the same few megabytes over and over wakes nobody.
+/// When a free wakes a parked scavenger, or starts it for the first time. Both fields are levels, and not sums of what was
+/// freed. So a process that takes and frees the same few megabytes over and over wakes nobody.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Wake {
     /// Retained bytes at which to wake.
     pub retained_bytes: u64,
-    /// Hole bytes at which to wake: those of the last observation and what went back to partly used spans or depots since,
-    /// net.
+    /// Hole bytes at which to wake: those of the last observation, and the net bytes that went back to partly used spans or
+    /// depots since.
     pub hole_bytes: u64,
 }
 
 impl Wake {
-    /// Before the first tick: a program that never frees megabytes never starts the scavenger.
+    /// The levels before the first tick. A program that never frees megabytes never starts the scavenger.
     pub const INITIAL: Self = Self { retained_bytes: FLOOR_BYTES + WAKE_BYTES, hole_bytes: HOLE_WAKE_BYTES };
 
     /// Whether a parked scavenger has something to do.
@@ -111,7 +110,7 @@ impl Wake {
     }
 }
 
-/// What a thread whose allocation makes the heap grow compares with.
+/// The levels that a thread goes by when its allocation makes the heap grow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Goal {
     /// Retained bytes that growth leaves alone.
@@ -121,11 +120,12 @@ pub struct Goal {
 }
 
 impl Goal {
-    /// Before the first tick. With half as much, what growth released was faulted in again by the next large blocks.
+    /// The levels before the first tick. With half of these retained bytes, the next large blocks faulted in again what growth
+    /// had released.
     pub const INITIAL: Self = Self { retained_bytes: 32 * MIB, backed_bytes: u64::MAX };
 
-    /// Bytes of retained memory that a thread releases inline after it made the heap grow by `growth_bytes`: never
-    /// more than it added, and bounded, so that one allocation never pays for the whole heap.
+    /// The retained bytes that a thread releases inline after it made the heap grow by `growth_bytes`. They are never more than
+    /// it added, and bounded, so that one allocation never pays for the whole heap.
     pub fn growth_release_bytes(&self, retained_bytes: u64, backed_bytes: u64, growth_bytes: u64) -> u64 {
         let over_retained = retained_bytes.saturating_sub(self.retained_bytes);
         let over_limit = backed_bytes.saturating_add(growth_bytes).saturating_sub(self.backed_bytes);

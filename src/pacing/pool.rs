@@ -1,15 +1,15 @@
-//! One kind of free memory, retained pages or holes: how much of it stands above the demand, and how it is let go.
+//! One kind of free memory, retained pages or holes: how much of it is excess, and how the excess is released.
 //!
-//! A pool lives in the plane `backed = used + free`. Its goal is what should stay backed: the demand and a margin, at
-//! least what is used and a floor. What stands above is the surplus; it is released along an exponential decay with a
-//! least step, so that it is smooth at first and yet ends.
+//! A pool's backed memory is `used + free`. Its goal is the backed memory that should stay: the demand and a margin, but
+//! at least the used memory and a floor. Free memory above the goal is excess. The excess decays exponentially, with a
+//! least step, so that the release is smooth at first and ends all the same.
 //!
-//! The *shadow* is a pool that never learnt: it forgets after the base hold. Where it would have had to fault memory in
-//! again that is still there, the learnt hold has proven itself, which the absence of faults alone cannot tell.
+//! The *shadow* is a pool that never learns: it forgets peaks after the base hold. When the shadow would have had to fault
+//! memory in again that is still there, the learnt hold has proven itself. The absence of faults alone does not prove it.
 //!
 //! Invariants
-//! 1. A plan is 0, or at least 64 KiB and at most what is free.
-//! 2. An exhausted search is not repeated until there is more to find, except for a bounded number of retries.
+//! 1. A plan is 0, or at least `LEAST_RELEASE_BYTES` and at most what is free.
+//! 2. An exhausted search is repeated only when there is more to find, except for a bounded number of retries.
 //!
 //! Locks: none.
 
@@ -26,18 +26,18 @@ pub(super) struct View {
     pub(super) free: u64,
 }
 
-/// How a pool is to be treated, which depends on the process being quiet or busy.
+/// How a pool is treated. It depends on whether the process is quiet or busy.
 #[derive(Clone, Copy)]
 pub(super) struct Terms {
-    /// Peaks count for so long.
+    /// How long peaks count.
     pub(super) hold_ns: u64,
-    /// Swings within an epoch count for so long.
+    /// How long swings within an epoch count.
     pub(super) short_ns: u64,
-    /// What stays beyond the demand, as a part of it (0 for nothing).
+    /// The margin beyond the demand, as a part of the demand (0 for no margin).
     pub(super) margin_part: u64,
-    /// A decay starts at this surplus.
+    /// A decay starts at this excess.
     pub(super) start_bytes: u64,
-    /// Time constant of the decay.
+    /// The time constant of the decay.
     pub(super) decay_ns: u64,
 }
 
@@ -46,12 +46,12 @@ pub(super) struct Pool {
     windows: Windows,
     shadow_backed: u64,
     shadow: Regret,
-    // The largest surplus of the decay that is going on; 0 while there is none.
+    // The largest excess of the running decay; 0 while no decay is running.
     decay_from: u64,
-    // Free bytes that an exhausted search left; 0 for none.
-    stuck: u64,
+    // The free bytes that an exhausted search left behind.
+    unreleasable: u64,
     exhausted: bool,
-    // Free bytes at the last tick, without what was released since.
+    // The free bytes at the last tick, less what was released since.
     searched: u64,
     retries: usize,
     retry_at_ns: u64,
@@ -64,7 +64,7 @@ impl Pool {
             shadow_backed: 0,
             shadow: Regret::new(),
             decay_from: 0,
-            stuck: 0,
+            unreleasable: 0,
             exhausted: false,
             searched: 0,
             retries: 0,
@@ -72,23 +72,23 @@ impl Pool {
         }
     }
 
-    /// Takes in a tick; `base` are the terms without anything learnt. True when the shadow had to fault in again
-    /// what it had released.
+    /// Takes in a tick. `base` are the terms without a learnt hold. True if the shadow had to fault memory in again that it
+    /// had released.
     pub(super) fn observe(&mut self, now_ns: u64, passed_ns: u64, view: &View, base: &Terms) -> bool {
         self.windows.record(now_ns, view.used_min, view.used_max);
         if core::mem::take(&mut self.exhausted) {
-            // What was freed since that search is not part of what it left behind.
-            self.stuck = self.searched;
+            // Memory that was freed since the search is not part of what the search left behind.
+            self.unreleasable = self.searched;
             self.retry_at_ns = match RETRY_SLEEP_NS.get(self.retries) {
                 Some(sleep_ns) => now_ns.saturating_add(*sleep_ns),
                 None => u64::MAX,
             };
             self.retries = (self.retries + 1).min(RETRY_SLEEP_NS.len());
         }
-        // What was taken in between and freed again is new: of the rest a search has learnt nothing.
+        // Memory that was taken and freed again since the last tick is new to a search. Only the rest is known unreleasable.
         self.searched = view.free;
         let untouched = view.free.saturating_sub(view.used_max.saturating_sub(view.used));
-        self.stuck = if now_ns >= self.retry_at_ns { 0 } else { self.stuck.min(untouched) };
+        self.unreleasable = if now_ns >= self.retry_at_ns { 0 } else { self.unreleasable.min(untouched) };
 
         self.shadow.advance(now_ns, passed_ns);
         let mut regretted = false;
@@ -104,7 +104,7 @@ impl Pool {
         regretted
     }
 
-    /// What became of the last plan.
+    /// Takes in what became of the last plan.
     pub(super) fn report(&mut self, released_bytes: u64, exhausted: bool) {
         self.exhausted = exhausted;
         self.searched = self.searched.saturating_sub(released_bytes);
@@ -113,61 +113,65 @@ impl Pool {
         }
     }
 
-    /// More may be released than before (huge pages split, dense chunks included): search again.
-    pub(super) fn unstick(&mut self) {
-        (self.stuck, self.retries) = (0, 0);
+    /// Lets the next search begin anew, because more may be released than before (parts of huge pages, dense chunks).
+    pub(super) fn search_again(&mut self) {
+        (self.unreleasable, self.retries) = (0, 0);
     }
 
-    /// Bytes that should stay backed.
+    /// The bytes that should stay backed.
     pub(super) fn goal(&self, view: &View, terms: &Terms) -> u64 {
         let demand = self.windows.demand(terms.hold_ns, terms.short_ns);
         let margin = demand.checked_div(terms.margin_part).unwrap_or(0);
         demand.saturating_add(margin).max(view.used.saturating_add(FLOOR_BYTES))
     }
 
-    /// Free bytes above the goal, without those a search has just left behind.
-    pub(super) fn surplus(&self, view: &View, terms: &Terms) -> u64 {
+    /// The excess that a search may find: free bytes above the goal, or above those that a search has just left behind.
+    pub(super) fn excess(&self, view: &View, terms: &Terms) -> u64 {
         let keep = self.goal(view, terms) - view.used;
-        view.free.saturating_sub(keep.max(self.left_behind()))
+        view.free.saturating_sub(keep.max(self.unreleasable_with_slack()))
     }
 
-    /// Free bytes above the goal, found by searches or not.
-    pub(super) fn standing(&self, view: &View, terms: &Terms) -> u64 {
+    /// The whole excess: free bytes above the goal, whether searches find them or not.
+    pub(super) fn total_excess(&self, view: &View, terms: &Terms) -> u64 {
         view.free.saturating_sub(self.goal(view, terms) - view.used)
     }
 
-    /// Bytes that may be released once nothing is held for the demand any more.
+    /// The bytes that may be released once nothing is held for the demand any more.
     pub(super) fn held(&self, view: &View) -> u64 {
-        view.free.saturating_sub(FLOOR_BYTES.max(self.left_behind()))
+        view.free.saturating_sub(FLOOR_BYTES.max(self.unreleasable_with_slack()))
     }
 
-    fn left_behind(&self) -> u64 {
-        // New free memory lies among the old, so a little more of it is no reason to search the whole heap again.
-        if self.stuck == 0 { 0 } else { self.stuck.saturating_add(FLOOR_BYTES.max(self.stuck / 16)) }
+    fn unreleasable_with_slack(&self) -> u64 {
+        // New free memory lies among the old. A little more of it is no reason to search the whole heap again.
+        if self.unreleasable == 0 {
+            0
+        } else {
+            self.unreleasable.saturating_add(FLOOR_BYTES.max(self.unreleasable / 16))
+        }
     }
 
-    /// When a retry is due, if there is one to come.
+    /// When the next retry is due; `None` if no retry is to come.
     pub(super) fn retry_at_ns(&self) -> Option<u64> {
-        (self.stuck > FLOOR_BYTES && self.retry_at_ns != u64::MAX).then_some(self.retry_at_ns)
+        (self.unreleasable > FLOOR_BYTES && self.retry_at_ns != u64::MAX).then_some(self.retry_at_ns)
     }
 
-    /// Whether a decay is going on.
+    /// Whether a decay is running.
     pub(super) fn is_decaying(&self) -> bool {
         self.decay_from > 0
     }
 
-    /// Bytes to release now: this tick's part of the decay.
-    pub(super) fn plan(&mut self, surplus: u64, passed_ns: u64, terms: &Terms) -> u64 {
+    /// The bytes to release now: this tick's part of the decay.
+    pub(super) fn plan(&mut self, excess: u64, passed_ns: u64, terms: &Terms) -> u64 {
         let start = if self.decay_from > 0 { LEAST_RELEASE_BYTES } else { terms.start_bytes.max(LEAST_RELEASE_BYTES) };
-        if surplus < start {
+        if excess < start {
             self.decay_from = 0;
             return 0;
         }
-        self.decay_from = self.decay_from.max(surplus);
+        self.decay_from = self.decay_from.max(excess);
         let part = passed_ns.min(terms.decay_ns) * 1024 / terms.decay_ns.max(1);
-        let step = (surplus >> 10) * part;
+        let step = (excess >> 10) * part;
         let step = step.max(self.decay_from / DECAY_LEAST_PART).max(LEAST_RELEASE_BYTES);
-        // A rest too small to be released on its own goes along.
-        if surplus.saturating_sub(step) < LEAST_RELEASE_BYTES { surplus } else { step }
+        // A rest that is too small for a release of its own goes along.
+        if excess.saturating_sub(step) < LEAST_RELEASE_BYTES { excess } else { step }
     }
 }

@@ -1,17 +1,18 @@
-//! Regret: bytes that are needed again soon after they were released, and after how long.
+//! Regret: bytes that are needed again soon after their release, and after how long.
 //!
-//! Releases are noted by epoch; what comes back is set off against the newest of them. Growth beyond what was released
-//! lately is no regret, it is new demand. A little of everything always comes back, so only a good part of it counts.
+//! Releases are noted by epoch. Bytes that come back are set off against the newest releases. Growth beyond the recent
+//! releases is new demand, and no regret. A few bytes of everything always come back, so only a good part of the releases
+//! counts as regret.
 //!
 //! Invariants
 //! 1. `total` is the sum of the ring, so no byte is regretted twice.
-//! 2. A release is forgotten after the longest hold: nothing could have kept it that long.
+//! 2. A release is forgotten after the longest hold, because no hold could have kept its memory for longer.
 //!
 //! Locks: none.
 
 use super::tuning::{EPOCH_NS, EPOCHS, LEAST_REGRET_BYTES, LEAST_REGRET_PART, MAX_HOLD_NS, SECOND};
 
-/// What was released lately, and what of it came back.
+/// The recent releases, and how much of them came back.
 pub(super) struct Regret {
     released: [u64; EPOCHS],
     newest: u64,
@@ -25,13 +26,14 @@ impl Regret {
         Self { released: [0; EPOCHS], newest: 0, total: 0, returned: 0, longest_ns: 0 }
     }
 
-    /// Forgets what is too old, and lets what came back fade within seconds: returns spread thinly are no return.
+    /// Forgets releases that are too old. Lets the bytes that came back fade within seconds, since a thin stream of returns
+    /// is no regret.
     pub(super) fn advance(&mut self, now_ns: u64, passed_ns: u64) {
         let now = now_ns / EPOCH_NS;
         let kept = MAX_HOLD_NS / EPOCH_NS;
         let gap = now.saturating_sub(self.newest).min(EPOCHS as u64);
         for ahead in 0..gap {
-            // The epochs that are `kept` old now, and the ring's places that the new epochs take.
+            // The ring's places that the new epochs take, and the epochs that are `kept` old now.
             self.forget(now.wrapping_sub(ahead));
             self.forget(now.wrapping_sub(ahead).wrapping_sub(kept));
         }
@@ -56,8 +58,8 @@ impl Regret {
         self.total += bytes;
     }
 
-    /// Notes that `bytes` are needed again. Answers how long ago the oldest of them were released, once enough of what
-    /// was released lately has come back.
+    /// Notes that `bytes` are needed again. Once enough of the recent releases has come back, answers how long ago the oldest
+    /// of these bytes were released.
     pub(super) fn returned(&mut self, bytes: u64) -> Option<u64> {
         let before = self.total.saturating_add(self.returned);
         let mut open = bytes.min(self.total);
@@ -83,7 +85,7 @@ impl Regret {
     }
 }
 
-/// How long peaks are kept beyond the base hold: learnt from regret, forgotten without it.
+/// How long peaks are kept beyond the base hold: learnt from regret, forgotten without regret.
 pub(super) struct LearntHold {
     learnt_ns: u64,
     confirmed_at_ns: u64,
@@ -94,12 +96,12 @@ impl LearntHold {
         Self { learnt_ns: 0, confirmed_at_ns: 0 }
     }
 
-    /// The hold learnt so far, 0 for none.
+    /// The learnt hold; 0 if nothing was learnt.
     pub(super) const fn ns(&self) -> u64 {
         self.learnt_ns
     }
 
-    /// Memory came back `interval_ns` after the peak before: a hold a quarter longer would have kept it.
+    /// Memory came back `interval_ns` after the peak before. A hold a quarter longer would have kept it.
     pub(super) fn learn(&mut self, now_ns: u64, interval_ns: u64) {
         if interval_ns <= MAX_HOLD_NS {
             self.learnt_ns = self.learnt_ns.max(interval_ns + interval_ns / 4).min(MAX_HOLD_NS);
@@ -107,12 +109,12 @@ impl LearntHold {
         }
     }
 
-    /// Memory was used again that only the learnt hold had kept.
+    /// Memory was used again that only the learnt hold had kept: the hold has proven itself.
     pub(super) fn confirm(&mut self, now_ns: u64) {
         self.confirmed_at_ns = now_ns;
     }
 
-    /// Without confirmation for one and a half times itself the learnt hold fades within seconds.
+    /// Lets the learnt hold fade within seconds after one and a half times itself without confirmation.
     pub(super) fn advance(&mut self, now_ns: u64, passed_ns: u64) {
         let alone_ns = now_ns.saturating_sub(self.confirmed_at_ns);
         if alone_ns > self.learnt_ns + self.learnt_ns / 2 {

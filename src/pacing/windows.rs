@@ -1,10 +1,10 @@
-//! The demand windows: the least and the most of a quantity in each of the last 128 epochs.
+//! The demand windows: the least and the most of a quantity in each of the recent epochs.
 //!
-//! Why minima and maxima per epoch and not an average: a peak is what faults in again when it was forgotten, and an
-//! average knows nothing of it.
+//! The demand is the working set of backed memory. Why extremes of each epoch and no average: a forgotten peak is what
+//! faults in again, and an average does not know of the peak. (The idea is tcmalloc's, with windows of seconds.)
 //!
 //! Invariants
-//! 1. Epoch numbers only grow; a gap is filled with the extremes seen over it, so a sleep never loses a peak.
+//! 1. Epoch numbers only grow. A gap is filled with the extremes seen over it, so a sleep never loses a peak.
 //! 2. The state has a fixed size and starts as zeroes.
 //!
 //! Locks: none.
@@ -17,7 +17,7 @@ struct Epoch {
     max: u64,
 }
 
-/// Extremes of one quantity over the last epochs.
+/// The extremes of one quantity over the last epochs.
 pub(super) struct Windows {
     epochs: [Epoch; EPOCHS],
     newest: u64,
@@ -48,8 +48,8 @@ impl Windows {
         self.newest = self.newest.max(now);
     }
 
-    /// The demand: the peak over `hold_ns`, or, if less, what the quantity never fell below in some epoch of
-    /// `hold_ns` (its trend) plus the largest swing within an epoch of `short_ns`.
+    /// The demand: the smaller of two bounds. One is the peak over `hold_ns`. The other is the trend (the highest minimum of
+    /// an epoch in `hold_ns`) plus the largest swing within an epoch of `short_ns`.
     pub(super) fn demand(&self, hold_ns: u64, short_ns: u64) -> u64 {
         let (mut peak, mut trend, mut swing) = (0, 0, 0);
         let short = epochs_in(short_ns);
@@ -65,7 +65,7 @@ impl Windows {
     }
 }
 
-/// Epochs that cover `ns`, the running one in addition.
+/// The number of epochs that cover `ns`, and the running epoch in addition.
 fn epochs_in(ns: u64) -> u64 {
     (ns.div_ceil(EPOCH_NS) + 1).min(EPOCHS as u64)
 }

@@ -1,4 +1,4 @@
-//! What went wrong elsewhere, each as a test.
+//! Failures that other scavengers have had, each as a test.
 
 use super::super::tuning::{MAX_SLEEP_NS, MIB, MS, SECOND};
 use super::super::{Goal, Next, Observation, Outcome, Pacing, Wake};
@@ -90,7 +90,7 @@ fn an_exhausted_search_is_retried_twice_and_then_parks() {
     process.mark();
     process.run(100 * SECOND, |_| Load::pages(10, 0));
     assert_eq!(process.sums().ticks, 0);
-    // The reason is gone and more was freed: all of it goes.
+    // The reason is gone, and more was freed: everything goes.
     process.unreleasable_pages = 0;
     process.run(SECOND / 2, |_| Load::pages(400, 0));
     let ns = process.time_to_give_back(4, Load::pages(10, 0));
@@ -103,7 +103,7 @@ fn parts_of_huge_pages_go_when_a_busy_process_falls_idle() {
     process.parts_bytes = 900 * MIB;
     super::bursts::burst(&mut process, SECOND, Load::pages(10, 1_000));
     process.run(5 * SECOND, |_| Load::pages(10, 1_000));
-    assert!(process.idle_bytes() >= 900 * MIB, "nothing lasts long enough yet");
+    assert!(process.idle_bytes() >= 900 * MIB, "no excess is long enough yet");
     assert!(!process.is_parked(), "only a tick can see that the process has fallen idle");
     process.run(5 * SECOND, |_| Load::pages(10, 0));
     assert!(process.idle_bytes() <= 4 * MIB, "{} MiB", process.idle_bytes() / MIB);
@@ -148,7 +148,7 @@ fn pressure_releases_at_once_keeps_headroom_and_does_not_spin() {
     process.run(250 * MS, |_| Load::pages(700, 1_000));
     assert!(process.sums().released_mib >= 10 + 31, "{:?}", process.sums());
     assert_eq!(process.goal.backed_bytes, 950 * MIB);
-    // Over the line with nothing left to give: no spinning.
+    // Over the line with nothing left to release, it does not spin.
     process.run(5 * SECOND, |_| Load::pages(700, 1_000));
     process.mark();
     process.run(10 * SECOND, |_| Load::pages(700, 1_000));
@@ -162,7 +162,7 @@ fn pressure_releases_at_once_keeps_headroom_and_does_not_spin() {
 fn a_cap_on_retained_bytes_holds_even_where_demand_says_otherwise() {
     let mut process = Process::new();
     process.seen.retain_max_bytes = Some(64 * MIB);
-    process.run(5 * SECOND, super::periods::sawtooth(SECOND, 1_000, 1_000));
+    process.run(5 * SECOND, super::returning_loads::sawtooth(SECOND, 1_000, 1_000));
     process.run(SECOND, |_| Load::pages(16, 1_000));
     assert!(process.idle_bytes() <= 64 * MIB, "{}", process.idle_bytes() / MIB);
     assert_eq!(process.goal.retained_bytes, 64 * MIB);
@@ -180,7 +180,7 @@ fn a_cap_below_what_can_be_released_does_not_spin() {
 }
 
 #[test]
-fn caches_are_trimmed_and_idle_threads_drained_once_per_stillness() {
+fn caches_are_trimmed_and_idle_threads_drained_once_while_the_process_is_quiet() {
     let mut pacing = Pacing::new();
     let mut seen = idle_with(0);
     (seen.in_use_bytes, seen.cached_bytes) = (10 * MIB, 4 * MIB);

@@ -1,8 +1,8 @@
-//! The policy on traces, with a simulated process and a clock that is a number.
+//! Tests of the policy on traces, with a simulated process (`process`) and a clock that is a number.
 
 mod absurd;
 mod bursts;
 mod lessons;
-mod periods;
 mod process;
+mod returning_loads;
 mod table;

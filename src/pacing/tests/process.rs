@@ -1,15 +1,15 @@
-//! A simulated process: pages and holes move as a trace says, the policy ticks when it asked to, and every byte that
-//! faults in again is counted. Time is only a number; nothing here sleeps.
+//! A simulated process. Pages and holes move as a trace says, the policy ticks when it asked to, and every byte that
+//! faults in again is counted. Time is only a number: nothing here sleeps.
 
 use super::super::tuning::{MIB, MS, SECOND};
 use super::super::{Goal, Next, Observation, Outcome, Pacing, Wake};
 
-/// What a trace asks of the process at an instant.
+/// The load that a trace puts on the process at an instant.
 #[derive(Clone, Copy)]
 pub(super) struct Load {
     /// Bytes of pages in spans.
     pub(super) in_use: u64,
-    /// Bytes of them that hold live slots; the rest are holes.
+    /// The part of `in_use` that holds live slots. The rest is holes.
     pub(super) live: u64,
     /// CPU use in thousandths of a CPU.
     pub(super) cpu: u64,
@@ -45,7 +45,7 @@ impl Sums {
 }
 
 pub(super) const STEP_NS: u64 = 10 * MS;
-/// 80 ms of CPU time for a GiB of pages, 120 ms for a GiB of holes.
+/// The CPU time that the simulated releases take.
 const PAGE_NS_PER_MIB: u64 = 80 * MS / 1024;
 const HOLE_NS_PER_MIB: u64 = 120 * MS / 1024;
 
@@ -56,7 +56,7 @@ pub(super) struct Process {
     pub(super) unreleasable_holes: u64,
     /// Retained pages no search finds.
     pub(super) unreleasable_pages: u64,
-    /// Every tick comes so much later than asked for.
+    /// How much later than asked for every tick comes.
     pub(super) late_ns: u64,
     /// Free pages that are parts of huge pages, and go only where those may be split.
     pub(super) parts_bytes: u64,
@@ -140,7 +140,7 @@ impl Process {
         }
     }
 
-    /// Runs `load` until no more than `mib` are free and backed; how long that took.
+    /// Runs `load` until no more than `mib` are free and backed. Returns how long it took.
     pub(super) fn time_to_give_back(&mut self, mib: u64, load: Load) -> u64 {
         let from = self.seen.now_ns;
         self.step(load);

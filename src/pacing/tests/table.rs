@@ -1,9 +1,9 @@
-//! Prints the policy table of ARCHITECTURE.md: `cargo test -p neap policy_table -- --nocapture`.
+//! Prints the policy table, one row for each trace: `cargo test -p neap policy_table -- --nocapture`.
 
 use super::super::tuning::{MIB, MS, SECOND};
 use super::bursts::burst;
-use super::periods::sawtooth;
 use super::process::{Load, Process};
+use super::returning_loads::sawtooth;
 use std::println;
 use std::string::{String, ToString};
 
@@ -27,7 +27,7 @@ fn ms(ns: u64) -> String {
 fn policy_table() {
     println!("| trace (60 s) | mean idle MiB | faulted again MiB | given back after | ticks | scavenger CPU |");
     println!("|---|---|---|---|---|---|");
-    for (name, load, stuck) in [
+    for (name, load, unreleasable) in [
         ("burst of 1 GiB, clustered, then idle", Load::pages(23, 0), 0),
         ("the same, ticking lightly", Load::pages(23, 20), 0),
         ("the same, busy", Load::pages(23, 1_000), 0),
@@ -37,10 +37,10 @@ fn policy_table() {
         ("burst of 1 GiB, all freed", Load::pages(0, 0), 0),
     ] {
         let mut process = Process::new();
-        process.unreleasable_holes = stuck * MIB;
+        process.unreleasable_holes = unreleasable * MIB;
         burst(&mut process, SECOND / 2, load);
         let began = process.seen.now_ns;
-        let ns = process.time_to_give_back(stuck + 8, load);
+        let ns = process.time_to_give_back(unreleasable + 8, load);
         process.run(60 * SECOND - (process.seen.now_ns - began), |_| load);
         row(name, Some(ns), &process);
     }

@@ -1,4 +1,4 @@
-//! Loads that come back: what they keep, and what faults in again.
+//! Loads that come back: what the process keeps, and what faults in again.
 
 use super::super::tuning::{MIB, MS, SECOND};
 use super::process::{Load, Process, Sums};
@@ -46,8 +46,8 @@ fn a_load_that_sleeps_between_its_phases_is_learnt_from_one_return() {
     }
 }
 
-/// Phases as recorded: busy for 0.25 s of each second, asleep else; what is live returns every second, and each second's
-/// kind of objects leaves free slots and pages behind that only its own kind can use.
+/// Phases of changing kinds of objects. The process is busy for a quarter of each second and sleeps else. Its live memory
+/// returns every second. Each second's kind of objects leaves free slots and pages behind that only its own kind can use.
 fn changing_phases(ns: u64) -> Load {
     let (second, at) = (ns / SECOND, ns % SECOND / MS);
     let in_use = [240, 440, 570][second.min(2) as usize];
@@ -66,7 +66,7 @@ fn phases_of_changing_kinds_keep_their_holes_while_they_go_on() {
     assert_eq!(process.sums().refaulted_mib, 0, "{:?}", process.sums());
     assert_eq!(process.sums().released_mib, 0, "{:?}", process.sums());
     let ns = process.time_to_give_back(8, Load::pages(20, 0));
-    assert!(ns <= 1_700 * MS, "over, they go as any burst: {} ms", ns / MS);
+    assert!(ns <= 1_700 * MS, "when they are over, the holes go as after any burst: {} ms", ns / MS);
 }
 
 #[test]
