@@ -3,30 +3,13 @@
 
 mod common;
 
-use std::alloc::{GlobalAlloc, Layout};
+use std::alloc::GlobalAlloc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use common::{MIB, Random};
+use common::{MIB, Random, child, layout};
 
 #[global_allocator]
 static GLOBAL: neap::Neap = neap::Neap::new();
-
-#[test]
-fn child() {
-    match common::case().as_deref() {
-        None => {}
-        Some("rest") => at_rest(),
-        Some("load") => under_load(),
-        Some("pages") => pages_released_are_gone(),
-        Some("holes") => holes_released_are_gone(),
-        Some("totals") => totals(),
-        Some(case) => panic!("no such case: {case}"),
-    }
-}
-
-fn layout(bytes: usize) -> Layout {
-    Layout::from_size_align(bytes, 8).unwrap()
-}
 
 fn filled(bytes: usize) -> *mut u8 {
     // SAFETY: the size is not zero, and the object has that many bytes.
@@ -44,173 +27,163 @@ fn free(base: *mut u8, bytes: usize) {
 
 #[test]
 fn the_books_add_up_at_rest() {
-    common::run("rest").assert_ok();
-}
-
-fn at_rest() {
-    let mut random = Random(7);
-    let mut blocks: Vec<Option<Vec<u8>>> = (0..2000).map(|_| None).collect();
-    for step in 0..30_000 {
-        let place = random.below(blocks.len());
-        let size = match random.below(60) {
-            0 => random.below(3 << 20),
-            1..10 => random.below(64 << 10),
-            _ => random.below(2000),
-        };
-        blocks[place] = if random.below(3) == 0 { None } else { Some(Vec::with_capacity(size)) };
-        if step % 5000 == 0 {
-            neap::scavenge();
+    child!().holds(|| {
+        let mut random = Random(7);
+        let mut blocks: Vec<Option<Vec<u8>>> = (0..2000).map(|_| None).collect();
+        for step in 0..30_000 {
+            let place = random.below(blocks.len());
+            let size = match random.below(60) {
+                0 => random.below(3 << 20),
+                1..10 => random.below(64 << 10),
+                _ => random.below(2000),
+            };
+            blocks[place] = if random.below(3) == 0 { None } else { Some(Vec::with_capacity(size)) };
+            if step % 5000 == 0 {
+                neap::scavenge();
+            }
+            // The scavenger's thread may be between two locks: then the next look finds them right.
+            if step % 100 == 0 {
+                common::wait_for_the_books();
+            }
         }
-        // The scavenger's thread may be between two locks: then the next look finds them right.
-        if step % 100 == 0 && !neap::stats().adds_up() {
-            common::wait_until("the books to add up", || neap::stats().adds_up());
-        }
-    }
-    drop(blocks);
-    neap::scavenge();
-    let stats = neap::stats();
-    assert!(stats.adds_up() && stats.in_flight_bytes == 0 && stats.cached_bytes == 0, "{stats}");
-    assert!(stats.retained_bytes == 0 && stats.in_use_bytes < 4 << 20, "{stats}");
+        drop(blocks);
+        neap::scavenge();
+        let stats = neap::stats();
+        assert!(stats.adds_up() && stats.in_flight_bytes == 0 && stats.cached_bytes == 0, "{stats}");
+        assert!(stats.retained_bytes == 0 && stats.in_use_bytes < 4 << 20, "{stats}");
+    });
 }
 
 #[test]
 fn the_books_are_sane_under_load() {
-    common::run("load").assert_ok();
-}
-
-fn under_load() {
-    let stop = AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..4u64)
-            .map(|seed| {
-                let stop = &stop;
-                scope.spawn(move || {
-                    let mut random = Random(seed + 1);
-                    let mut blocks: Vec<Vec<u8>> = Vec::new();
-                    while !stop.load(Ordering::Relaxed) {
-                        blocks.push(vec![1; random.below(100_000)]);
-                        if blocks.len() > 100 {
-                            blocks.clear();
+    child!().holds(|| {
+        let stop = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let workers: Vec<_> = (0..4u64)
+                .map(|seed| {
+                    let stop = &stop;
+                    scope.spawn(move || {
+                        let mut random = Random(seed + 1);
+                        let mut blocks: Vec<Vec<u8>> = Vec::new();
+                        while !stop.load(Ordering::Relaxed) {
+                            blocks.push(vec![1; random.below(100_000)]);
+                            if blocks.len() > 100 {
+                                blocks.clear();
+                            }
                         }
-                    }
+                    })
                 })
-            })
-            .collect();
-        for _ in 0..300 {
-            neap::scavenge();
-            let stats = neap::stats();
-            // Four threads move a block each, the scavengers a batch each, page caches eight blocks.
-            let moving = 128 << 20;
-            assert!(stats.accounted_bytes().abs_diff(stats.mapped_bytes) <= moving, "{stats}");
-            for (name, bytes) in [
-                ("in use", stats.in_use_bytes),
-                ("retained", stats.retained_bytes),
-                ("released", stats.released_bytes),
-                ("cached", stats.cached_bytes),
-                ("holes", stats.hole_bytes),
-                ("released holes", stats.hole_released_bytes),
-            ] {
-                assert!(bytes <= stats.mapped_bytes + moving, "{name} wrapped below zero?\n{stats}");
+                .collect();
+            for _ in 0..300 {
+                neap::scavenge();
+                let stats = neap::stats();
+                // Four threads move a block each, the scavengers a batch each, page caches eight blocks.
+                let moving = 128 << 20;
+                assert!(stats.accounted_bytes().abs_diff(stats.mapped_bytes) <= moving, "{stats}");
+                for (name, bytes) in [
+                    ("in use", stats.in_use_bytes),
+                    ("retained", stats.retained_bytes),
+                    ("released", stats.released_bytes),
+                    ("cached", stats.cached_bytes),
+                    ("holes", stats.hole_bytes),
+                    ("released holes", stats.hole_released_bytes),
+                ] {
+                    assert!(bytes <= stats.mapped_bytes + moving, "{name} wrapped below zero?\n{stats}");
+                }
             }
-        }
-        stop.store(true, Ordering::Relaxed);
-        workers.into_iter().for_each(|worker| worker.join().unwrap());
+            stop.store(true, Ordering::Relaxed);
+            workers.into_iter().for_each(|worker| worker.join().unwrap());
+        });
+        common::wait_for_the_books();
     });
-    common::wait_until("the books to add up", || neap::stats().adds_up());
 }
 
 #[test]
 fn pages_that_scavenge_counts_are_gone() {
-    common::run("pages").assert_ok();
-}
-
-fn pages_released_are_gone() {
-    neap::scavenge();
-    // From 200 KiB to 3 MiB, every second one freed: runs of every length.
-    let sizes: Vec<usize> = (1..=16).map(|i| (i * 200) << 10).collect();
-    let blocks: Vec<(*mut u8, usize)> = sizes.iter().map(|&bytes| (filled(bytes), bytes)).collect();
-    let freed: Vec<_> = blocks.iter().copied().step_by(2).collect();
-    let pages = |bytes: usize| bytes.next_multiple_of(common::PAGE_BYTES);
-    let total: usize = freed.iter().map(|block| pages(block.1)).sum();
-    let resident = |blocks: &[(*mut u8, usize)]| -> usize {
-        blocks.iter().map(|(base, bytes)| common::resident_bytes(base.addr(), *bytes)).sum()
-    };
-    assert!(resident(&freed) >= total - freed.len() * common::PAGE_BYTES);
-    let before = neap::stats();
-    freed.iter().for_each(|(base, bytes)| free(*base, *bytes));
-    let retained = neap::stats().retained_bytes - before.retained_bytes;
-    assert_eq!(retained as usize, total);
-    let rss = common::rss_bytes();
-    let released = neap::scavenge();
-    // At once: reading the RSS allocates, and the pages that were freed are as good for that as any.
-    let left = resident(&freed);
-    let gone = rss.saturating_sub(common::rss_bytes());
-    // It says the truth, up to the small things that lay around.
-    assert!((total..total + 2 * MIB).contains(&released), "{released} {total}");
-    assert!(gone + 2 * MIB >= total && gone <= released + 2 * MIB, "{gone} {released}");
-    assert_eq!(left, 0, "what was freed is still in memory");
-    // What is alive was left alone.
-    for (base, bytes) in blocks.iter().skip(1).step_by(2) {
-        // SAFETY: a live object.
-        let object = unsafe { std::slice::from_raw_parts(*base, *bytes) };
-        assert!(object.iter().all(|byte| *byte == 0xa5));
-    }
-    assert!(neap::scavenge() < MIB / 2, "the second time there is next to nothing");
+    child!().holds(|| {
+        neap::scavenge();
+        // From 200 KiB to 3 MiB, every second one freed: runs of every length.
+        let sizes: Vec<usize> = (1..=16).map(|i| (i * 200) << 10).collect();
+        let blocks: Vec<(*mut u8, usize)> = sizes.iter().map(|&bytes| (filled(bytes), bytes)).collect();
+        let freed: Vec<_> = blocks.iter().copied().step_by(2).collect();
+        let pages = |bytes: usize| bytes.next_multiple_of(common::PAGE_BYTES);
+        let total: usize = freed.iter().map(|block| pages(block.1)).sum();
+        let resident = |blocks: &[(*mut u8, usize)]| -> usize {
+            blocks.iter().map(|(base, bytes)| common::resident_bytes(base.addr(), *bytes)).sum()
+        };
+        assert!(resident(&freed) >= total - freed.len() * common::PAGE_BYTES);
+        let before = neap::stats();
+        freed.iter().for_each(|(base, bytes)| free(*base, *bytes));
+        let retained = neap::stats().retained_bytes - before.retained_bytes;
+        assert_eq!(retained as usize, total);
+        let rss = common::rss_bytes();
+        let released = neap::scavenge();
+        // At once: reading the RSS allocates, and the pages that were freed are as good for that as any.
+        let left = resident(&freed);
+        let gone = rss.saturating_sub(common::rss_bytes());
+        // It says the truth, up to the small things that lay around.
+        assert!((total..total + 2 * MIB).contains(&released), "{released} {total}");
+        assert!(gone + 2 * MIB >= total && gone <= released + 2 * MIB, "{gone} {released}");
+        assert_eq!(left, 0, "what was freed is still in memory");
+        // What is alive was left alone.
+        for (base, bytes) in blocks.iter().skip(1).step_by(2) {
+            // SAFETY: a live object.
+            let object = unsafe { std::slice::from_raw_parts(*base, *bytes) };
+            assert!(object.iter().all(|byte| *byte == 0xa5));
+        }
+        assert!(neap::scavenge() < MIB / 2, "the second time there is next to nothing");
+    });
 }
 
 #[test]
 fn holes_that_scavenge_counts_are_gone() {
-    common::run("holes").assert_ok();
-}
-
-fn holes_released_are_gone() {
-    neap::scavenge();
-    // Slots of 2 KiB, one in sixteen stays: fourteen of sixteen 2 KiB parts lie on OS pages that can go.
-    const COUNT: usize = 8192;
-    let slots: Vec<*mut u8> = (0..COUNT).map(|_| filled(2048)).collect();
-    let rss = common::rss_bytes();
-    slots.iter().enumerate().filter(|(i, _)| i % 16 != 0).for_each(|(_, slot)| free(*slot, 2048));
-    let released = neap::scavenge();
-    let gone = rss.saturating_sub(common::rss_bytes());
-    let stats = neap::stats();
-    // SAFETY: sysconf has no preconditions.
-    let os_page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) } as usize;
-    if os_page > common::PAGE_BYTES {
-        return;
-    }
-    let kept: std::collections::HashSet<_> = slots.iter().step_by(16).map(|slot| slot.addr() / os_page).collect();
-    let expected = COUNT * 2048 - kept.len() * os_page;
-    assert!(released + MIB >= expected && gone + MIB >= expected, "{released} {gone} {expected}\n{stats}");
-    // A huge page also backs pages that nobody has used yet: what goes with it was not counted as there.
-    assert!(gone <= released + 3 * MIB, "{gone} {released}");
-    for slot in slots.iter().step_by(16) {
-        // SAFETY: a live object.
-        assert!(unsafe { std::slice::from_raw_parts(*slot, 2048) }.iter().all(|byte| *byte == 0xa5));
-    }
-    // Taken again, the holes are no holes any more.
-    let again: Vec<*mut u8> = (0..COUNT - kept.len()).map(|_| filled(2048)).collect();
-    assert!(neap::stats().hole_released_bytes < stats.hole_released_bytes / 4, "{stats}\n{}", neap::stats());
-    again.iter().for_each(|slot| free(*slot, 2048));
-    slots.iter().step_by(16).for_each(|slot| free(*slot, 2048));
-    neap::scavenge();
-    let end = neap::stats();
-    assert!(end.adds_up() && end.in_use_bytes < 4 << 20, "{end}");
+    child!().holds(|| {
+        neap::scavenge();
+        // Slots of 2 KiB, one in sixteen stays: fourteen of sixteen 2 KiB parts lie on OS pages that can go.
+        const COUNT: usize = 8192;
+        let slots: Vec<*mut u8> = (0..COUNT).map(|_| filled(2048)).collect();
+        let rss = common::rss_bytes();
+        slots.iter().enumerate().filter(|(i, _)| i % 16 != 0).for_each(|(_, slot)| free(*slot, 2048));
+        let released = neap::scavenge();
+        let gone = rss.saturating_sub(common::rss_bytes());
+        let stats = neap::stats();
+        // SAFETY: sysconf has no preconditions.
+        let os_page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) } as usize;
+        if os_page > common::PAGE_BYTES {
+            return;
+        }
+        let kept: std::collections::HashSet<_> = slots.iter().step_by(16).map(|slot| slot.addr() / os_page).collect();
+        let expected = COUNT * 2048 - kept.len() * os_page;
+        assert!(released + MIB >= expected && gone + MIB >= expected, "{released} {gone} {expected}\n{stats}");
+        // A huge page also backs pages that nobody has used yet: what goes with it was not counted as there.
+        assert!(gone <= released + 3 * MIB, "{gone} {released}");
+        for slot in slots.iter().step_by(16) {
+            // SAFETY: a live object.
+            assert!(unsafe { std::slice::from_raw_parts(*slot, 2048) }.iter().all(|byte| *byte == 0xa5));
+        }
+        // Taken again, the holes are no holes any more.
+        let again: Vec<*mut u8> = (0..COUNT - kept.len()).map(|_| filled(2048)).collect();
+        assert!(neap::stats().hole_released_bytes < stats.hole_released_bytes / 4, "{stats}\n{}", neap::stats());
+        again.iter().for_each(|slot| free(*slot, 2048));
+        slots.iter().step_by(16).for_each(|slot| free(*slot, 2048));
+        neap::scavenge();
+        let end = neap::stats();
+        assert!(end.adds_up() && end.in_use_bytes < 4 << 20, "{end}");
+    });
 }
 
 #[test]
 fn the_total_counts_what_every_scavenge_said() {
-    common::run("totals").assert_ok();
-}
-
-fn totals() {
-    let before = neap::stats().released_bytes_total;
-    let mut said = 0;
-    for i in 1..20 {
-        let block = filled(i << 20);
-        free(block, i << 20);
-        said += neap::scavenge() as u64;
-    }
-    let total = neap::stats().released_bytes_total - before;
-    // What others release meanwhile (the scavenger's thread, growth) is in the total as well.
-    assert!(total >= said && total >= (1..20).map(|i| i << 20).sum::<u64>(), "{total} {said}");
+    child!().holds(|| {
+        let before = neap::stats().released_bytes_total;
+        let mut said = 0;
+        for i in 1..20 {
+            let block = filled(i << 20);
+            free(block, i << 20);
+            said += neap::scavenge() as u64;
+        }
+        let total = neap::stats().released_bytes_total - before;
+        // What others release meanwhile (the scavenger's thread, growth) is in the total as well.
+        assert!(total >= said && total >= (1..20).map(|i| i << 20).sum::<u64>(), "{total} {said}");
+    });
 }

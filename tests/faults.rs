@@ -9,7 +9,7 @@ mod common;
 use std::alloc::{GlobalAlloc, Layout};
 use std::ptr::NonNull;
 
-use common::MIB;
+use common::{Child, MIB, child};
 use neap::heap::Heap;
 use neap::magazine::Magazine;
 use neap::sys::fault::{self, Op};
@@ -18,23 +18,14 @@ use neap::thread_cache::ThreadCache;
 #[global_allocator]
 static GLOBAL: neap::Neap = neap::Neap::new();
 
-#[test]
-fn child() {
-    let Some(case) = common::case() else { return };
-    let words: Vec<&str> = case.split(' ').collect();
-    match words[..] {
-        ["map", n] => growth_fails(Op::Map, n.parse().unwrap()),
-        ["back", n] => growth_fails(Op::Back, n.parse().unwrap()),
-        ["release", n] => releases_fail(n.parse().unwrap()),
-        ["holes"] => releases_of_holes_fail(),
-        ["split"] => huge_pages_are_split(),
-        ["spawn"] => no_thread_to_be_had(),
-        ["move"] => moves_fail(),
-        ["move-where"] => moves_where_it_pays(),
-        _ => panic!("no such case: {case}"),
-    }
-    fault::reset();
-    common::wait_until("the books to add up", || neap::stats().adds_up());
+/// Does a case in a child, and looks at the books once nothing fails any more.
+#[track_caller]
+fn survives(child: Child, case: impl FnOnce()) {
+    child.holds(|| {
+        case();
+        fault::reset();
+        common::wait_for_the_books();
+    });
 }
 
 fn layout(bytes: usize) -> Layout {
@@ -63,8 +54,9 @@ fn free(base: NonNull<u8>, bytes: usize) {
 #[test]
 fn growth_that_fails_is_null_and_nothing_is_lost() {
     for n in 0..8 {
-        common::run(&format!("map {n}")).assert_ok();
-        common::run(&format!("back {n}")).assert_ok();
+        for op in [Op::Map, Op::Back] {
+            survives(child!().case(format_args!("{op:?} {n}")), || growth_fails(op, n));
+        }
     }
 }
 
@@ -149,9 +141,8 @@ fn a_heap_whose_tables_fail_can_be_initialised_later() {
 #[test]
 fn memory_that_the_kernel_does_not_take_stays_and_is_tried_again() {
     for n in [0, 1, 5] {
-        common::run(&format!("release {n}")).assert_ok();
+        survives(child!().case(n), || releases_fail(n));
     }
-    common::run("holes").assert_ok();
 }
 
 fn releases_fail(n: u64) {
@@ -195,157 +186,152 @@ fn releases_fail(n: u64) {
     blocks.into_iter().for_each(|(_, small)| free(small, 3 * 8192));
 }
 
-fn releases_of_holes_fail() {
-    const COUNT: usize = 8192;
-    let slots: Vec<_> = (0..COUNT).map(|_| block(1000).unwrap()).collect();
-    let free_most =
-        |slots: &[NonNull<u8>]| slots.iter().enumerate().filter(|(i, _)| i % 32 != 0).for_each(|(_, s)| free(*s, 1000));
-    free_most(&slots);
-    fault::fail_from(Op::Release, 3);
-    neap::scavenge();
-    fault::reset();
-    let stats = neap::stats();
-    assert!(stats.adds_up(), "{stats}");
-    // The slots are all there.
-    let again: Vec<_> = (0..COUNT - COUNT / 32).map(|_| block(1000).unwrap()).collect();
-    let mut all: Vec<usize> = again.iter().chain(slots.iter().step_by(32)).map(|slot| slot.addr().get()).collect();
-    all.sort_unstable();
-    all.dedup();
-    assert_eq!(all.len(), COUNT);
-    again.into_iter().for_each(|slot| free(slot, 1000));
-    assert_ne!(neap::scavenge(), 0);
-    slots.iter().step_by(32).for_each(|slot| free(*slot, 1000));
-    neap::scavenge();
-    assert_eq!(neap::stats().hole_released_bytes / MIB as u64, 0, "{}", neap::stats());
+#[test]
+fn holes_that_the_kernel_does_not_take_lose_no_slot() {
+    survives(child!(), || {
+        const COUNT: usize = 8192;
+        let slots: Vec<_> = (0..COUNT).map(|_| block(1000).unwrap()).collect();
+        let free_most = |slots: &[NonNull<u8>]| {
+            slots.iter().enumerate().filter(|(i, _)| i % 32 != 0).for_each(|(_, s)| free(*s, 1000))
+        };
+        free_most(&slots);
+        fault::fail_from(Op::Release, 3);
+        neap::scavenge();
+        fault::reset();
+        let stats = neap::stats();
+        assert!(stats.adds_up(), "{stats}");
+        // The slots are all there.
+        let again: Vec<_> = (0..COUNT - COUNT / 32).map(|_| block(1000).unwrap()).collect();
+        let mut all: Vec<usize> = again.iter().chain(slots.iter().step_by(32)).map(|slot| slot.addr().get()).collect();
+        all.sort_unstable();
+        all.dedup();
+        assert_eq!(all.len(), COUNT);
+        again.into_iter().for_each(|slot| free(slot, 1000));
+        assert_ne!(neap::scavenge(), 0);
+        slots.iter().step_by(32).for_each(|slot| free(*slot, 1000));
+        neap::scavenge();
+        assert_eq!(neap::stats().hole_released_bytes / MIB as u64, 0, "{}", neap::stats());
+    });
 }
 
 #[test]
 fn huge_pages_are_split_after_they_were_released_in_part() {
-    let mut child = common::child("split");
     // All that is split is split by the calling thread.
-    child.env("NEAP_SCAVENGER", "off");
-    common::end_of(child).assert_ok();
-}
-
-fn huge_pages_are_split() {
-    if neap::sys::thp::mode() == neap::sys::thp::Mode::Never {
-        return;
-    }
-    let bytes = MIB / 2;
-    let blocks: Vec<_> = (0..64).map(|_| block(bytes).unwrap()).collect();
-    let split = || fault::log(Op::Cold);
-    assert_eq!(split().calls, 0, "nothing was released yet");
-    blocks.iter().step_by(2).for_each(|base| free(*base, bytes));
-    // What the kernel refused to release is not cut, and may be huge still.
-    fault::fail_from(Op::Release, 0);
-    neap::scavenge();
-    fault::reset();
-    let before = split();
-    assert!(neap::scavenge() >= 15 * MIB, "{}", neap::stats());
-    let after = split();
-    assert!(after.calls - before.calls >= 15, "of 16 huge pages: {before:?} {after:?}");
-    assert_eq!(after.bytes - before.bytes, (after.calls - before.calls) * 2 * MIB as u64, "as a whole");
-    neap::scavenge();
-    assert_eq!(split(), after, "each once");
-    blocks.iter().skip(1).step_by(2).for_each(|base| free(*base, bytes));
+    let child = child!().env("NEAP_SCAVENGER", "off");
+    survives(child, || {
+        if neap::sys::thp::mode() == neap::sys::thp::Mode::Never {
+            return;
+        }
+        let bytes = MIB / 2;
+        let blocks: Vec<_> = (0..64).map(|_| block(bytes).unwrap()).collect();
+        let split = || fault::log(Op::Cold);
+        assert_eq!(split().calls, 0, "nothing was released yet");
+        blocks.iter().step_by(2).for_each(|base| free(*base, bytes));
+        // What the kernel refused to release is not cut, and may be huge still.
+        fault::fail_from(Op::Release, 0);
+        neap::scavenge();
+        fault::reset();
+        let before = split();
+        assert!(neap::scavenge() >= 15 * MIB, "{}", neap::stats());
+        let after = split();
+        assert!(after.calls - before.calls >= 15, "of 16 huge pages: {before:?} {after:?}");
+        assert_eq!(after.bytes - before.bytes, (after.calls - before.calls) * 2 * MIB as u64, "as a whole");
+        neap::scavenge();
+        assert_eq!(split(), after, "each once");
+        blocks.iter().skip(1).step_by(2).for_each(|base| free(*base, bytes));
+    });
 }
 
 #[test]
 fn where_no_thread_can_be_started_the_work_is_done_inline_and_a_thread_tried_again() {
-    common::run("spawn").assert_ok();
-}
-
-fn no_thread_to_be_had() {
-    let burst = || {
-        let blocks: Vec<Box<[u8; 4000]>> = (0..32 * MIB / 4096).map(|_| Box::new([1; 4000])).collect();
-        drop(blocks);
-    };
-    fault::fail_from(Op::Spawn, 0);
-    burst();
-    assert_eq!(common::scavenger_thread(), None);
-    common::wait_until("the work done inline", || {
-        // Objects so large that they pass through the slow path.
-        let blocks: Vec<_> = (0..20).map(|_| Box::new([0u8; 20_000])).collect();
-        drop(blocks);
-        neap::stats().retained_bytes < 8 * MIB as u64
-    });
-    assert_eq!(common::scavenger_thread(), None);
-    fault::reset();
-    common::wait_until("the thread", || {
+    survives(child!(), || {
+        let burst = || {
+            let blocks: Vec<Box<[u8; 4000]>> = (0..32 * MIB / 4096).map(|_| Box::new([1; 4000])).collect();
+            drop(blocks);
+        };
+        fault::fail_from(Op::Spawn, 0);
         burst();
-        common::scavenger_thread().is_some()
+        assert_eq!(common::scavenger_thread(), None);
+        common::wait_until("the work done inline", || {
+            // Objects so large that they pass through the slow path.
+            let blocks: Vec<_> = (0..20).map(|_| Box::new([0u8; 20_000])).collect();
+            drop(blocks);
+            neap::stats().retained_bytes < 8 * MIB as u64
+        });
+        assert_eq!(common::scavenger_thread(), None);
+        fault::reset();
+        common::wait_until("the thread", || {
+            burst();
+            common::scavenger_thread().is_some()
+        });
     });
 }
 
 #[test]
 fn a_move_that_fails_copies() {
-    common::run("move").assert_ok();
-}
-
-fn moves_fail() {
-    for fail in [false, true] {
-        let mut bytes = 40 * MIB;
-        let mut base = block(bytes).unwrap();
-        for _ in 0..3 {
-            // SAFETY: a live block; the neighbour that keeps it from growing in place is freed at once.
-            unsafe {
-                base.write_bytes(0x5a, bytes);
-                // Only to a place that is not backed are pages moved at all.
-                neap::scavenge();
-                if fail {
-                    fault::fail_from(Op::Move, 0);
+    survives(child!(), || {
+        for fail in [false, true] {
+            let mut bytes = 40 * MIB;
+            let mut base = block(bytes).unwrap();
+            for _ in 0..3 {
+                // SAFETY: a live block; the neighbour that keeps it from growing in place is freed at once.
+                unsafe {
+                    base.write_bytes(0x5a, bytes);
+                    // Only to a place that is not backed are pages moved at all.
+                    neap::scavenge();
+                    if fail {
+                        fault::fail_from(Op::Move, 0);
+                    }
+                    let neighbour = GLOBAL.alloc(layout(MIB));
+                    let moved = GLOBAL.realloc(base.as_ptr(), layout(bytes), bytes + 24 * MIB);
+                    fault::reset();
+                    base = NonNull::new(moved).unwrap();
+                    let kept = std::slice::from_raw_parts(moved, bytes);
+                    assert!(kept[0] == 0x5a && kept[1..] == kept[..bytes - 1]);
+                    bytes += 24 * MIB;
+                    GLOBAL.dealloc(neighbour, layout(MIB));
                 }
-                let neighbour = GLOBAL.alloc(layout(MIB));
-                let moved = GLOBAL.realloc(base.as_ptr(), layout(bytes), bytes + 24 * MIB);
-                fault::reset();
-                base = NonNull::new(moved).unwrap();
-                let kept = std::slice::from_raw_parts(moved, bytes);
-                assert!(kept[0] == 0x5a && kept[1..] == kept[..bytes - 1]);
-                bytes += 24 * MIB;
-                GLOBAL.dealloc(neighbour, layout(MIB));
+            }
+            // SAFETY: a live block.
+            unsafe { GLOBAL.dealloc(base.as_ptr(), layout(bytes)) };
+            // What was moved away reads as zero, and is known to.
+            // SAFETY: the size is not zero, the block has that many bytes and is freed once.
+            unsafe {
+                let zeroed = GLOBAL.alloc_zeroed(layout(100 * MIB));
+                let read = std::slice::from_raw_parts(zeroed, 100 * MIB);
+                assert!(read[0] == 0 && read[1..] == read[..100 * MIB - 1]);
+                GLOBAL.dealloc(zeroed, layout(100 * MIB));
             }
         }
-        // SAFETY: a live block.
-        unsafe { GLOBAL.dealloc(base.as_ptr(), layout(bytes)) };
-        // What was moved away reads as zero, and is known to.
-        // SAFETY: the size is not zero, the block has that many bytes and is freed once.
-        unsafe {
-            let zeroed = GLOBAL.alloc_zeroed(layout(100 * MIB));
-            let read = std::slice::from_raw_parts(zeroed, 100 * MIB);
-            assert!(read[0] == 0 && read[1..] == read[..100 * MIB - 1]);
-            GLOBAL.dealloc(zeroed, layout(100 * MIB));
-        }
-    }
+    });
 }
 
 #[test]
 fn pages_of_long_blocks_are_moved_to_places_that_are_not_backed() {
-    common::run("move-where").assert_ok();
-}
-
-fn moves_where_it_pays() {
-    for (bytes, backed) in [(8 * MIB, false), (32 * MIB, false), (32 * MIB, true)] {
-        let mut base = block(bytes).unwrap();
-        // SAFETY: live blocks, each freed once; the neighbours keep the blocks below them from growing in place.
-        unsafe {
-            let first_neighbour = GLOBAL.alloc(layout(MIB));
-            let room = GLOBAL.alloc(layout(2 * bytes));
-            let second_neighbour = GLOBAL.alloc(layout(MIB));
-            base.write_bytes(0x5a, bytes);
-            room.write_bytes(1, 2 * bytes);
-            GLOBAL.dealloc(room, layout(2 * bytes));
-            if !backed {
-                neap::scavenge();
+    survives(child!(), || {
+        for (bytes, backed) in [(8 * MIB, false), (32 * MIB, false), (32 * MIB, true)] {
+            let mut base = block(bytes).unwrap();
+            // SAFETY: live blocks, each freed once; the neighbours keep the blocks below them from growing in place.
+            unsafe {
+                let first_neighbour = GLOBAL.alloc(layout(MIB));
+                let room = GLOBAL.alloc(layout(2 * bytes));
+                let second_neighbour = GLOBAL.alloc(layout(MIB));
+                base.write_bytes(0x5a, bytes);
+                room.write_bytes(1, 2 * bytes);
+                GLOBAL.dealloc(room, layout(2 * bytes));
+                if !backed {
+                    neap::scavenge();
+                }
+                let before = fault::log(Op::Move).calls;
+                base = NonNull::new(GLOBAL.realloc(base.as_ptr(), layout(bytes), 2 * bytes)).unwrap();
+                assert_eq!(base.as_ptr(), room, "the lowest place with room");
+                assert_eq!(fault::log(Op::Move).calls - before, (bytes >= 16 * MIB && !backed) as u64);
+                let kept = std::slice::from_raw_parts(base.as_ptr(), bytes);
+                assert!(kept.iter().all(|byte| *byte == 0x5a));
+                GLOBAL.dealloc(base.as_ptr(), layout(2 * bytes));
+                GLOBAL.dealloc(first_neighbour, layout(MIB));
+                GLOBAL.dealloc(second_neighbour, layout(MIB));
             }
-            let before = fault::log(Op::Move).calls;
-            base = NonNull::new(GLOBAL.realloc(base.as_ptr(), layout(bytes), 2 * bytes)).unwrap();
-            assert_eq!(base.as_ptr(), room, "the lowest place with room");
-            assert_eq!(fault::log(Op::Move).calls - before, (bytes >= 16 * MIB && !backed) as u64);
-            let kept = std::slice::from_raw_parts(base.as_ptr(), bytes);
-            assert!(kept.iter().all(|byte| *byte == 0x5a));
-            GLOBAL.dealloc(base.as_ptr(), layout(2 * bytes));
-            GLOBAL.dealloc(first_neighbour, layout(MIB));
-            GLOBAL.dealloc(second_neighbour, layout(MIB));
         }
-    }
+    });
 }

@@ -9,23 +9,14 @@ mod common;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use common::child;
+
 #[global_allocator]
 static GLOBAL: neap::Neap = neap::Neap::new();
 
-#[test]
-fn child() {
-    match common::case().as_deref() {
-        None => {}
-        Some("busy") => forks_while_threads_allocate(200),
-        Some("drained") => forks_while_caches_are_drained(200),
-        Some("scavenger") => scavenger_comes_back(),
-        Some("scavenger_off") => inline_scavenger_survives(),
-        Some("adopted") => orphans_caches_are_adopted(),
-        Some("interrupted") => a_signal_interrupts_the_allocator(300),
-        Some("nested") => assert_eq!(in_fork(|| in_fork(|| check_child(3)).max(check_child(4))), 0),
-        Some(case) => panic!("no such case: {case}"),
-    }
-}
+/// Enough forks to meet the other threads at many different places.
+const FORKS: u64 = 200;
+const SIGNALS: usize = 300;
 
 /// Forks; the child does `work` and leaves with its result. Gives the child's exit code, or minus the signal that ended
 /// it; [`HUNG`] if it did not end.
@@ -118,53 +109,57 @@ fn check_child(seed: u64) -> i32 {
 
 #[test]
 fn children_of_a_busy_process_go_on_allocating() {
-    common::run("busy").assert_ok();
-}
-
-fn forks_while_threads_allocate(forks: u64) {
-    beside_busy_threads(2, || {
-        for fork in 0..forks {
-            assert_eq!(in_fork(|| check_child(fork + 1)), 0, "fork {fork}");
-            work(fork + 1, 50);
-        }
+    child!().holds(|| {
+        beside_busy_threads(2, || {
+            for fork in 0..FORKS {
+                assert_eq!(in_fork(|| check_child(fork + 1)), 0, "fork {fork}");
+                work(fork + 1, 50);
+            }
+        });
+        assert!(neap::stats().adds_up());
     });
-    assert!(neap::stats().adds_up());
-}
-
-#[test]
-fn a_fork_in_the_middle_of_a_drain_leaves_no_mark() {
-    common::run("drained").assert_ok();
 }
 
 /// Other threads drain the forking thread's cache all the time: many forks happen while it is marked.
-fn forks_while_caches_are_drained(forks: u64) {
-    let stop = Arc::new(AtomicBool::new(false));
-    let drainers: Vec<_> = (0..2)
-        .map(|_| {
-            let stop = stop.clone();
-            std::thread::spawn(move || {
-                while !stop.load(Ordering::Relaxed) {
-                    neap::scavenge();
-                }
-            })
-        })
-        .collect();
-    for fork in 0..forks {
-        work(fork + 1, 20);
-        assert_eq!(in_fork(|| check_child(fork + 1)), 0, "fork {fork}");
-    }
-    stop.store(true, Ordering::Relaxed);
-    drainers.into_iter().for_each(|drainer| drainer.join().unwrap());
+#[test]
+fn a_fork_in_the_middle_of_a_drain_leaves_no_mark() {
+    child!().holds(|| {
+        common::beside_scavenging_threads(|| {
+            for fork in 0..FORKS {
+                work(fork + 1, 20);
+                assert_eq!(in_fork(|| check_child(fork + 1)), 0, "fork {fork}");
+            }
+        });
+    });
 }
 
 #[test]
 fn a_child_may_fork_again() {
-    common::run("nested").assert_ok();
+    child!().holds(|| assert_eq!(in_fork(|| in_fork(|| check_child(3)).max(check_child(4))), 0));
 }
 
 #[test]
 fn the_scavenger_comes_back_in_the_child() {
-    common::run("scavenger").assert_ok();
+    child!().holds(|| {
+        burst(32 << 20);
+        common::wait_until("the scavenger's thread", || common::scavenger_thread().is_some());
+        let code = in_fork(|| {
+            // (Looking for it frees a large block where the C library's memory is ours: reason enough for a new one.)
+            if !cfg!(feature = "c-symbols") && common::scavenger_thread().is_some() {
+                return 3;
+            }
+            burst(64 << 20);
+            // The thread is there, and it works: the burst's memory goes back.
+            common::wait_until("a scavenger in the child", || common::scavenger_thread().is_some());
+            common::wait_until("the burst's release", || {
+                let stats = neap::stats();
+                stats.retained_bytes + stats.hole_bytes + stats.cached_bytes < 8 << 20
+            });
+            if neap::stats().adds_up() { 0 } else { BOOKS }
+        });
+        assert_eq!(code, 0);
+        common::wait_until("the parent's release", || neap::stats().retained_bytes < 8 << 20);
+    });
 }
 
 fn burst(bytes: usize) {
@@ -172,95 +167,103 @@ fn burst(bytes: usize) {
     drop(blocks);
 }
 
-fn scavenger_comes_back() {
-    burst(32 << 20);
-    common::wait_until("the scavenger's thread", || common::scavenger_thread().is_some());
-    let code = in_fork(|| {
-        // (Looking for it frees a large block where the C library's memory is ours: reason enough for a new one.)
-        if !cfg!(feature = "c-symbols") && common::scavenger_thread().is_some() {
-            return 3;
-        }
-        burst(64 << 20);
-        // The thread is there, and it works: the burst's memory goes back.
-        common::wait_until("a scavenger in the child", || common::scavenger_thread().is_some());
-        common::wait_until("the burst's release", || {
-            let stats = neap::stats();
-            stats.retained_bytes + stats.hole_bytes + stats.cached_bytes < 8 << 20
-        });
-        if neap::stats().adds_up() { 0 } else { BOOKS }
-    });
-    assert_eq!(code, 0);
-    common::wait_until("the parent's release", || neap::stats().retained_bytes < 8 << 20);
-}
-
 #[test]
 fn without_a_thread_the_child_scavenges_inline_like_the_parent() {
-    let mut command = common::child("scavenger_off");
-    command.env("NEAP_SCAVENGER", "off");
-    common::end_of(command).assert_ok();
-}
-
-fn inline_scavenger_survives() {
-    beside_busy_threads(2, || {
-        for fork in 0..20 {
-            burst(8 << 20);
-            let code = in_fork(|| {
-                burst(16 << 20);
-                let threads = common::threads().len();
-                if threads == 1 { check_child(fork + 1) } else { 3 }
-            });
-            assert_eq!(code, 0);
-        }
+    child!().env("NEAP_SCAVENGER", "off").holds(|| {
+        beside_busy_threads(2, || {
+            for fork in 0..20 {
+                burst(8 << 20);
+                let code = in_fork(|| {
+                    burst(16 << 20);
+                    let threads = common::threads().len();
+                    if threads == 1 { check_child(fork + 1) } else { 3 }
+                });
+                assert_eq!(code, 0);
+            }
+        });
     });
-}
-
-#[test]
-fn caches_of_threads_that_do_not_exist_are_adopted() {
-    common::run("adopted").assert_ok();
 }
 
 /// Sleeping threads hold full magazines at the fork. In the child their slots are back in the spans.
-fn orphans_caches_are_adopted() {
-    const THREADS: usize = 16;
-    let ready = Arc::new(std::sync::Barrier::new(THREADS + 1));
-    let (end, wait) = std::sync::mpsc::channel::<()>();
-    let wait = Arc::new(std::sync::Mutex::new(wait));
-    let base = {
-        neap::scavenge();
-        neap::stats().in_use_bytes
-    };
-    let handles: Vec<_> = (0..THREADS)
-        .map(|_| {
-            let (ready, wait) = (ready.clone(), wait.clone());
-            std::thread::spawn(move || {
-                drop((0..8).map(|_| vec![1u8; 16384]).collect::<Vec<_>>());
-                ready.wait();
-                let _ = wait.lock().unwrap().recv();
+#[test]
+fn caches_of_threads_that_do_not_exist_are_adopted() {
+    child!().holds(|| {
+        const THREADS: usize = 16;
+        let ready = Arc::new(std::sync::Barrier::new(THREADS + 1));
+        let (end, wait) = std::sync::mpsc::channel::<()>();
+        let wait = Arc::new(std::sync::Mutex::new(wait));
+        let base = {
+            neap::scavenge();
+            neap::stats().in_use_bytes
+        };
+        let handles: Vec<_> = (0..THREADS)
+            .map(|_| {
+                let (ready, wait) = (ready.clone(), wait.clone());
+                std::thread::spawn(move || {
+                    drop((0..8).map(|_| vec![1u8; 16384]).collect::<Vec<_>>());
+                    ready.wait();
+                    let _ = wait.lock().unwrap().recv();
+                })
             })
-        })
-        .collect();
-    ready.wait();
-    assert!(neap::stats().in_use_bytes > base + (THREADS as u64) * (32 << 10));
-    let code = in_fork(|| {
-        if neap::stats().threads != 1 {
-            return 3;
-        }
-        neap::scavenge();
-        let stats = neap::stats();
-        if stats.in_use_bytes > base + (256 << 10) {
-            eprintln!("{stats}");
-            return 4;
-        }
-        if stats.adds_up() { 0 } else { BOOKS }
+            .collect();
+        ready.wait();
+        assert!(neap::stats().in_use_bytes > base + (THREADS as u64) * (32 << 10));
+        let code = in_fork(|| {
+            if neap::stats().threads != 1 {
+                return 3;
+            }
+            neap::scavenge();
+            let stats = neap::stats();
+            if stats.in_use_bytes > base + (256 << 10) {
+                eprintln!("{stats}");
+                return 4;
+            }
+            if stats.adds_up() { 0 } else { BOOKS }
+        });
+        assert_eq!(code, 0);
+        drop(end);
+        handles.into_iter().for_each(|handle| handle.join().unwrap());
     });
-    assert_eq!(code, 0);
-    drop(end);
-    handles.into_iter().for_each(|handle| handle.join().unwrap());
 }
 
+/// A thread allocates; another sends it signals, while a third allocates, too. Debug builds check ranks all the while.
 #[test]
 fn a_signal_handler_forks_whatever_it_interrupted() {
-    common::run("interrupted").assert_ok();
+    child!().holds(|| {
+        // SAFETY: the handler is a function of this program; the thread is joined below.
+        let interrupted = unsafe {
+            libc::signal(libc::SIGUSR1, fork_in_a_handler as extern "C" fn(libc::c_int) as libc::sighandler_t);
+            libc::pthread_self()
+        };
+        let stop = Arc::new(AtomicBool::new(false));
+        beside_busy_threads(1, || {
+            let sender = {
+                let stop = stop.clone();
+                std::thread::spawn(move || {
+                    for sent in 0..SIGNALS {
+                        // SAFETY: that thread waits for this one.
+                        unsafe { libc::pthread_kill(interrupted, libc::SIGUSR1) };
+                        while HANDLED.load(Ordering::Acquire) <= sent {
+                            std::hint::spin_loop();
+                        }
+                    }
+                    stop.store(true, Ordering::Relaxed);
+                })
+            };
+            let mut seed = 1;
+            while !stop.load(Ordering::Relaxed) {
+                seed += 1;
+                work(seed, 50);
+                if IN_CHILD.load(Ordering::Relaxed) {
+                    // SAFETY: _exit has no preconditions.
+                    unsafe { libc::_exit(check_child(seed)) };
+                }
+            }
+            sender.join().unwrap();
+        });
+        assert!(!FAILED.load(Ordering::Relaxed), "a child failed");
+        assert!(neap::stats().adds_up());
+    });
 }
 
 /// Set in the child of a handler's fork, where the interrupted thread goes on.
@@ -284,41 +287,4 @@ extern "C" fn fork_in_a_handler(_signal: libc::c_int) {
         }
     }
     HANDLED.fetch_add(1, Ordering::Release);
-}
-
-/// A thread allocates; another sends it signals, while a third allocates, too. Debug builds check ranks all the while.
-fn a_signal_interrupts_the_allocator(signals: usize) {
-    // SAFETY: the handler is a function of this program; the thread is joined below.
-    let interrupted = unsafe {
-        libc::signal(libc::SIGUSR1, fork_in_a_handler as extern "C" fn(libc::c_int) as libc::sighandler_t);
-        libc::pthread_self()
-    };
-    let stop = Arc::new(AtomicBool::new(false));
-    beside_busy_threads(1, || {
-        let sender = {
-            let stop = stop.clone();
-            std::thread::spawn(move || {
-                for sent in 0..signals {
-                    // SAFETY: that thread waits for this one.
-                    unsafe { libc::pthread_kill(interrupted, libc::SIGUSR1) };
-                    while HANDLED.load(Ordering::Acquire) <= sent {
-                        std::hint::spin_loop();
-                    }
-                }
-                stop.store(true, Ordering::Relaxed);
-            })
-        };
-        let mut seed = 1;
-        while !stop.load(Ordering::Relaxed) {
-            seed += 1;
-            work(seed, 50);
-            if IN_CHILD.load(Ordering::Relaxed) {
-                // SAFETY: _exit has no preconditions.
-                unsafe { libc::_exit(check_child(seed)) };
-            }
-        }
-        sender.join().unwrap();
-    });
-    assert!(!FAILED.load(Ordering::Relaxed), "a child failed");
-    assert!(neap::stats().adds_up());
 }

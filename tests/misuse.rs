@@ -1,5 +1,5 @@
 //! Misuse ends the process: one line on the standard error stream that names the layer, SIGABRT, and no allocation on the
-//! way. Each case is a child.
+//! way. Each test names what is freed wrongly.
 //!
 //! A small object freed wrongly is seen at the free itself in builds with debug assertions; otherwise when the slot goes
 //! back to its span, which `neap::scavenge()` brings about here.
@@ -8,6 +8,8 @@ mod common;
 
 use std::alloc::{GlobalAlloc, Layout};
 use std::cell::Cell;
+
+use common::{Child, child, layout};
 
 /// neap, and a trap: once it is set, the thread ends the process with [`ALLOCATED`] if it allocates.
 struct Trapped(neap::Neap);
@@ -40,10 +42,6 @@ unsafe impl GlobalAlloc for Trapped {
 
 #[global_allocator]
 static GLOBAL: Trapped = Trapped(neap::Neap::new());
-
-fn layout(size: usize) -> Layout {
-    Layout::from_size_align(size, 8).unwrap()
-}
 
 fn alloc(size: usize) -> *mut u8 {
     // SAFETY: the size is not zero.
@@ -96,109 +94,140 @@ fn corrupt_the_record_of(base: *mut u8, pages: u32) {
     assert_eq!(found, 1, "{maps}");
 }
 
-#[test]
-fn child() {
-    let Some(case) = common::case() else { return };
-    // SAFETY: no core files, please.
-    unsafe { libc::setrlimit(libc::RLIMIT_CORE, &libc::rlimit { rlim_cur: 0, rlim_max: 0 }) };
-    let (small, large) = (alloc(64), alloc(100_000));
-    let mut on_stack = [0u8; 256];
-    let stack = on_stack.as_mut_ptr().map_addr(|at| at.next_multiple_of(64));
-    let trapped = |free: &dyn Fn()| {
-        TRAP.set(true);
-        free();
-    };
-    match case.as_str() {
-        "twice" => {
-            free(small, 64);
-            trapped(&|| free(small, 64));
-        }
-        "twice_in_another_thread" => {
-            free_on_another_thread(small, 64);
-            trapped(&|| free(small, 64));
-        }
-        "large_twice" => {
-            free(large, 100_000);
-            trapped(&|| free(large, 100_000));
-        }
-        "on_the_stack" => trapped(&|| free(stack, 64)),
-        "large_on_the_stack" => trapped(&|| free(stack, 100_000)),
-        "interior" => trapped(&|| free(small.wrapping_add(16), 64)),
-        "unaligned" => trapped(&|| free(small.wrapping_add(1), 64)),
-        "inside_a_large_object" => trapped(&|| free(large.wrapping_add(8192), 100_000)),
-        "behind_the_address_space" => trapped(&|| free(std::ptr::without_provenance_mut(1 << 60), 100_000)),
-        "other_class" => trapped(&|| free(small, 512)),
-        "small_as_large" => trapped(&|| free(small, 100_000)),
-        "large_as_small" => trapped(&|| free(large, 64)),
-        "after_another_threads_reuse" => {
-            // The slot is out again, so nothing can be seen before both frees meet in the span.
-            free_on_another_thread(small, 64);
-            trapped(&|| {
-                free(small, 64);
-                free(small, 64);
-            });
-        }
-        "corrupt_record" => {
-            let pages = 37;
-            let object = alloc(pages * common::PAGE_BYTES);
-            corrupt_the_record_of(object, pages as u32);
-            trapped(&|| free(object, pages * common::PAGE_BYTES));
-        }
-        _ => panic!("no such case: {case}"),
-    }
-    survived();
-    neap::scavenge();
-    survived();
-    // Not reached by any case that is noticed. Without destructors, for the heap is not sound any more.
-    // SAFETY: _exit has no preconditions.
-    unsafe { libc::_exit(0) };
+const SMALL: usize = 64;
+const LARGE: usize = 100_000;
+
+/// When a misuse is seen.
+#[derive(Clone, Copy, PartialEq)]
+enum Seen {
+    /// At the free itself.
+    AtOnce,
+    /// At the free itself in builds with debug assertions, otherwise when the slot goes back to its span.
+    BackInTheSpan,
 }
 
-/// Runs a case and checks how it ended: `line` is how the one line begins, `at_once` says whether the free itself ended
-/// the process.
+/// Frees in a child, whether it is right or not, and looks at how the child ends. `prepare` makes what the frees need;
+/// during the `frees` the thread must not allocate. `line` is how the child's one line begins.
 #[track_caller]
-fn dies(case: &str, line: &str, at_once: bool) {
-    let ended = common::run(case);
-    assert_ne!(ended.code, Some(ALLOCATED), "{case} allocated on the way");
-    assert_eq!(ended.signal, Some(libc::SIGABRT), "{case}: code {:?}\n{}\n{}", ended.code, ended.stdout, ended.stderr);
-    assert!(ended.stderr.starts_with(line), "{case}: {}", ended.stderr);
-    assert_eq!((ended.stderr.lines().count(), ended.stderr.ends_with('\n')), (1, true), "{case}: {}", ended.stderr);
-    assert_eq!(ended.stdout.matches("survived").count(), if at_once { 0 } else { 1 }, "{case}: {}", ended.stdout);
+fn dies<T>(child: Child, seen: Seen, line: &str, prepare: impl FnOnce() -> T, frees: impl FnOnce(T)) {
+    let case = || {
+        let prepared = prepare();
+        TRAP.set(true);
+        frees(prepared);
+        survived();
+        neap::scavenge();
+        survived();
+        // Reached only by a misuse that is not seen. Without destructors, for the heap is not sound any more.
+        // SAFETY: _exit has no preconditions.
+        unsafe { libc::_exit(0) };
+    };
+    let is_seen_at_once = seen == Seen::AtOnce || cfg!(debug_assertions);
+    child.ends(case, |ended| {
+        assert_ne!(ended.code, Some(ALLOCATED), "allocated on the way: {ended}");
+        ended.assert_died_with(line);
+        assert_eq!(ended.stdout.matches("survived").count(), usize::from(!is_seen_at_once), "{ended}");
+    });
 }
 
-const AT_ONCE_IN_DEBUG: bool = cfg!(debug_assertions);
+/// Frees a small pointer that is no slot of the class of its layout.
+#[track_caller]
+fn small_free_dies(child: Child, object: impl FnOnce() -> *mut u8, bytes: usize) {
+    dies(child, Seen::BackInTheSpan, "neap: central: free of 0x", object, |object| free(object, bytes));
+}
+
+/// Frees a large pointer that is no large object.
+#[track_caller]
+fn large_free_dies(child: Child, object: impl FnOnce() -> *mut u8) {
+    dies(child, Seen::AtOnce, "neap: large: free of 0x", object, |object| free(object, LARGE));
+}
+
+/// A pointer into the stack that could be a slot's. The frame may be gone: nobody reads or writes there.
+fn on_the_stack() -> *mut u8 {
+    let mut on_stack = [0u8; 2 * SMALL];
+    on_stack.as_mut_ptr().map_addr(|at| at.next_multiple_of(SMALL))
+}
 
 #[test]
 fn a_small_object_freed_twice_ends_the_process() {
-    dies("twice", "neap: central: double free of 0x", AT_ONCE_IN_DEBUG);
-    dies("twice_in_another_thread", "neap: central: double free of 0x", AT_ONCE_IN_DEBUG);
-    dies("after_another_threads_reuse", "neap: central: double free of 0x", AT_ONCE_IN_DEBUG);
+    let freed = || {
+        let object = alloc(SMALL);
+        free(object, SMALL);
+        object
+    };
+    dies(child!(), Seen::BackInTheSpan, "neap: central: double free of 0x", freed, |object| free(object, SMALL));
 }
 
 #[test]
-fn a_large_object_freed_twice_ends_the_process_at_once() {
-    dies("large_twice", "neap: large: free of 0x", true);
+fn a_small_object_freed_by_two_threads_ends_the_process() {
+    let freed = || {
+        let object = alloc(SMALL);
+        free_on_another_thread(object, SMALL);
+        object
+    };
+    dies(child!(), Seen::BackInTheSpan, "neap: central: double free of 0x", freed, |object| free(object, SMALL));
+}
+
+/// The slot is out again after the first free, so nothing can be seen before both other frees meet in the span.
+#[test]
+fn a_small_object_freed_twice_after_another_threads_free_ends_the_process() {
+    let freed = || {
+        let object = alloc(SMALL);
+        free_on_another_thread(object, SMALL);
+        object
+    };
+    dies(child!(), Seen::BackInTheSpan, "neap: central: double free of 0x", freed, |object| {
+        free(object, SMALL);
+        free(object, SMALL);
+    });
 }
 
 #[test]
-fn a_pointer_that_is_no_object_ends_the_process() {
-    for case in ["on_the_stack", "interior", "unaligned"] {
-        dies(case, "neap: central: free of 0x", AT_ONCE_IN_DEBUG);
-    }
-    for case in ["large_on_the_stack", "inside_a_large_object", "behind_the_address_space"] {
-        dies(case, "neap: large: free of 0x", true);
-    }
+fn a_large_object_freed_twice_ends_the_process() {
+    let freed = || {
+        let object = alloc(LARGE);
+        free(object, LARGE);
+        object
+    };
+    large_free_dies(child!(), freed);
+}
+
+#[test]
+fn a_pointer_to_the_stack_ends_the_process() {
+    small_free_dies(child!().case("small"), on_the_stack, SMALL);
+    large_free_dies(child!().case("large"), on_the_stack);
+}
+
+#[test]
+fn a_pointer_into_a_slot_ends_the_process() {
+    small_free_dies(child!().case("aligned"), || alloc(SMALL).wrapping_add(16), SMALL);
+    small_free_dies(child!().case("unaligned"), || alloc(SMALL).wrapping_add(1), SMALL);
+}
+
+#[test]
+fn a_pointer_into_a_large_object_ends_the_process() {
+    large_free_dies(child!(), || alloc(LARGE).wrapping_add(common::PAGE_BYTES));
+}
+
+#[test]
+fn a_pointer_behind_the_address_space_ends_the_process() {
+    large_free_dies(child!(), || std::ptr::without_provenance_mut(1 << 60));
 }
 
 #[test]
 fn a_layout_of_another_class_ends_the_process() {
-    for case in ["other_class", "large_as_small"] {
-        dies(case, "neap: central: free of 0x", AT_ONCE_IN_DEBUG);
-    }
-    dies("small_as_large", "neap: large: free of 0x", true);
+    small_free_dies(child!().case("a small class"), || alloc(SMALL), 8 * SMALL);
+    small_free_dies(child!().case("small for large"), || alloc(LARGE), SMALL);
+    large_free_dies(child!().case("large for small"), || alloc(SMALL));
 }
 
 #[test]
 fn a_corrupt_table_ends_the_process() {
-    dies("corrupt_record", "neap: page heap: ", true);
+    const PAGES: usize = 37;
+    let corrupt = || {
+        let object = alloc(PAGES * common::PAGE_BYTES);
+        corrupt_the_record_of(object, PAGES as u32);
+        object
+    };
+    let free = |object| free(object, PAGES * common::PAGE_BYTES);
+    dies(child!(), Seen::AtOnce, "neap: page heap: ", corrupt, free);
 }

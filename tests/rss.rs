@@ -3,10 +3,10 @@
 
 mod common;
 
-use std::alloc::{GlobalAlloc, Layout};
+use std::alloc::GlobalAlloc;
 use std::collections::HashSet;
 
-use common::{MIB, Random, rss_bytes};
+use common::{MIB, Random, child, layout, rss_bytes};
 
 #[global_allocator]
 static GLOBAL: neap::Neap = neap::Neap::new();
@@ -24,19 +24,15 @@ struct Object {
 impl Object {
     fn new(bytes: usize) -> Self {
         // SAFETY: the size is not zero.
-        let base = unsafe { GLOBAL.alloc(Self::layout(bytes)) };
+        let base = unsafe { GLOBAL.alloc(layout(bytes)) };
         // SAFETY: the object has that many bytes.
         unsafe { base.write_bytes(bytes as u8, bytes) };
         Self { base, bytes: bytes as u32 }
     }
 
-    fn layout(bytes: usize) -> Layout {
-        Layout::from_size_align(bytes, 8).unwrap()
-    }
-
     fn free(self) {
         // SAFETY: each object is freed once.
-        unsafe { GLOBAL.dealloc(self.base, Self::layout(self.bytes as usize)) };
+        unsafe { GLOBAL.dealloc(self.base, layout(self.bytes as usize)) };
     }
 
     /// Whether every byte is as it was written.
@@ -47,22 +43,31 @@ impl Object {
     }
 }
 
-#[test]
-fn child() {
-    let Some(case) = common::case() else { return };
-    let (shape, how) = case.split_once(' ').unwrap();
+/// Which objects survive: by index and count.
+fn scattered() -> impl FnMut(usize, usize) -> bool {
     let mut random = Random(0x5eed);
-    let survives: &mut dyn FnMut(usize, usize) -> bool = match shape {
-        "scattered" => &mut |_, _| random.below(SURVIVORS_PART) == 0,
-        // Ten clusters of neighbours.
-        "clustered" => &mut |index, count| index % (count / 10) < count / 10 / SURVIVORS_PART,
-        "freed" => &mut |_, _| false,
-        _ => panic!("no such shape: {shape}"),
-    };
-    burst(survives, how);
+    move |_, _| random.below(SURVIVORS_PART) == 0
 }
 
-fn burst(survives: &mut dyn FnMut(usize, usize) -> bool, how: &str) {
+/// Ten clusters of neighbours.
+fn clustered(index: usize, count: usize) -> bool {
+    index % (count / 10) < count / 10 / SURVIVORS_PART
+}
+
+fn none(_: usize, _: usize) -> bool {
+    false
+}
+
+/// What releases the burst's memory.
+#[derive(Clone, Copy)]
+enum By {
+    Call,
+    Thread,
+    /// The threads that allocate, since the scavenger has no thread.
+    Allocation,
+}
+
+fn burst(mut survives: impl FnMut(usize, usize) -> bool, by: By) {
     let mut random = Random(42);
     neap::scavenge();
     let before = rss_bytes();
@@ -96,15 +101,15 @@ fn burst(survives: &mut dyn FnMut(usize, usize) -> bool, how: &str) {
     drop(pages);
     // A page in sixteen above the optimum, and the allocator's own tables and what the process itself needs.
     let bound = before + optimum + optimum / 16 + 6 * MIB;
-    match how {
-        "now" => {
+    match by {
+        By::Call => {
             neap::scavenge();
             let after = rss_bytes();
             assert!(after <= bound, "{after} above {bound}, optimum {optimum}, before {before}\n{}", neap::stats());
         }
         // The floor that the policy keeps, and the caches of this thread.
-        "thread" => wait_for_rss(bound + 3 * MIB),
-        "inline" => {
+        By::Thread => wait_for_rss(bound + 3 * MIB),
+        By::Allocation => {
             let noise = || {
                 // A program that goes on a little.
                 (0..100).map(|_| Object::new(20_000)).collect::<Vec<_>>().into_iter().for_each(Object::free);
@@ -113,7 +118,6 @@ fn burst(survives: &mut dyn FnMut(usize, usize) -> bool, how: &str) {
             common::wait_until("the release of the burst", noise);
             wait_for_rss(bound + 8 * MIB);
         }
-        _ => panic!("no such way: {how}"),
     }
     assert!(survivors.iter().all(Object::is_whole), "a live object was released");
     survivors.into_iter().for_each(Object::free);
@@ -137,29 +141,35 @@ fn wait_for_rss(bound: usize) {
 
 #[test]
 fn scattered_survivors_keep_their_pages_only() {
-    common::run("scattered now").assert_ok();
+    child!().holds(|| burst(scattered(), By::Call));
 }
 
 #[test]
 fn scattered_survivors_keep_their_pages_only_in_the_background() {
-    common::run("scattered thread").assert_ok();
+    child!().holds(|| burst(scattered(), By::Thread));
 }
 
 #[test]
 fn clustered_survivors_keep_their_pages_only() {
-    common::run("clustered now").assert_ok();
-    common::run("clustered thread").assert_ok();
+    child!().holds(|| burst(clustered, By::Call));
+}
+
+#[test]
+fn clustered_survivors_keep_their_pages_only_in_the_background() {
+    child!().holds(|| burst(clustered, By::Thread));
 }
 
 #[test]
 fn a_burst_that_is_freed_is_gone() {
-    common::run("freed now").assert_ok();
-    common::run("freed thread").assert_ok();
+    child!().holds(|| burst(none, By::Call));
+}
+
+#[test]
+fn a_burst_that_is_freed_is_gone_in_the_background() {
+    child!().holds(|| burst(none, By::Thread));
 }
 
 #[test]
 fn a_burst_that_is_freed_is_gone_without_the_thread() {
-    let mut command = common::child("freed inline");
-    command.env("NEAP_SCAVENGER", "off");
-    common::end_of(command).assert_ok();
+    child!().env("NEAP_SCAVENGER", "off").holds(|| burst(none, By::Allocation));
 }

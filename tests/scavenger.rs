@@ -7,27 +7,10 @@ use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use common::MIB;
+use common::{Child, Ended, MIB, child};
 
 #[global_allocator]
 static GLOBAL: neap::Neap = neap::Neap::new();
-
-#[test]
-fn child() {
-    let Some(case) = common::case() else { return };
-    match case.as_str() {
-        "hello" => hello_world(),
-        "thread" => the_thread(),
-        "idle" => no_wake_ups_when_idle(),
-        "off" => inline_work(),
-        "off_threads" => inline_work_of_many_threads(),
-        "nothing" => {}
-        "retain_max" => retains_at_most(),
-        "limit" => stays_near_the_limit(),
-        "hard_limit" => fails_at_the_hard_limit(),
-        case => ends_while_it_works(case),
-    }
-}
 
 /// Small blocks, all freed: what a scavenger is for.
 fn burst(bytes: usize) {
@@ -41,86 +24,97 @@ fn thread_there() {
 
 #[test]
 fn a_small_program_never_starts_the_thread() {
-    common::run("hello").assert_ok();
-}
-
-fn hello_world() {
-    let mut words: Vec<String> = (0..1000).map(|i| format!("hello {i}")).collect();
-    words.sort();
-    println!("{}", words.join(" ").len());
-    drop(words);
-    // One megabyte comes and goes all the time.
-    (0..100).for_each(|_| drop(vec![1u8; MIB]));
-    std::thread::sleep(Duration::from_millis(100));
-    assert_eq!(common::scavenger_thread(), None);
+    child!().holds(|| {
+        let mut words: Vec<String> = (0..1000).map(|i| format!("hello {i}")).collect();
+        words.sort();
+        println!("{}", words.join(" ").len());
+        drop(words);
+        // One megabyte comes and goes all the time.
+        (0..100).for_each(|_| drop(vec![1u8; MIB]));
+        std::thread::sleep(Duration::from_millis(100));
+        assert_eq!(common::scavenger_thread(), None);
+    });
 }
 
 #[test]
 fn the_thread_has_its_name_and_takes_no_signal() {
-    common::run("thread").assert_ok();
-}
-
-fn the_thread() {
-    burst(32 * MIB);
-    thread_there();
-    let path = common::scavenger_thread().unwrap();
-    let blocked = u64::from_str_radix(&common::status_field(&path, "SigBlk"), 16).unwrap();
-    let bit = |signal: i32| 1u64 << (signal - 1);
-    // Not to be blocked: KILL and STOP. Not blocked: what the C library keeps to itself.
-    let excepted = bit(libc::SIGKILL) | bit(libc::SIGSTOP) | bit(32) | bit(33) | bit(34);
-    assert_eq!(blocked | excepted, u64::MAX, "{blocked:#x}");
-    // There is one, however much is freed.
-    (0..5).for_each(|_| burst(16 * MIB));
-    let scavengers = common::threads().iter().filter(|(name, _)| name.starts_with("neap")).count();
-    assert_eq!(scavengers, 1);
+    child!().holds(|| {
+        burst(32 * MIB);
+        thread_there();
+        let path = common::scavenger_thread().unwrap();
+        let blocked = u64::from_str_radix(&common::status_field(&path, "SigBlk"), 16).unwrap();
+        let bit = |signal: i32| 1u64 << (signal - 1);
+        // Not to be blocked: KILL and STOP. Not blocked: what the C library keeps to itself.
+        let excepted = bit(libc::SIGKILL) | bit(libc::SIGSTOP) | bit(32) | bit(33) | bit(34);
+        assert_eq!(blocked | excepted, u64::MAX, "{blocked:#x}");
+        // There is one, however much is freed.
+        (0..5).for_each(|_| burst(16 * MIB));
+        let scavengers = common::threads().iter().filter(|(name, _)| name.starts_with("neap")).count();
+        assert_eq!(scavengers, 1);
+    });
 }
 
 #[test]
 fn an_idle_process_is_never_woken() {
-    common::run("idle").assert_ok();
+    child!().holds(|| {
+        burst(64 * MIB);
+        thread_there();
+        let path = common::scavenger_thread().unwrap();
+        // Once it has nothing left to do, its counts stand still for three seconds: no timer is left.
+        let begin = Instant::now();
+        let mut last = (switches(&path), Instant::now());
+        while last.1.elapsed() < Duration::from_secs(3) {
+            assert!(begin.elapsed() < Duration::from_secs(60), "it never parks: {last:?}\n{}", neap::stats());
+            std::thread::sleep(Duration::from_millis(100));
+            let now = switches(&path);
+            if now != last.0 {
+                last = (now, Instant::now());
+            }
+        }
+        let stats = neap::stats();
+        assert!(stats.retained_bytes < 2 * MIB as u64 && stats.released_bytes > 50 * MIB as u64, "{stats}");
+        // It is asleep, not gone.
+        burst(64 * MIB);
+        common::wait_until("the parked scavenger to wake", || switches(&path) != last.0);
+    });
 }
 
 fn switches(path: &std::path::Path) -> (String, String) {
     (common::status_field(path, "voluntary_ctxt_switches"), common::status_field(path, "nonvoluntary_ctxt_switches"))
 }
 
-fn no_wake_ups_when_idle() {
-    burst(64 * MIB);
-    thread_there();
-    let path = common::scavenger_thread().unwrap();
-    // Once it has nothing left to do, its counts stand still for three seconds: no timer is left.
-    let begin = Instant::now();
-    let mut last = (switches(&path), Instant::now());
-    while last.1.elapsed() < Duration::from_secs(3) {
-        assert!(begin.elapsed() < Duration::from_secs(60), "it never parks: {last:?}\n{}", neap::stats());
-        std::thread::sleep(Duration::from_millis(100));
-        let now = switches(&path);
-        if now != last.0 {
-            last = (now, Instant::now());
-        }
-    }
-    let stats = neap::stats();
-    assert!(stats.retained_bytes < 2 * MIB as u64 && stats.released_bytes > 50 * MIB as u64, "{stats}");
-    // It is asleep, not gone.
-    burst(64 * MIB);
-    common::wait_until("the parked scavenger to wake", || switches(&path) != last.0);
-}
-
 #[test]
 fn no_end_of_the_process_waits_for_it() {
-    for case in ["exit", "_exit", "exec", "return"] {
-        let ended = common::run(case);
-        let code = if case == "return" { 0 } else { 42 };
-        assert_eq!((ended.code, ended.signal), (Some(code), None), "{case}\n{}\n{}", ended.stdout, ended.stderr);
-    }
-    assert_eq!(common::run("abort").signal, Some(libc::SIGABRT));
-    assert_eq!(common::run("killed").signal, Some(libc::SIGTERM));
+    // From the test's function the case returns to the harness, which then ends the process.
+    child!().case("return").holds(find_it_at_work);
+    let code = |code: i32| move |ended: &Ended| assert_eq!(ended.code, Some(code), "{ended}");
+    let signal = |signal: i32| move |ended: &Ended| ended.assert_killed_by(signal);
+    let ends = |child: Child, end: fn(), look: &dyn Fn(&Ended)| {
+        child.ends(
+            || {
+                find_it_at_work();
+                end();
+            },
+            look,
+        );
+    };
+    ends(child!().case("exit"), || std::process::exit(42), &code(42));
+    // SAFETY: ends the process.
+    ends(child!().case("_exit"), || unsafe { libc::_exit(43) }, &code(43));
+    ends(child!().case("exec"), || panic!("{}", Command::new("/bin/sh").args(["-c", "exit 44"]).exec()), &code(44));
+    ends(child!().case("abort"), || std::process::abort(), &signal(libc::SIGABRT));
+    let killed = || {
+        // SAFETY: ends the process by a signal that nobody blocks but the scavenger's thread.
+        unsafe {
+            libc::kill(libc::getpid(), libc::SIGTERM);
+            libc::pause();
+        }
+    };
+    ends(child!().case("killed"), killed, &signal(libc::SIGTERM));
 }
 
-/// Ends the process in the given way while the scavenger releases memory.
-fn ends_while_it_works(case: &str) {
-    // SAFETY: no core files, please.
-    unsafe { libc::setrlimit(libc::RLIMIT_CORE, &libc::rlimit { rlim_cur: 0, rlim_max: 0 }) };
+/// Waits until the scavenger releases memory.
+fn find_it_at_work() {
     burst(64 * MIB);
     thread_there();
     // At work: caught in the act, or seen to have begun.
@@ -128,59 +122,39 @@ fn ends_while_it_works(case: &str) {
         let stats = neap::stats();
         stats.in_flight_bytes != 0 || stats.released_bytes_total != 0
     });
-    match case {
-        "return" => {}
-        "exit" => std::process::exit(42),
-        // SAFETY: ends the process.
-        "_exit" => unsafe { libc::_exit(42) },
-        "abort" => std::process::abort(),
-        // SAFETY: ends the process by a signal that nobody blocks but the scavenger's thread.
-        "killed" => unsafe {
-            libc::kill(libc::getpid(), libc::SIGTERM);
-            libc::pause();
-        },
-        "exec" => panic!("{}", Command::new("/bin/sh").args(["-c", "exit 42"]).exec()),
-        case => panic!("no such case: {case}"),
-    }
-}
-
-fn with_setting(case: &str, name: &str, value: &str) -> common::Ended {
-    let mut command = common::child(case);
-    command.env(name, value);
-    common::end_of(command)
 }
 
 #[test]
 fn switched_off_there_is_no_thread_and_the_work_is_done_inline() {
-    with_setting("off", "NEAP_SCAVENGER", "off").assert_ok();
-    with_setting("off_threads", "NEAP_SCAVENGER", "off").assert_ok();
-}
-
-fn inline_work() {
-    burst(128 * MIB);
-    assert_eq!(common::threads().iter().filter(|(name, _)| name.starts_with("neap")).count(), 0);
-    // The program goes on with something small, now and then: that is enough to give the burst back.
-    common::wait_until("the release of the burst", || {
-        burst(6 * MIB);
-        neap::stats().retained_bytes < 16 * MIB as u64
+    child!().env("NEAP_SCAVENGER", "off").holds(|| {
+        burst(128 * MIB);
+        assert_eq!(common::threads().iter().filter(|(name, _)| name.starts_with("neap")).count(), 0);
+        // The program goes on with something small, now and then: that is enough to give the burst back.
+        common::wait_until("the release of the burst", || {
+            burst(6 * MIB);
+            neap::stats().retained_bytes < 16 * MIB as u64
+        });
+        assert_eq!(common::scavenger_thread(), None);
+        assert!(neap::stats().adds_up());
     });
-    assert_eq!(common::scavenger_thread(), None);
-    assert!(neap::stats().adds_up());
 }
 
 /// Many threads meet in the inline scavenger: one works, the others go on, and nothing is made anew for each.
-fn inline_work_of_many_threads() {
-    let rounds = |rounds: usize| {
-        let threads: Vec<_> =
-            (0..4).map(|_| std::thread::spawn(move || (0..rounds).for_each(|_| burst(6 * MIB)))).collect();
-        threads.into_iter().for_each(|thread| thread.join().unwrap());
-    };
-    rounds(5);
-    let before = neap::stats().metadata_bytes;
-    rounds(20);
-    let after = neap::stats();
-    assert!(after.metadata_bytes <= before + 2 * MIB as u64, "{before} {after}");
-    assert_eq!(common::scavenger_thread(), None);
+#[test]
+fn switched_off_the_work_is_done_by_many_threads_in_turn() {
+    child!().env("NEAP_SCAVENGER", "off").holds(|| {
+        let rounds = |rounds: usize| {
+            let threads: Vec<_> =
+                (0..4).map(|_| std::thread::spawn(move || (0..rounds).for_each(|_| burst(6 * MIB)))).collect();
+            threads.into_iter().for_each(|thread| thread.join().unwrap());
+        };
+        rounds(5);
+        let before = neap::stats().metadata_bytes;
+        rounds(20);
+        let after = neap::stats();
+        assert!(after.metadata_bytes <= before + 2 * MIB as u64, "{before} {after}");
+        assert_eq!(common::scavenger_thread(), None);
+    });
 }
 
 #[test]
@@ -191,64 +165,75 @@ fn a_wrong_setting_gives_one_clear_line() {
         ("NEAP_RETAIN_MAX", "-1", "NEAP_RETAIN_MAX=\"-1\""),
         ("NEAP_SCAVANGER", "off", "NEAP_SCAVENGER?"),
     ] {
-        let ended = with_setting("nothing", name, value);
-        ended.assert_ok();
-        assert_eq!(ended.stderr.lines().count(), 1, "{}", ended.stderr);
-        assert!(ended.stderr.starts_with("neap: config: NEAP_") && ended.stderr.contains(named), "{}", ended.stderr);
+        child!().case(named).env(name, value).ends(nothing, |ended| {
+            ended.assert_held();
+            assert_eq!(ended.stderr.lines().count(), 1, "{ended}");
+            assert!(ended.stderr.starts_with("neap: config: NEAP_") && ended.stderr.contains(named), "{ended}");
+        });
     }
-    // Nothing to complain about.
-    assert_eq!(with_setting("nothing", "NEAP_SCAVENGER", "on").assert_ok().stderr, "");
-    assert_eq!(with_setting("nothing", "NEAP_LIMIT", "").assert_ok().stderr, "");
-    assert_eq!(with_setting("nothing", "UNNEAP_LIMIT", "x").assert_ok().stderr, "");
 }
 
+fn nothing() {}
+
 #[test]
-fn settings_that_cap_memory_are_kept() {
-    with_setting("retain_max", "NEAP_RETAIN_MAX", "4M").assert_ok();
-    with_setting("limit", "NEAP_LIMIT", "64M").assert_ok();
-    with_setting("hard_limit", "NEAP_HARD_LIMIT", "48M").assert_ok();
+fn a_good_setting_and_a_foreign_one_give_no_line() {
+    for (name, value) in [("NEAP_SCAVENGER", "on"), ("NEAP_LIMIT", ""), ("UNNEAP_LIMIT", "x")] {
+        child!().case(name).env(name, value).ends(nothing, |ended| {
+            ended.assert_held();
+            assert_eq!(ended.stderr, "");
+        });
+    }
 }
 
 /// A busy process that would hold its peaks for two seconds keeps 4 MiB only.
-fn retains_at_most() {
-    let mut least = u64::MAX;
-    let begin = Instant::now();
-    while least > 6 * MIB as u64 {
-        assert!(begin.elapsed() < Duration::from_secs(30), "{}", neap::stats());
-        drop(vec![1u8; 48 * MIB]);
-        let until = Instant::now() + Duration::from_millis(300);
-        // Busy, so that it is not the idle process's short hold that releases.
-        while Instant::now() < until {
-            burst(MIB);
-            least = least.min(neap::stats().retained_bytes);
-        }
-    }
-}
-
-fn fails_at_the_hard_limit() {
-    for bytes in [MIB, 300_000, 20_000] {
-        let mut blocks: Vec<Vec<u8>> = Vec::with_capacity(48 * MIB / bytes);
-        loop {
-            let mut block = Vec::new();
-            if block.try_reserve_exact(bytes).is_err() {
-                break;
+#[test]
+fn no_more_is_retained_than_is_set() {
+    child!().env("NEAP_RETAIN_MAX", "4M").holds(|| {
+        let mut least = u64::MAX;
+        let begin = Instant::now();
+        while least > 6 * MIB as u64 {
+            assert!(begin.elapsed() < Duration::from_secs(30), "{}", neap::stats());
+            drop(vec![1u8; 48 * MIB]);
+            let until = Instant::now() + Duration::from_millis(300);
+            // Busy, so that it is not the idle process's short hold that releases.
+            while Instant::now() < until {
+                burst(MIB);
+                least = least.min(neap::stats().retained_bytes);
             }
-            blocks.push(block);
         }
-        let stats = neap::stats();
-        assert!(stats.mapped_bytes <= 48 * MIB as u64, "{stats}");
-        assert!(blocks.len() * bytes > 36 * MIB, "only {} blocks of {bytes}\n{stats}", blocks.len());
-        // Freed memory serves again.
-        blocks.truncate(blocks.len() / 2);
-        let mut block: Vec<u8> = Vec::new();
-        assert!(block.try_reserve_exact(4 * MIB).is_ok(), "{}", neap::stats());
-    }
+    });
 }
 
 /// Live memory above the limit: free memory is not kept beside it.
-fn stays_near_the_limit() {
-    let live = vec![1u8; 60 * MIB];
-    burst(32 * MIB);
-    common::wait_until("the release under pressure", || neap::stats().retained_bytes < 4 * MIB as u64);
-    assert_eq!(live.iter().map(|byte| *byte as usize).sum::<usize>(), live.len());
+#[test]
+fn near_the_limit_nothing_is_retained() {
+    child!().env("NEAP_LIMIT", "64M").holds(|| {
+        let live = vec![1u8; 60 * MIB];
+        burst(32 * MIB);
+        common::wait_until("the release under pressure", || neap::stats().retained_bytes < 4 * MIB as u64);
+        assert_eq!(live.iter().map(|byte| *byte as usize).sum::<usize>(), live.len());
+    });
+}
+
+#[test]
+fn at_the_hard_limit_allocations_fail() {
+    child!().env("NEAP_HARD_LIMIT", "48M").holds(|| {
+        for bytes in [MIB, 300_000, 20_000] {
+            let mut blocks: Vec<Vec<u8>> = Vec::with_capacity(48 * MIB / bytes);
+            loop {
+                let mut block = Vec::new();
+                if block.try_reserve_exact(bytes).is_err() {
+                    break;
+                }
+                blocks.push(block);
+            }
+            let stats = neap::stats();
+            assert!(stats.mapped_bytes <= 48 * MIB as u64, "{stats}");
+            assert!(blocks.len() * bytes > 36 * MIB, "only {} blocks of {bytes}\n{stats}", blocks.len());
+            // Freed memory serves again.
+            blocks.truncate(blocks.len() / 2);
+            let mut block: Vec<u8> = Vec::new();
+            assert!(block.try_reserve_exact(4 * MIB).is_ok(), "{}", neap::stats());
+        }
+    });
 }

@@ -1,7 +1,11 @@
 //! Eight threads allocate, free, reallocate, hand over and scavenge at once; every object's content is checked.
 
+mod common;
+
 use std::alloc::{GlobalAlloc, Layout};
 use std::sync::mpsc;
+
+use common::Random;
 
 #[global_allocator]
 static GLOBAL: neap::Neap = neap::Neap::new();
@@ -12,28 +16,12 @@ fn rounds() -> usize {
     std::env::var("STRESS_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(20_000)
 }
 
-/// xorshift64*: deterministic for a seed.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
-    }
-
-    fn below(&mut self, bound: u64) -> u64 {
-        self.next() % bound
-    }
-
-    /// Small sizes mostly, large ones now and then.
-    fn size(&mut self) -> usize {
-        match self.below(100) {
-            0..80 => 1 + self.below(512) as usize,
-            80..98 => 1 + self.below(32 << 10) as usize,
-            _ => 1 + self.below(600 << 10) as usize,
-        }
+/// Small sizes mostly, large ones now and then.
+fn size(random: &mut Random) -> usize {
+    match random.below(100) {
+        0..80 => 1 + random.below(512),
+        80..98 => 1 + random.below(32 << 10),
+        _ => 1 + random.below(600 << 10),
     }
 }
 
@@ -50,7 +38,7 @@ unsafe impl Send for Block {}
 impl Block {
     fn new(random: &mut Random) -> Self {
         let align = 1 << random.below(8);
-        let layout = Layout::from_size_align(random.size(), align).unwrap();
+        let layout = Layout::from_size_align(size(random), align).unwrap();
         let zeroed = random.below(4) == 0;
         // SAFETY: the size is not zero.
         let base = unsafe { if zeroed { GLOBAL.alloc_zeroed(layout) } else { GLOBAL.alloc(layout) } };
@@ -85,7 +73,7 @@ impl Block {
     }
 
     fn resize(&mut self, random: &mut Random) {
-        let size = if random.below(2) == 0 { random.size() } else { self.layout.size() * 2 };
+        let size = if random.below(2) == 0 { size(random) } else { self.layout.size() * 2 };
         // SAFETY: the block's own memory and layout.
         let base = unsafe { GLOBAL.realloc(self.base, self.layout, size) };
         assert!(!base.is_null() && base.addr() % self.layout.align() == 0);
@@ -111,7 +99,7 @@ fn worker(seed: u64, inbox: mpsc::Receiver<Block>, outbox: mpsc::Sender<Block>) 
     let mut random = Random(seed);
     let mut table: Vec<Option<Block>> = (0..2000).map(|_| None).collect();
     for round in 0..rounds() {
-        let place = random.below(table.len() as u64) as usize;
+        let place = random.below(table.len());
         match random.below(16) {
             0 => drop(table[place].take()),
             1 => {

@@ -10,6 +10,8 @@ use std::cell::RefCell;
 use std::ffi::c_void;
 use std::sync::{Arc, Barrier, mpsc};
 
+use common::child;
+
 #[global_allocator]
 static GLOBAL: neap::Neap = neap::Neap::new();
 
@@ -19,33 +21,17 @@ fn settled_in_use() -> u64 {
     neap::stats().in_use_bytes
 }
 
-/// Runs a case alone in its process, so that the books are its own.
-#[track_caller]
-fn alone(case: &str) {
-    common::run(case).assert_ok();
-}
-
-#[test]
-fn child() {
-    match common::case().as_deref() {
-        None => {}
-        Some("whole") => cache_is_given_back_whole(),
-        Some("only_freed") => thread_that_only_freed(),
-        Some("destructors") => destructors_that_allocate_and_free(),
-        Some("keys") => keys_of_the_c_library(),
-        Some("many") => many_short_threads(),
-        Some("idle") => idle_threads(),
-        Some("idle_background") => idle_threads_in_the_background(),
-        Some("one_slot") => one_slot_a_class(),
-        Some("exits") => exits_meet_drains(),
-        Some("busy") => busy_threads_are_drained_without_harm(),
-        Some(case) => panic!("no such case: {case}"),
-    }
-}
-
 #[test]
 fn a_cache_is_given_back_whole_at_exit() {
-    alone("whole");
+    child!().holds(|| {
+        std::thread::spawn(|| allocate_and_free(11, 200)).join().unwrap();
+        let before = (settled_in_use(), neap::stats().threads);
+        for _ in 0..20 {
+            std::thread::spawn(|| allocate_and_free(11, 200)).join().unwrap();
+        }
+        // Not one slot is missing: else its span would still be in use.
+        assert_eq!((settled_in_use(), neap::stats().threads), before);
+    });
 }
 
 fn allocate_and_free(classes: usize, objects: usize) {
@@ -56,34 +42,29 @@ fn allocate_and_free(classes: usize, objects: usize) {
     }
 }
 
-fn cache_is_given_back_whole() {
-    std::thread::spawn(|| allocate_and_free(11, 200)).join().unwrap();
-    let before = (settled_in_use(), neap::stats().threads);
-    for _ in 0..20 {
-        std::thread::spawn(|| allocate_and_free(11, 200)).join().unwrap();
-    }
-    // Not one slot is missing: else its span would still be in use.
-    assert_eq!((settled_in_use(), neap::stats().threads), before);
-}
-
 #[test]
 fn a_thread_that_only_freed_gives_its_cache_back() {
-    alone("only_freed");
-}
-
-fn thread_that_only_freed() {
-    std::thread::spawn(|| {}).join().unwrap();
-    let before = (settled_in_use(), neap::stats().threads);
-    for _ in 0..20 {
-        let blocks: Vec<Box<[u8; 96]>> = (0..5000).map(|_| Box::new([7; 96])).collect();
-        std::thread::spawn(move || drop(blocks)).join().unwrap();
-    }
-    assert_eq!((settled_in_use(), neap::stats().threads), before);
+    child!().holds(|| {
+        std::thread::spawn(|| {}).join().unwrap();
+        let before = (settled_in_use(), neap::stats().threads);
+        for _ in 0..20 {
+            let blocks: Vec<Box<[u8; 96]>> = (0..5000).map(|_| Box::new([7; 96])).collect();
+            std::thread::spawn(move || drop(blocks)).join().unwrap();
+        }
+        assert_eq!((settled_in_use(), neap::stats().threads), before);
+    });
 }
 
 #[test]
 fn destructors_of_thread_locals_may_allocate_and_free_later() {
-    alone("destructors");
+    child!().holds(|| {
+        std::thread::spawn(set_thread_locals).join().unwrap();
+        let before = (settled_in_use(), neap::stats().threads);
+        for _ in 0..50 {
+            std::thread::spawn(set_thread_locals).join().unwrap();
+        }
+        assert_eq!((settled_in_use(), neap::stats().threads), before);
+    });
 }
 
 /// Allocates when it is dropped, frees what it holds, and starts another one the first time.
@@ -119,18 +100,25 @@ fn set_thread_locals() {
     });
 }
 
-fn destructors_that_allocate_and_free() {
-    std::thread::spawn(set_thread_locals).join().unwrap();
-    let before = (settled_in_use(), neap::stats().threads);
-    for _ in 0..50 {
-        std::thread::spawn(set_thread_locals).join().unwrap();
-    }
-    assert_eq!((settled_in_use(), neap::stats().threads), before);
-}
-
 #[test]
 fn destructors_of_keys_may_allocate_and_free_after_the_cache_is_gone() {
-    alone("keys");
+    child!().holds(|| {
+        let mut key = 0;
+        // SAFETY: the key is written by the call.
+        assert_eq!(unsafe { libc::pthread_key_create(&mut key, Some(at_exit)) }, 0);
+        KEY.set(key).unwrap();
+        let thread = || {
+            let value = Box::new(vec![0u64]);
+            // SAFETY: the key exists.
+            unsafe { libc::pthread_setspecific(*KEY.get().unwrap(), Box::into_raw(value).cast()) };
+        };
+        std::thread::spawn(thread).join().unwrap();
+        let before = (settled_in_use(), neap::stats().threads);
+        for _ in 0..50 {
+            std::thread::spawn(thread).join().unwrap();
+        }
+        assert_eq!((settled_in_use(), neap::stats().threads), before);
+    });
 }
 
 static KEY: std::sync::OnceLock<libc::pthread_key_t> = std::sync::OnceLock::new();
@@ -152,238 +140,183 @@ unsafe extern "C" fn at_exit(value: *mut c_void) {
     }
 }
 
-fn keys_of_the_c_library() {
-    let mut key = 0;
-    // SAFETY: the key is written by the call.
-    assert_eq!(unsafe { libc::pthread_key_create(&mut key, Some(at_exit)) }, 0);
-    KEY.set(key).unwrap();
-    let thread = || {
-        let value = Box::new(vec![0u64]);
-        // SAFETY: the key exists.
-        unsafe { libc::pthread_setspecific(*KEY.get().unwrap(), Box::into_raw(value).cast()) };
-    };
-    std::thread::spawn(thread).join().unwrap();
-    let before = (settled_in_use(), neap::stats().threads);
-    for _ in 0..50 {
-        std::thread::spawn(thread).join().unwrap();
-    }
-    assert_eq!((settled_in_use(), neap::stats().threads), before);
-}
-
 #[test]
 fn ten_thousand_short_threads_do_not_grow_the_heap() {
-    alone("many");
-}
-
-fn many_short_threads() {
-    let batch = |threads: usize| {
-        for _ in 0..threads / 20 {
-            let batch: Vec<_> = (0..20).map(|_| std::thread::spawn(|| drop(vec![Box::new([1u8; 48]); 3]))).collect();
-            batch.into_iter().for_each(|thread| thread.join().unwrap());
-        }
-    };
-    batch(500);
-    let (in_use, before) = (settled_in_use(), neap::stats());
-    batch(10_000);
-    let (in_use_after, after) = (settled_in_use(), neap::stats());
-    assert_eq!((in_use_after, after.threads), (in_use, before.threads));
-    assert_eq!(after.metadata_bytes, before.metadata_bytes, "caches or magazines leak");
-    assert_eq!(after.mapped_bytes, before.mapped_bytes, "the heap has grown");
+    child!().holds(|| {
+        let batch = |threads: usize| {
+            for _ in 0..threads / 20 {
+                let batch: Vec<_> =
+                    (0..20).map(|_| std::thread::spawn(|| drop(vec![Box::new([1u8; 48]); 3]))).collect();
+                batch.into_iter().for_each(|thread| thread.join().unwrap());
+            }
+        };
+        batch(500);
+        let (in_use, before) = (settled_in_use(), neap::stats());
+        batch(10_000);
+        let (in_use_after, after) = (settled_in_use(), neap::stats());
+        assert_eq!((in_use_after, after.threads), (in_use, before.threads));
+        assert_eq!(after.metadata_bytes, before.metadata_bytes, "caches or magazines leak");
+        assert_eq!(after.mapped_bytes, before.mapped_bytes, "the heap has grown");
+    });
 }
 
 #[test]
 fn idle_threads_hide_no_memory() {
-    alone("idle");
+    child!().holds(|| {
+        let filled = Arc::new(Barrier::new(IDLE_THREADS + 1));
+        let (end, wait) = mpsc::channel::<()>();
+        let wait = Arc::new(std::sync::Mutex::new(wait));
+        let threads: Vec<_> = (0..IDLE_THREADS)
+            .map(|_| {
+                let (filled, wait) = (filled.clone(), wait.clone());
+                std::thread::spawn(move || {
+                    fill_magazines();
+                    filled.wait();
+                    let _ = wait.lock().unwrap().recv();
+                })
+            })
+            .collect();
+        filled.wait();
+        let hidden = neap::stats();
+        neap::scavenge();
+        let after = neap::stats();
+        // Each thread held up to two times 16 KiB of each class. One object of each class may stay.
+        let held = IDLE_THREADS as u64 * 12 * (16 << 10);
+        let may_stay = IDLE_THREADS as u64 * 65_536;
+        let backed = |stats: &neap::Stats| stats.in_use_bytes - stats.hole_released_bytes;
+        assert!(backed(&hidden) > held, "{hidden}");
+        // What is still backed holds an object: the page around it.
+        assert!(backed(&after) < may_stay + IDLE_THREADS as u64 * 12 * 8192 + (4 << 20), "{after}");
+        assert!(backed(&after) < backed(&hidden) / 2, "{hidden}\n{after}");
+        drop(end);
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
+        // The threads found their caches as they should be: all is back at the end.
+        neap::scavenge();
+        assert!(neap::stats().adds_up() && neap::stats().in_use_bytes < 4 << 20, "{}", neap::stats());
+    });
 }
 
 const IDLE_THREADS: usize = 32;
 
-fn idle_threads() {
-    let filled = Arc::new(Barrier::new(IDLE_THREADS + 1));
-    let (end, wait) = mpsc::channel::<()>();
-    let wait = Arc::new(std::sync::Mutex::new(wait));
-    let threads: Vec<_> = (0..IDLE_THREADS)
-        .map(|_| {
-            let (filled, wait) = (filled.clone(), wait.clone());
-            std::thread::spawn(move || {
-                // Leaves two magazines of every class full.
-                for size in [16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768] {
-                    let objects = 4 * (16384 / size).clamp(2, 62);
-                    drop((0..objects).map(|_| vec![1u8; size]).collect::<Vec<_>>());
-                }
-                filled.wait();
-                let _ = wait.lock().unwrap().recv();
-            })
-        })
-        .collect();
-    filled.wait();
-    let hidden = neap::stats();
-    neap::scavenge();
-    let after = neap::stats();
-    // Each thread held up to two times 16 KiB of each class. One object of each class may stay.
-    let held = IDLE_THREADS as u64 * 12 * (16 << 10);
-    let may_stay = IDLE_THREADS as u64 * 65_536;
-    let backed = |stats: &neap::Stats| stats.in_use_bytes - stats.hole_released_bytes;
-    assert!(backed(&hidden) > held, "{hidden}");
-    // What is still backed holds an object: the page around it.
-    assert!(backed(&after) < may_stay + IDLE_THREADS as u64 * 12 * 8192 + (4 << 20), "{after}");
-    assert!(backed(&after) < backed(&hidden) / 2, "{hidden}\n{after}");
-    drop(end);
-    threads.into_iter().for_each(|thread| thread.join().unwrap());
-    // The threads found their caches as they should be: all is back at the end.
-    neap::scavenge();
-    assert!(neap::stats().adds_up() && neap::stats().in_use_bytes < 4 << 20, "{}", neap::stats());
+/// Leaves two magazines of every class full.
+fn fill_magazines() {
+    for size in [16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768] {
+        let objects = 4 * (16384 / size).clamp(2, 62);
+        drop((0..objects).map(|_| vec![1u8; size]).collect::<Vec<_>>());
+    }
 }
 
 #[test]
 fn the_first_stillness_drains_idle_threads() {
-    alone("idle_background");
-}
-
-fn idle_threads_in_the_background() {
-    let filled = Arc::new(Barrier::new(IDLE_THREADS + 1));
-    for _ in 0..IDLE_THREADS {
-        let filled = filled.clone();
-        std::thread::spawn(move || {
-            for size in [16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768] {
-                let objects = 4 * (16384 / size).clamp(2, 62);
-                drop((0..objects).map(|_| vec![1u8; size]).collect::<Vec<_>>());
-            }
-            filled.wait();
-            loop {
-                std::thread::park();
-            }
-        });
-    }
-    filled.wait();
-    let backed = || {
-        let stats = neap::stats();
-        stats.in_use_bytes - stats.hole_released_bytes
-    };
-    let hidden = backed();
-    // One burst wakes the scavenger; then nothing happens any more.
-    drop((0..40_000).map(|_| Box::new([1u8; 4000])).collect::<Vec<_>>());
-    common::wait_until("the idle threads' magazines to be given back", || backed() < hidden / 2);
-}
-
-#[test]
-fn at_most_one_slot_of_a_class_stays_in_an_idle_threads_cache() {
-    alone("one_slot");
-}
-
-/// With 32 KiB slots, four to a span, a slot that stays shows in the books: the span stays in use.
-fn one_slot_a_class() {
-    let layout = Layout::from_size_align(32 << 10, 8).unwrap();
-    let before = settled_in_use();
-    let (to_thread, order) = mpsc::channel::<()>();
-    let (to_us, done) = mpsc::channel::<()>();
-    let thread = std::thread::spawn(move || {
-        // SAFETY: the layout is not empty; each object is freed once.
-        unsafe {
-            let objects: Vec<_> = (0..40).map(|_| GLOBAL.alloc(layout)).collect();
-            objects.iter().for_each(|object| GLOBAL.dealloc(*object, layout));
-        }
-        to_us.send(()).unwrap();
-        order.recv().unwrap();
-        // Drained from outside, the cache still works.
-        // SAFETY: as above.
-        unsafe {
-            let objects: Vec<_> = (0..40).map(|_| GLOBAL.alloc(layout)).collect();
-            let distinct: std::collections::HashSet<_> = objects.iter().copied().collect();
-            assert_eq!(distinct.len(), objects.len());
-            objects.iter().for_each(|object| GLOBAL.dealloc(*object, layout));
-        }
-        to_us.send(()).unwrap();
-        order.recv().unwrap();
-    });
-    done.recv().unwrap();
-    let span = 4 * layout.size() as u64;
-    let slack = 512 << 10;
-    let idle = settled_in_use();
-    assert!(idle <= before + span + slack, "{before} {idle}");
-    to_thread.send(()).unwrap();
-    done.recv().unwrap();
-    to_thread.send(()).unwrap();
-    thread.join().unwrap();
-    assert!(settled_in_use() <= before + slack);
-}
-
-#[test]
-fn draining_busy_threads_does_no_harm() {
-    alone("busy");
-}
-
-/// Threads that use nothing but their caches' fast paths, while others drain them without a pause.
-fn busy_threads_are_drained_without_harm() {
-    const OBJECTS: usize = 40;
-    let rounds = if cfg!(debug_assertions) { 20_000 } else { 100_000 };
-    let stop = Arc::new(std::sync::atomic::AtomicBool::new(false));
-    let before = settled_in_use();
-    std::thread::scope(|scope| {
-        for _ in 0..2 {
-            let stop = stop.clone();
-            scope.spawn(move || {
-                while !stop.load(std::sync::atomic::Ordering::Relaxed) {
-                    neap::scavenge();
+    child!().holds(|| {
+        let filled = Arc::new(Barrier::new(IDLE_THREADS + 1));
+        for _ in 0..IDLE_THREADS {
+            let filled = filled.clone();
+            std::thread::spawn(move || {
+                fill_magazines();
+                filled.wait();
+                loop {
+                    std::thread::park();
                 }
             });
         }
-        let workers: Vec<_> = (0..4u64)
-            .map(|seed| {
-                scope.spawn(move || {
-                    let mut random = common::Random(seed + 1);
-                    let mut objects: [Option<Box<[u64; 6]>>; OBJECTS] = [const { None }; OBJECTS];
-                    for _ in 0..rounds {
-                        let place = random.below(OBJECTS);
-                        match objects[place].take() {
-                            Some(object) => assert_eq!(*object, [seed << 32 | place as u64; 6]),
-                            None => objects[place] = Some(Box::new([seed << 32 | place as u64; 6])),
-                        }
-                    }
-                })
-            })
-            .collect();
-        workers.into_iter().for_each(|worker| worker.join().unwrap());
-        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        filled.wait();
+        let backed = || {
+            let stats = neap::stats();
+            stats.in_use_bytes - stats.hole_released_bytes
+        };
+        let hidden = backed();
+        // One burst wakes the scavenger; then nothing happens any more.
+        drop((0..40_000).map(|_| Box::new([1u8; 4000])).collect::<Vec<_>>());
+        common::wait_until("the idle threads' magazines to be given back", || backed() < hidden / 2);
     });
-    assert!(settled_in_use() <= before + (256 << 10), "slots were lost");
-    assert!(neap::stats().adds_up());
 }
 
+/// With 32 KiB slots, four to a span, a slot that stays shows in the books: the span stays in use.
 #[test]
-fn threads_may_exit_while_they_are_drained() {
-    common::run("exits").assert_ok();
+fn at_most_one_slot_of_a_class_stays_in_an_idle_threads_cache() {
+    child!().holds(|| {
+        let layout = Layout::from_size_align(32 << 10, 8).unwrap();
+        let before = settled_in_use();
+        let (to_thread, order) = mpsc::channel::<()>();
+        let (to_us, done) = mpsc::channel::<()>();
+        let thread = std::thread::spawn(move || {
+            // SAFETY: the layout is not empty; each object is freed once.
+            unsafe {
+                let objects: Vec<_> = (0..40).map(|_| GLOBAL.alloc(layout)).collect();
+                objects.iter().for_each(|object| GLOBAL.dealloc(*object, layout));
+            }
+            to_us.send(()).unwrap();
+            order.recv().unwrap();
+            // Drained from outside, the cache still works.
+            // SAFETY: as above.
+            unsafe {
+                let objects: Vec<_> = (0..40).map(|_| GLOBAL.alloc(layout)).collect();
+                let distinct: std::collections::HashSet<_> = objects.iter().copied().collect();
+                assert_eq!(distinct.len(), objects.len());
+                objects.iter().for_each(|object| GLOBAL.dealloc(*object, layout));
+            }
+            to_us.send(()).unwrap();
+            order.recv().unwrap();
+        });
+        done.recv().unwrap();
+        let span = 4 * layout.size() as u64;
+        let slack = 512 << 10;
+        let idle = settled_in_use();
+        assert!(idle <= before + span + slack, "{before} {idle}");
+        to_thread.send(()).unwrap();
+        done.recv().unwrap();
+        to_thread.send(()).unwrap();
+        thread.join().unwrap();
+        assert!(settled_in_use() <= before + slack);
+    });
+}
+
+/// Threads that use nothing but their caches' fast paths, while others drain them without a pause.
+#[test]
+fn draining_busy_threads_does_no_harm() {
+    child!().holds(|| {
+        const OBJECTS: usize = 40;
+        let rounds = if cfg!(debug_assertions) { 20_000 } else { 100_000 };
+        let before = settled_in_use();
+        let work = move |seed: u64| {
+            let mut random = common::Random(seed);
+            let mut objects: [Option<Box<[u64; 6]>>; OBJECTS] = [const { None }; OBJECTS];
+            for _ in 0..rounds {
+                let place = random.below(OBJECTS);
+                match objects[place].take() {
+                    Some(object) => assert_eq!(*object, [seed << 32 | place as u64; 6]),
+                    None => objects[place] = Some(Box::new([seed << 32 | place as u64; 6])),
+                }
+            }
+        };
+        common::beside_scavenging_threads(|| {
+            let workers = [1, 2, 3, 4].map(|seed| std::thread::spawn(move || work(seed)));
+            workers.into_iter().for_each(|worker| worker.join().unwrap());
+        });
+        assert!(settled_in_use() <= before + (256 << 10), "slots were lost");
+        assert!(neap::stats().adds_up());
+    });
 }
 
 /// Threads live about as long as a drain takes, so that many exits and first allocations meet one.
-fn exits_meet_drains() {
-    let threads = if cfg!(debug_assertions) { 3000 } else { 10_000 };
-    let stop = Arc::new(std::sync::atomic::AtomicBool::new(false));
-    std::thread::spawn(|| {}).join().unwrap();
-    let before = (settled_in_use(), neap::stats().threads);
-    let drainers: Vec<_> = (0..2)
-        .map(|_| {
-            let stop = stop.clone();
-            std::thread::spawn(move || {
-                while !stop.load(std::sync::atomic::Ordering::Relaxed) {
-                    neap::scavenge();
-                }
-            })
-        })
-        .collect();
-    for batch in 0..threads / 10 {
-        let batch: Vec<_> = (0..10)
-            .map(|i| {
-                std::thread::spawn(move || {
-                    let blocks: Vec<Box<[u16; 100]>> = (0..100).map(|_| Box::new([batch as u16 ^ i; 100])).collect();
-                    assert!(blocks.iter().all(|block| **block == [batch as u16 ^ i; 100]));
-                })
-            })
-            .collect();
-        batch.into_iter().for_each(|thread| thread.join().unwrap());
-    }
-    stop.store(true, std::sync::atomic::Ordering::Relaxed);
-    drainers.into_iter().for_each(|drainer| drainer.join().unwrap());
-    assert_eq!((settled_in_use(), neap::stats().threads), before);
-    assert!(neap::stats().adds_up());
+#[test]
+fn threads_may_exit_while_they_are_drained() {
+    child!().holds(|| {
+        let threads = if cfg!(debug_assertions) { 3000 } else { 10_000 };
+        std::thread::spawn(|| {}).join().unwrap();
+        let before = (settled_in_use(), neap::stats().threads);
+        let work = |mark: u16| {
+            let blocks: Vec<Box<[u16; 100]>> = (0..100).map(|_| Box::new([mark; 100])).collect();
+            assert!(blocks.iter().all(|block| **block == [mark; 100]));
+        };
+        common::beside_scavenging_threads(|| {
+            for batch in 0..threads / 10 {
+                let batch: Vec<_> = (0..10).map(|i| std::thread::spawn(move || work(batch as u16 ^ i))).collect();
+                batch.into_iter().for_each(|thread| thread.join().unwrap());
+            }
+        });
+        assert_eq!((settled_in_use(), neap::stats().threads), before);
+        assert!(neap::stats().adds_up());
+    });
 }

@@ -29,4 +29,7 @@ pub use padded::CachePadded;
 pub use ranked::{Guard, Lock};
 pub use raw::{Hold, RawMutex};
 
+#[cfg(all(test, not(loom)))]
+mod tests;
+
 pub use crate::sys::held::{Rank, set_aside, take_back};

@@ -1,13 +1,17 @@
 //! What the tests share: children of their own, what `/proc` says, and waiting with a deadline.
 //!
-//! A case that ends the process, limits it or measures it runs in a child: the test binary starts itself again with the
-//! case's name in [`CASE`], and its test `child` does that case alone. Deadlines only guard against hanging; no test
-//! asserts how long something took.
-#![allow(dead_code, reason = "each test file uses its part")]
+//! A case that ends the process, limits it or measures it runs in a child. [`child!`] declares parent and child under one
+//! name, which is the name of the test: the parent starts the test's binary again for this test alone, and in the child the
+//! same test runs the case. Deadlines only guard against hanging: no test asserts how long something took.
+#![allow(dead_code, unused_macros, unused_imports, reason = "each test file uses its part")]
 
+use std::alloc::Layout;
+use std::fmt::{Display, Write as _};
 use std::io::Read;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 pub const PAGE_BYTES: usize = 8192;
@@ -15,16 +19,92 @@ pub const MIB: usize = 1 << 20;
 
 /// The variable that names a child's case. (Not `NEAP_`: the allocator complains about names it does not know.)
 const CASE: &str = "TEST_CASE";
+/// A child's last line when its case held.
+const HELD: &str = "the case held";
 /// No child takes that long unless it hangs.
 const HANG: Duration = Duration::from_secs(90);
 
-/// In a child: its case.
-pub fn case() -> Option<String> {
-    std::env::var(CASE).ok()
+/// A [`Child`] of the test that the macro stands in.
+macro_rules! child {
+    () => {
+        $crate::common::Child::of(&|| ())
+    };
+}
+pub(crate) use child;
+
+/// A process of its own for a case of a test.
+///
+/// The child runs the same test, comes to the same `Child`, and does the case there. A test with several cases tells them
+/// apart by [`Child::case`]: its child passes over all cases but its own.
+pub struct Child {
+    test: &'static str,
+    case: String,
+    command: Command,
+    address_space: Option<u64>,
+}
+
+impl Child {
+    /// `within` is a closure in the test's function: the name of its type holds the name of the test.
+    pub fn of<T>(_within: &T) -> Self {
+        let path = std::any::type_name::<T>().trim_end_matches("::{{closure}}");
+        let (_, test) = path.split_once("::").unwrap();
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args(["--exact", test, "--nocapture", "--test-threads=1"]);
+        for name in ["NEAP_SCAVENGER", "NEAP_LIMIT", "NEAP_HARD_LIMIT", "NEAP_RETAIN_MAX", "NEAP_THP", "RUST_BACKTRACE"]
+        {
+            command.env_remove(name);
+        }
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        Self { test, case: test.to_owned(), command, address_space: None }
+    }
+
+    /// Tells this case from the other cases of the test.
+    pub fn case(mut self, case: impl Display) -> Self {
+        write!(self.case, " / {case}").unwrap();
+        self
+    }
+
+    /// Sets a variable in the child's environment.
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.command.env(name, value);
+        self
+    }
+
+    /// Limits the child's address space from its first instruction on.
+    pub fn address_space(mut self, bytes: u64) -> Self {
+        self.address_space = Some(bytes);
+        self
+    }
+
+    /// Does `case` in the child. The parent sees the case run to its end and hold.
+    #[track_caller]
+    pub fn holds(self, case: impl FnOnce()) {
+        self.ends(case, |ended| ended.assert_held());
+    }
+
+    /// Does `case` in the child. The parent looks at what became of the child.
+    #[track_caller]
+    pub fn ends(mut self, case: impl FnOnce(), look: impl FnOnce(&Ended)) {
+        match std::env::var(CASE) {
+            Ok(own) => {
+                assert!(own.starts_with(self.test), "a child of {own} runs {}", self.test);
+                if own == self.case {
+                    case();
+                    println!("{HELD}");
+                }
+            }
+            Err(_) => {
+                limit(&mut self.command, self.address_space);
+                self.command.env(CASE, &self.case);
+                look(&end_of(self.case, self.command));
+            }
+        }
+    }
 }
 
 /// What became of a child.
 pub struct Ended {
+    case: String,
     pub code: Option<i32>,
     pub signal: Option<i32>,
     pub stdout: String,
@@ -34,42 +114,48 @@ pub struct Ended {
 impl Ended {
     /// The child's case ran to its end and held.
     #[track_caller]
-    pub fn assert_ok(&self) -> &Self {
-        assert_eq!(self.code, Some(0), "signal {:?}\n{}\n{}", self.signal, self.stdout, self.stderr);
-        assert!(self.stdout.contains("1 passed"), "the case did not run: {}", self.stdout);
-        self
+    pub fn assert_held(&self) {
+        assert!(self.code == Some(0) && self.stdout.contains(HELD), "{self}");
+    }
+
+    /// A signal ended the child.
+    #[track_caller]
+    pub fn assert_killed_by(&self, signal: i32) {
+        assert_eq!(self.signal, Some(signal), "{self}");
+    }
+
+    /// The child died of misuse: SIGABRT, and one line on the standard error stream, which begins with `line`.
+    #[track_caller]
+    pub fn assert_died_with(&self, line: &str) {
+        self.assert_killed_by(libc::SIGABRT);
+        assert!(self.stderr.starts_with(line), "{self}");
+        assert_eq!((self.stderr.lines().count(), self.stderr.ends_with('\n')), (1, true), "{self}");
     }
 }
 
-/// A child that will do `case`.
-pub fn child(case: &str) -> Command {
-    let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args(["--exact", "child", "--nocapture", "--test-threads=1"]);
-    for name in ["NEAP_SCAVENGER", "NEAP_LIMIT", "NEAP_HARD_LIMIT", "NEAP_RETAIN_MAX", "NEAP_THP", "RUST_BACKTRACE"] {
-        command.env_remove(name);
+impl Display for Ended {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { case, code, signal, stdout, stderr } = self;
+        write!(f, "{case}: code {code:?}, signal {signal:?}\n{stdout}\n{stderr}")
     }
-    command.env(CASE, case).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    command
 }
 
-/// A child whose address space is limited from its first instruction on.
-pub fn limited_child(case: &str, address_space_bytes: u64) -> Command {
-    let mut command = child(case);
+/// Limits a process to be: its address space, if the limit is given, and no core file for those that crash on purpose.
+fn limit(command: &mut Command, address_space: Option<u64>) {
+    let sets = |bytes| libc::rlimit { rlim_cur: bytes, rlim_max: bytes };
     // SAFETY: setrlimit is safe to call between fork and exec.
     unsafe {
         command.pre_exec(move || {
-            let limit = libc::rlimit { rlim_cur: address_space_bytes, rlim_max: address_space_bytes };
-            match libc::setrlimit(libc::RLIMIT_AS, &limit) {
-                0 => Ok(()),
-                _ => Err(std::io::Error::last_os_error()),
-            }
+            let is_set = libc::setrlimit(libc::RLIMIT_CORE, &sets(0)) == 0
+                && address_space.is_none_or(|bytes| libc::setrlimit(libc::RLIMIT_AS, &sets(bytes)) == 0);
+            is_set.then_some(()).ok_or_else(std::io::Error::last_os_error)
         })
     };
-    command
 }
 
 /// Runs a child to its end.
-pub fn end_of(mut command: Command) -> Ended {
+#[track_caller]
+fn end_of(case: String, mut command: Command) -> Ended {
     let mut process = command.spawn().unwrap();
     let (stdout, stderr) = (reader(process.stdout.take()), reader(process.stderr.take()));
     let begin = Instant::now();
@@ -80,16 +166,12 @@ pub fn end_of(mut command: Command) -> Ended {
         if begin.elapsed() > HANG {
             let _ = process.kill();
             let _ = process.wait();
-            panic!("the child hangs: {}\n{}", stdout.join().unwrap(), stderr.join().unwrap());
+            panic!("{case} hangs: {}\n{}", stdout.join().unwrap(), stderr.join().unwrap());
         }
         std::thread::sleep(Duration::from_millis(5));
     };
-    Ended {
-        code: status.code(),
-        signal: status.signal(),
-        stdout: stdout.join().unwrap(),
-        stderr: stderr.join().unwrap(),
-    }
+    let (stdout, stderr) = (stdout.join().unwrap(), stderr.join().unwrap());
+    Ended { case, code: status.code(), signal: status.signal(), stdout, stderr }
 }
 
 fn reader(from: Option<impl Read + Send + 'static>) -> std::thread::JoinHandle<String> {
@@ -100,9 +182,33 @@ fn reader(from: Option<impl Read + Send + 'static>) -> std::thread::JoinHandle<S
     })
 }
 
-/// Runs a case in a child to its end.
-pub fn run(case: &str) -> Ended {
-    end_of(child(case))
+/// A layout of `bytes` with the alignment of a word.
+pub fn layout(bytes: usize) -> Layout {
+    Layout::from_size_align(bytes, 8).unwrap()
+}
+
+/// The books add up as soon as the scavenger's thread is not between two locks.
+#[track_caller]
+pub fn wait_for_the_books() {
+    wait_until("the books to add up", || neap::stats().adds_up());
+}
+
+/// Does `work` while two threads scavenge without a pause. When this returns the threads and their caches are gone.
+pub fn beside_scavenging_threads<T>(work: impl FnOnce() -> T) -> T {
+    let stop = Arc::new(AtomicBool::new(false));
+    let threads = [(); 2].map(|()| {
+        let stop = Arc::clone(&stop);
+        std::thread::spawn(move || {
+            while !stop.load(Ordering::Relaxed) {
+                neap::scavenge();
+            }
+        })
+    });
+    let result = work();
+    stop.store(true, Ordering::Relaxed);
+    // A scope would not wait for what ends a thread's cache.
+    threads.into_iter().for_each(|thread| thread.join().unwrap());
+    result
 }
 
 /// Waits until `done`; `what` is what did not happen if it takes for ever.
