@@ -1,10 +1,10 @@
 //! The heap's units: pages, chunks and the levels of the summary tree.
 //!
-//! Everything above the system-call layer counts in heap pages of 8 KiB, whatever the page size of the kernel is.
-//! The figures are those of the Go runtime's page heap (commit 4f543b59). Under loom the tree is narrower, so that a
-//! model can build a fresh heap for each execution; the shape (five levels, 512-page chunks) stays.
+//! All code above the system calls counts in heap pages of 8 KiB, whatever the kernel's page size is. The constants are
+//! those of the Go runtime's page heap (commit 4f543b59). Under loom the tree is narrower, so a model can build a fresh
+//! heap for each execution. Its shape stays: five levels, and chunks of 512 pages.
 //!
-//! Locks: none. This module never touches memory.
+//! Locks: none. Never: touches memory.
 #![forbid(unsafe_code)]
 
 /// log2 of the heap page size in bytes.
@@ -14,7 +14,7 @@ pub const PAGE_BYTES: usize = 1 << PAGE_SHIFT;
 
 /// log2 of the pages in a chunk.
 pub const CHUNK_PAGES_SHIFT: u32 = 9;
-/// Pages under one bitmap leaf.
+/// Pages in a chunk: the pages under one bitmap leaf.
 pub const CHUNK_PAGES: usize = 1 << CHUNK_PAGES_SHIFT;
 /// 64-bit words in a chunk's bitmap.
 pub const CHUNK_WORDS: usize = CHUNK_PAGES / 64;
@@ -37,13 +37,13 @@ pub const ROOT_PAGES_SHIFT: u32 = CHUNK_PAGES_SHIFT + ROOT_CHUNKS_SHIFT;
 /// log2 of the bytes under one root entry.
 pub const ROOT_SHIFT: u32 = PAGE_SHIFT + ROOT_PAGES_SHIFT;
 
-/// log2 of the address space the heap can describe: user space is at most 47 bits wide on x86-64 and 48 on AArch64
-/// unless a program asks for more with a hint, which the arena never does.
+/// log2 of the address space that the heap can describe. User space has at most 47 bits on x86-64 and 48 on AArch64,
+/// unless a program asks for more with a hint, and the arena never does.
 pub const ADDRESS_BITS: u32 = if cfg!(loom) { 30 } else { 48 };
 /// Entries of the root level.
 pub const ROOTS: usize = 1 << (ADDRESS_BITS - ROOT_SHIFT);
 
-/// The most shards that the heap is split into (see `heap::shards`); a power of two.
+/// The most shards of a heap: a power of two.
 pub const SHARDS: usize = if cfg!(loom) { 2 } else { 8 };
 
 /// A page's number: its address divided by [`PAGE_BYTES`].
@@ -111,12 +111,12 @@ impl Chunk {
 pub struct Run {
     /// The lowest page.
     pub first: Page,
-    /// How many pages.
+    /// The number of pages.
     pub pages: usize,
 }
 
 impl Run {
-    /// The page after the last.
+    /// The page after the last page.
     #[inline]
     pub const fn end(self) -> Page {
         self.first.plus(self.pages)
@@ -128,7 +128,7 @@ impl Run {
         self.pages << PAGE_SHIFT
     }
 
-    /// The parts of the run chunk by chunk, lowest first.
+    /// The parts of the run in each chunk, lowest first.
     pub fn by_chunk(self) -> impl Iterator<Item = Run> {
         let mut next = self.first;
         let end = self.end();

@@ -1,35 +1,35 @@
-//! What the process's cgroup allows: memory and CPU time, version 2 and version 1.
+//! The memory and CPU limits of the process's cgroup, version 2 and version 1.
 //!
-//! Limits hold for a group and all above it, so each ancestor is asked and the tightest counts. Where a container
-//! sees the host's path but its own mount, the group's directory does not exist and the walk ends at the mount's
-//! root, which is the container's group.
+//! The limits of a group and of all its ancestors hold, so each ancestor is asked and the tightest limit counts. A
+//! container may see the path of its host but have a mount of its own. Then the directory of the group does not exist,
+//! and the walk ends at the root of the mount, which is the container's group.
 //!
-//! What counts against the memory limit is the usage less the page cache, which the kernel drops by itself: with the cache, every
-//! process that reads files would be under pressure for ever.
+//! The memory that counts against the limit is the usage without the page cache, because the kernel drops the cache by
+//! itself. With the cache every process that reads files would be under pressure for ever.
 //!
-//! Locks: none. Files are read by the caller's reader.
+//! Locks: none. The caller's reader reads the files.
 
 use super::path::Path;
 use super::size::parse_number;
 use core::ffi::CStr;
 
-/// Room for the largest file read; of `memory.stat` the beginning is enough.
+/// Room for the largest file. The beginning of `memory.stat` is enough.
 const FILE_BYTES: usize = 2048;
 
-/// Where version 2 is mounted, and version 1's controllers below it.
+/// The mount of version 2. The controllers of version 1 are mounted below it.
 const ROOT: &[u8] = b"/sys/fs/cgroup";
 
-/// A memory limit at least this large is none: version 1 writes "no limit" as the largest number of whole pages.
+/// A memory limit from here on is no limit: version 1 writes "no limit" as the largest number of whole pages.
 const UNLIMITED: u64 = 1 << 62;
 
-/// The limits found.
+/// The limits of a cgroup and its ancestors.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Cgroup {
     /// The tightest memory limit.
     pub limit_bytes: Option<u64>,
     /// The tightest CPU quota, in thousandths of a CPU.
     pub milli_cpus: Option<u64>,
-    /// The group whose memory limit it is, to ask for its usage.
+    /// The usage files of the group that has the tightest memory limit.
     usage: Option<Usage>,
 }
 
@@ -43,7 +43,7 @@ impl Cgroup {
     /// No limits.
     pub const NONE: Self = Self { limit_bytes: None, milli_cpus: None, usage: None };
 
-    /// Finds the limits. `read` reads the beginning of a file into the buffer and answers how much it read.
+    /// Finds the limits. `read` reads the beginning of a file into the buffer and returns the number of bytes read.
     pub fn find(mut read: impl FnMut(&CStr, &mut [u8]) -> Option<usize>) -> Self {
         let mut found = Self::default();
         let mut membership = [0; FILE_BYTES];
@@ -71,8 +71,8 @@ impl Cgroup {
         found
     }
 
-    /// What counts against `limit_bytes` now. Far below the limit the plain usage will do as an upper bound: the kernel
-    /// may have to gather `memory.stat` from every CPU, and this is asked at every tick.
+    /// The memory that counts against `limit_bytes` now. Far below the limit this is the plain usage, an upper bound:
+    /// the scavenger asks at every wake-up, and the kernel may have to gather `memory.stat` from every CPU.
     pub fn used_bytes(&self, mut read: impl FnMut(&CStr, &mut [u8]) -> Option<usize>) -> Option<u64> {
         let usage = self.usage?;
         let mut file = [0; FILE_BYTES];
@@ -144,7 +144,7 @@ fn read_at<'a>(
     file.get(..len)
 }
 
-/// The controllers (none for version 2) and the path in a line of `/proc/self/cgroup`.
+/// The controllers and the path in a line of `/proc/self/cgroup`. Version 2 has no controllers there.
 pub fn parse_membership(line: &[u8]) -> Option<(&[u8], &[u8])> {
     let mut fields = line.splitn(3, |byte| *byte == b':');
     parse_number(fields.next()?)?;
@@ -152,13 +152,13 @@ pub fn parse_membership(line: &[u8]) -> Option<(&[u8], &[u8])> {
     path.starts_with(b"/").then_some((controllers, path))
 }
 
-/// A group's path and those of all above it, without a closing slash; the last is empty, the mount's root.
+/// The paths of a group and of its ancestors, without a closing slash. The last path is empty: the root of the mount.
 pub fn ancestors(path: &[u8]) -> impl Iterator<Item = &[u8]> {
     let trimmed = path.strip_suffix(b"/").unwrap_or(path);
     core::iter::successors(Some(trimmed), |path| path.iter().rposition(|byte| *byte == b'/').map(|at| &path[..at]))
 }
 
-/// The bytes in `memory.max`, `memory.high` or `memory.limit_in_bytes`, if they are a limit.
+/// The bytes in `memory.max`, `memory.high` or `memory.limit_in_bytes`, if the file has a limit.
 pub fn parse_memory_limit(text: &[u8]) -> Option<u64> {
     parse_number(text.trim_ascii()).filter(|bytes| *bytes < UNLIMITED)
 }
@@ -182,7 +182,7 @@ pub fn page_cache_bytes(stat: &[u8]) -> u64 {
         let mut lines = stat.split(|byte| *byte == b'\n');
         lines.find_map(|line| parse_number(line.strip_prefix(key)?.strip_prefix(b" ")?.trim_ascii()))
     };
-    // Version 1 has both this group's figures and totals with the groups below, which are what its usage covers.
+    // Version 1 has figures of the group and totals with the groups below. Its usage covers the totals.
     let file = |v1: &[u8], v2: &[u8]| value(v1).or_else(|| value(v2)).unwrap_or(0);
     file(b"total_inactive_file", b"inactive_file").saturating_add(file(b"total_active_file", b"active_file"))
 }

@@ -1,11 +1,11 @@
-//! What is wrong with a variable, as one line.
+//! The one line about a wrong variable.
 //!
 //! Locks: none.
 
 use super::NAMES;
 use core::fmt;
 
-/// A variable that was not taken.
+/// A variable that was not applied.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ConfigError<'a> {
     pub(super) name: &'a [u8],
@@ -34,20 +34,20 @@ impl fmt::Display for ConfigError<'_> {
 
 impl core::error::Error for ConfigError<'_> {}
 
-/// Bytes from outside, safe to print: at most 40, and nothing a terminal would act on.
+/// Foreign bytes, safe to print: only the first few, and no control characters.
 struct Shown<'a>(&'a [u8]);
 
 impl fmt::Display for Shown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const MOST: usize = 40;
-        for byte in self.0.iter().take(MOST) {
+        const MAX: usize = 40;
+        for byte in self.0.iter().take(MAX) {
             write!(f, "{}", if matches!(byte, b' '..=b'~') { char::from(*byte) } else { '?' })?;
         }
-        f.write_str(if self.0.len() > MOST { "..." } else { "" })
+        f.write_str(if self.0.len() > MAX { "..." } else { "" })
     }
 }
 
-/// The known name that takes the fewest edits.
+/// The known name with the smallest edit distance.
 fn nearest(name: &[u8]) -> &'static str {
     let mut best = (usize::MAX, NAMES[0]);
     for known in NAMES {
@@ -59,11 +59,11 @@ fn nearest(name: &[u8]) -> &'static str {
     best.1
 }
 
-/// Edit distance, on the first 64 bytes of `name`; row by row over `known`.
+/// The edit distance between `known` and the first 64 bytes of `name`, computed row by row over `known`.
 fn edits(name: &[u8], known: &[u8]) -> usize {
-    const MOST: usize = 64;
-    let mut row = [0_usize; MOST + 1];
-    let name = &name[..name.len().min(MOST)];
+    const MAX: usize = 64;
+    let mut row = [0_usize; MAX + 1];
+    let name = &name[..name.len().min(MAX)];
     for (at, cell) in row.iter_mut().enumerate() {
         *cell = at;
     }

@@ -1,14 +1,20 @@
-//! Configuration: the `NEAP_*` variables, and what the cgroup allows.
+//! Configuration: the `NEAP_*` variables, and the limits of the cgroup.
 //!
-//! Few variables on purpose: what the policy can find out (how long to keep memory, how fast to release it) is no
-//! setting. A wrong value or an unknown name yields one clear line and leaves the default, since a program must not die of a
-//! typing error in its environment, and must not be silently configured otherwise than its user thinks.
+//! The variables are few on purpose. The policy finds out how long to keep memory and how fast to release it, so
+//! neither is a setting. A wrong value or an unknown name yields one clear line and leaves the default: a typing error
+//! must not end the program, and must not silently change what its user asked for.
 //!
-//! Invariants
-//! 1. Any bytes are accepted as input; nothing panics or allocates.
-//! 2. [`Config::DEFAULT`] is a constant: an allocator is configured before `main`, or never.
+//! | file | what is in it |
+//! |---|---|
+//! | `mod` | the settings, and their values |
+//! | `size` | sizes as users write them |
+//! | `error` | the line about a wrong variable |
+//! | `cgroup`, `path` | the limits of the process's cgroup, and paths without allocation |
 //!
-//! Locks: none. This module reads no environment and no file; the caller passes texts or a reader.
+//! Invariants: (1) any bytes are accepted as input, and nothing panics or allocates; (2) [`Config::DEFAULT`] is a
+//! constant, because an allocator is configured before `main` or never.
+//!
+//! Locks: none. The module reads no environment and no file; the caller passes texts or a reader.
 #![forbid(unsafe_code)]
 
 pub mod cgroup;
@@ -27,13 +33,13 @@ use error::Problem;
 /// What a user may set.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Config {
-    /// `NEAP_SCAVENGER`: whether the background thread may run. Without it frees and growth do its work now and then.
+    /// `NEAP_SCAVENGER`: whether the background thread may run. Without it frees and growth do a part of its work.
     pub scavenger: bool,
-    /// `NEAP_LIMIT`: above 95 % of it free memory is released at once.
+    /// `NEAP_LIMIT`: near this much memory, free memory is released at once.
     pub limit: Limit,
-    /// `NEAP_HARD_LIMIT`: mapped memory never passes it; allocations fail instead.
+    /// `NEAP_HARD_LIMIT`: the heap never maps more. Allocations fail instead.
     pub hard_limit_bytes: Option<u64>,
-    /// `NEAP_RETAIN_MAX`: free memory beyond it is released whatever the demand was.
+    /// `NEAP_RETAIN_MAX`: free memory beyond this is released, whatever the demand was.
     pub retain_max_bytes: Option<u64>,
     /// `NEAP_THP`: use of transparent huge pages.
     pub huge_pages: HugePages,
@@ -44,31 +50,31 @@ pub struct Config {
 pub enum Limit {
     /// No limit.
     None,
-    /// That of the process's cgroup, if it has one.
+    /// The limit of the process's cgroup, if there is one.
     Cgroup,
-    /// So many bytes.
+    /// A number of bytes.
     Bytes(u64),
 }
 
 /// Use of transparent huge pages.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum HugePages {
-    /// Ask for them once the heap is larger than a MiB.
+    /// The heap asks for them once it is larger than a MiB.
     Auto,
-    /// Ask for them from the first object on.
+    /// The heap asks for them from the first object on.
     On,
-    /// Refuse them.
+    /// The heap refuses them.
     Off,
 }
 
-/// Names of all variables.
+/// The names of all variables.
 const NAMES: [&str; 5] = ["NEAP_SCAVENGER", "NEAP_LIMIT", "NEAP_HARD_LIMIT", "NEAP_RETAIN_MAX", "NEAP_THP"];
 
-/// What all names begin with.
+/// The prefix of all names.
 const PREFIX: &[u8] = b"NEAP_";
 
 impl Config {
-    /// The configuration without any variable set.
+    /// The configuration without variables.
     pub const DEFAULT: Self = Self {
         scavenger: true,
         limit: Limit::Cgroup,
@@ -77,8 +83,8 @@ impl Config {
         huge_pages: HugePages::Auto,
     };
 
-    /// Takes in one variable of the environment. Names that do not begin with `NEAP_` are none of ours; an empty value
-    /// is the same as none. After an error the setting is what it was.
+    /// Applies one variable of the environment. A name without the prefix `NEAP_` is ignored, and so is an empty value.
+    /// An error leaves the setting as it was.
     pub fn apply<'a>(&mut self, name: &'a [u8], value: &'a [u8]) -> Result<(), ConfigError<'a>> {
         if !name.starts_with(PREFIX) {
             return Ok(());

@@ -1,26 +1,26 @@
-//! A path put together on the stack, with its closing zero.
+//! A path with its closing zero, joined on the stack.
 //!
 //! Locks: none.
 
 use core::ffi::CStr;
 
-/// Longest path, the zero included: cgroups of nested containers take about 250 bytes.
-const MOST: usize = 512;
+/// The longest path, with its zero: room for the cgroups of nested containers.
+const MAX_BYTES: usize = 512;
 
 /// A path in a fixed buffer.
 #[derive(Clone, Copy)]
 pub struct Path {
-    bytes: [u8; MOST],
+    bytes: [u8; MAX_BYTES],
     len: usize,
 }
 
 impl Path {
-    /// The parts, one after the other; `None` where they are too long or hold a zero.
+    /// The parts, one after the other. `None` if they are too long or hold a zero.
     pub fn join(parts: &[&[u8]]) -> Option<Self> {
-        let mut path = Self { bytes: [0; MOST], len: 0 };
+        let mut path = Self { bytes: [0; MAX_BYTES], len: 0 };
         for part in parts {
             let end = path.len.checked_add(part.len())?;
-            if end >= MOST || part.contains(&0) {
+            if end >= MAX_BYTES || part.contains(&0) {
                 return None;
             }
             path.bytes[path.len..end].copy_from_slice(part);
@@ -29,7 +29,7 @@ impl Path {
         Some(path)
     }
 
-    /// As the system calls want it.
+    /// The path as a C string.
     pub fn as_c_str(&self) -> &CStr {
         CStr::from_bytes_until_nul(&self.bytes).unwrap_or_default()
     }

@@ -1,11 +1,11 @@
 //! Sizes as users write them: `1048576`, `512M`, `2GiB`.
 //!
-//! All units are powers of 1024, as for containers. `KB` and its like are refused: half of the world reads them as
-//! powers of 1000.
+//! All units are powers of 1024, as for containers. `KB` and similar units are refused, because half of the world reads
+//! them as powers of 1000.
 //!
 //! Locks: none.
 
-/// A number of bytes, or `None` where the text is no size or too large for 64 bits.
+/// A number of bytes. `None` where the text is no size, or more than 64 bits hold.
 pub fn parse_size(text: &[u8]) -> Option<u64> {
     let digits = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
     let (number, unit) = text.split_at(digits);
@@ -24,7 +24,7 @@ pub fn parse_size(text: &[u8]) -> Option<u64> {
     parse_number(number)?.checked_mul(1 << shift)
 }
 
-/// A decimal number of digits alone.
+/// A decimal number: digits and nothing else.
 pub(super) fn parse_number(digits: &[u8]) -> Option<u64> {
     if digits.is_empty() {
         return None;

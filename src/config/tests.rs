@@ -1,4 +1,4 @@
-//! Tables, and any bytes.
+//! Tests of the configuration: tables, and arbitrary bytes.
 
 use super::cgroup::*;
 use super::*;
@@ -134,7 +134,7 @@ fn cgroup_texts() {
     assert_eq!(page_cache_bytes(b"active_file 4\ntotal_active_file 40\n"), 40);
 }
 
-/// A reader of a list of files.
+/// A reader of the files in a list.
 fn files<'a>(list: &'a [(&'a str, &'a str)]) -> impl FnMut(&CStr, &mut [u8]) -> Option<usize> + 'a {
     move |path, buffer| {
         let (_, text) = list.iter().find(|(name, _)| name.as_bytes() == path.to_bytes())?;

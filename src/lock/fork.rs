@@ -1,9 +1,9 @@
-//! Locks as the fork handlers see them: taken before the fork in rank order, released in parent and child each in its way.
+//! Locks as the fork handlers see them. They are taken in rank order before the fork, and released in parent and child.
 //!
-//! A trait, so that one walk over all locks of a heap serves the three handlers, whatever the locks guard. A lock that the
-//! thread held already, because the fork is a signal handler's, is passed over by all of them.
+//! A trait, so one walk over all locks of a heap serves the three handlers, whatever the locks guard. If a signal
+//! handler forks, its thread may hold a lock already. All three handlers skip such a lock.
 //!
-//! Locks: those it is called for. The ranks are checked as everywhere, except that a rank may repeat in index order.
+//! Locks: those of the caller. Ranks are checked, except that locks of one rank may nest in index order.
 
 use super::{Hold, Lock};
 
@@ -11,11 +11,11 @@ use super::{Hold, Lock};
 pub trait ForkLock {
     /// Takes the lock, before the fork.
     fn take(&self) -> Hold;
-    /// Waits until nobody holds it. The thread holds nothing.
+    /// Waits until nobody holds the lock. The calling thread holds no lock.
     fn wait(&self);
-    /// Releases it in the parent, if [`Self::take`] took it on this thread.
+    /// Releases the lock in the parent, if [`Self::take`] took it on this thread.
     fn release_in_parent(&self);
-    /// The same in the child.
+    /// Releases the lock in the child, if [`Self::take`] took it on this thread.
     ///
     /// # Safety
     /// Called in the child of a fork, by its only thread.

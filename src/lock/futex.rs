@@ -1,9 +1,6 @@
-//! A word that threads can sleep on.
+//! A word that threads can sleep on: the kernel's private futex, or `sync::queue` under loom.
 //!
-//! Real: the kernel's private futex. Under loom: see `sync::queue`.
-//!
-//! Locks: [`Futex::wait`] and [`Futex::wake`] want none held, like every system call; a lock sleeps on a word of its own
-//! ([`super::LockFutex`]).
+//! Locks: none may be held, as for every system call. A lock sleeps on a word of its own ([`super::LockFutex`]).
 
 use crate::sync::atomic::AtomicU32;
 #[cfg(loom)]
@@ -13,7 +10,7 @@ use crate::sys::held::assert_none_held;
 /// A 32-bit word with a queue of sleepers.
 #[derive(Debug)]
 pub struct Futex {
-    /// Changed by the owner with the orderings it needs; the queue adds no ordering of its own.
+    /// The user of the futex writes the word and chooses the orderings. The queue adds none.
     word: AtomicU32,
     #[cfg(loom)]
     queue: Queue,
@@ -38,7 +35,7 @@ impl Futex {
         &self.word
     }
 
-    /// Sleeps while the word is `expected`, for at most `timeout_ns` if given. May return early for no reason.
+    /// Sleeps while the word is `expected`, for at most `timeout_ns` if given. May return early, for no reason.
     pub fn wait(&self, expected: u32, timeout_ns: Option<u64>) {
         assert_none_held("futex wait");
         #[cfg(not(loom))]

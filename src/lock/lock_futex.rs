@@ -1,11 +1,9 @@
-//! The word of a lock: as wide as an address, so that it can name its owner; those that wait for it sleep.
+//! The word of a lock, with a queue of waiters: the kernel's private futex, or `sync::queue` under loom.
 //!
-//! The kernel compares 32 bits, the lower half. Two values may agree there: then a thread sleeps that saw one of them and
-//! not the other. That must not matter to who uses this: both must be values on which to sleep.
+//! The word is as wide as an address, so that it can name the owner. The kernel compares only its lower 32 bits. If two
+//! values agree in these bits, a thread that saw one value may sleep on the other. So both must be values to sleep on.
 //!
-//! Real: the kernel's private futex. Under loom: see `sync::queue`.
-//!
-//! Locks: the lock itself is waited for with others held, which is what ranks are for; so nothing is checked here.
+//! Locks: not checked, because a thread may wait for a lock while it holds others; the ranks make this safe.
 
 use crate::sync::atomic::AtomicUsize;
 #[cfg(loom)]
@@ -14,7 +12,7 @@ use crate::sync::{atomic::Ordering, queue::Queue};
 /// An address-sized word with a queue of sleepers.
 #[derive(Debug)]
 pub struct LockFutex {
-    /// Changed by those that lock and unlock, with the orderings they need; the queue adds none of its own.
+    /// Threads that lock and unlock write the word and choose the orderings. The queue adds none.
     word: AtomicUsize,
     #[cfg(loom)]
     queue: Queue,
@@ -39,8 +37,8 @@ impl LockFutex {
         &self.word
     }
 
-    /// Sleeps while the word's lower half is that of `expected`, for at most `timeout_ns` if given. May return early for no
-    /// reason.
+    /// Sleeps while the word's lower half is that of `expected`, for at most `timeout_ns` if given. May return early,
+    /// for no reason.
     pub fn wait(&self, expected: usize, timeout_ns: Option<u64>) {
         #[cfg(not(loom))]
         crate::sys::futex::wait(self.lower_half(), expected as u32, timeout_ns);

@@ -1,10 +1,12 @@
-//! [`Lock`] under loom: loom's mutex with the same interface and the same rank checks.
+//! [`Lock`] under loom: loom's mutex with the same interface and the same checks of ranks.
 //!
 //! A model explores each acquisition as one step; the algorithm of the real lock has a model of its own. A lock that is
-//! held over a fork keeps its guard in a cell; what becomes of the threads that the child does not have is the
-//! simulation's affair (`sys::sim::process`), as is the signal that interrupts a thread before or after any step of a lock.
+//! held over a fork keeps its guard in a cell. `sys::sim::process` ends the threads that the child does not have, and
+//! sends the signal that interrupts a thread before or after a step of a lock.
 //!
-//! Orderings: Relaxed; a thread that reads its own number wrote it itself.
+//! Orderings: Relaxed, because only the thread that wrote its own number acts on it.
+//!
+//! Locks: this is one. Invariant: the value is reached only through a guard.
 
 use super::Hold;
 use crate::sync::plain::{AtomicUsize, Ordering};
@@ -19,19 +21,19 @@ use loom::sync::{Mutex, MutexGuard};
 pub struct Lock<T: 'static> {
     rank: CheckedRank,
     value: Mutex<T>,
-    /// The owner's number, or 0: what the real lock's word says. Only its own thread makes something of it.
+    /// The owner's number or 0, as in the real lock's word. Only the owner acts on it.
     owner: AtomicUsize,
-    /// The guard of a lock that is held over a fork; the forking thread's.
+    /// The guard of the forking thread, while the lock is held over a fork.
     over_fork: Cell<Option<MutexGuard<'static, T>>>,
 }
 
-// SAFETY: the mutex hands the value to one thread at a time; the cell is used only by the thread that holds the mutex.
+// SAFETY: the mutex gives the value to one thread at a time, and only the thread that holds the mutex uses the cell.
 unsafe impl<T: Send> Sync for Lock<T> {}
 // SAFETY: as above; a lock is not moved while it is held.
 unsafe impl<T: Send> Send for Lock<T> {}
 
 impl<T> Lock<T> {
-    /// An unlocked value of the given rank.
+    /// An unlocked value with a rank.
     pub fn new(rank: Rank, value: T) -> Self {
         Self {
             rank: CheckedRank::new(rank),
@@ -41,7 +43,7 @@ impl<T> Lock<T> {
         }
     }
 
-    /// Takes the lock, sleeping until it is free.
+    /// Takes the lock. Sleeps until the lock is free.
     #[track_caller]
     pub fn lock(&self) -> Guard<'_, T> {
         self.rank.check();
@@ -67,7 +69,8 @@ impl<T> Lock<T> {
         value
     }
 
-    /// Takes the lock and keeps it over a fork, unless this thread has it; other locks of the same rank may be held.
+    /// Takes the lock and keeps it over a fork, unless this thread has the lock. The thread may hold others of the
+    /// rank.
     #[track_caller]
     pub fn hold_over_fork(&self) -> Hold {
         self.rank.check_allowing_same();
@@ -77,7 +80,7 @@ impl<T> Lock<T> {
         let value = self.acquire();
         self.owner.store(identity(), Ordering::Relaxed);
         self.rank.taken_for_fork();
-        // SAFETY: the guard is dropped before the lock: a model that forks always calls one of the handlers.
+        // SAFETY: the guard is dropped before the lock, because a model that forks always calls one of the handlers.
         self.over_fork.set(Some(unsafe { core::mem::transmute::<MutexGuard<'_, T>, MutexGuard<'static, T>>(value) }));
         Hold::Taken
     }
@@ -86,7 +89,7 @@ impl<T> Lock<T> {
         self.owner.load(Ordering::Relaxed) == identity()
     }
 
-    /// Releases the lock in the parent, if this thread holds it by [`Self::hold_over_fork`].
+    /// Releases the lock in the parent, if this thread holds the lock by [`Self::hold_over_fork`].
     pub fn unlock_in_parent(&self) {
         if self.is_own()
             && let Some(value) = self.over_fork.take()
@@ -97,16 +100,16 @@ impl<T> Lock<T> {
         }
     }
 
-    /// The same in the child.
+    /// Releases the lock in the child, if this thread holds the lock by [`Self::hold_over_fork`].
     ///
     /// # Safety
-    /// As for the real one.
+    /// As for the real lock.
     pub unsafe fn unlock_in_child(&self) {
         self.unlock_in_parent();
     }
 }
 
-/// The right to use the value; dropping it releases the lock.
+/// The right to use the value. Dropping the guard releases the lock.
 #[must_use = "the lock is released at once if the guard is dropped"]
 pub struct Guard<'a, T: 'static> {
     /// There until the guard is dropped.

@@ -1,11 +1,20 @@
-//! Locks: a word and the value it guards, with a rank.
+//! Locks, and what threads sleep on.
 //!
-//! [`Lock`] is a futex mutex over [`RawMutex`], whose word names its owner: an uncontended lock and unlock are one atomic operation
-//! each, a waiter spins shortly and then sleeps, and nobody spins while the owner sleeps. `std::sync::Mutex` is no choice
-//! below an allocator that must not depend on std, a spin lock burns the time slice its preempted owner needs. Under loom
-//! `Lock` is loom's mutex, so that a model explores each acquisition once; `RawMutex` has a model of its own.
+//! [`Lock`] is a value behind a futex mutex with a rank. An uncontended lock and unlock are one atomic operation each.
+//! A waiter spins for a short time and then sleeps, so nobody spins while the owner sleeps. Two alternatives do not
+//! fit: `std::sync::Mutex`, because the allocator must not depend on std, and a spin lock, which burns the time slice
+//! that its preempted owner needs.
 //!
-//! Ranks are checked in debug builds, tests and models (see `sys::held`).
+//! | file | what is in it |
+//! |---|---|
+//! | `ranked`, `raw` | the real [`Lock`]: rank and value, and the algorithm on one word that names the owner |
+//! | `loom_lock` | [`Lock`] in models: loom's mutex, so a model explores each acquisition as one step |
+//! | `fork` | locks as the fork handlers see them |
+//! | `lock_futex`, `futex` | a lock's word, and any other word, with a queue of sleepers |
+//! | `barrier` | a memory barrier that is cheap on its frequent side |
+//! | `padded` | a value on cache lines of its own |
+//!
+//! Debug builds, tests and models check the ranks (`sys::held`).
 
 mod barrier;
 mod fork;

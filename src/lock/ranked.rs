@@ -1,6 +1,8 @@
 //! The real [`Lock`]: a [`RawMutex`], a rank and the value.
 //!
 //! Invariant: the value is reached only through a [`Guard`], which exists only between lock and unlock.
+//!
+//! Locks: this is one.
 
 use super::{Hold, RawMutex};
 use crate::sync::UnsafeCell;
@@ -8,7 +10,7 @@ use crate::sys::held::{CheckedRank, Rank};
 use core::marker::PhantomData;
 use core::ops::{Deref, DerefMut};
 
-/// A value behind a mutex. In release builds: a word and the value, without padding of its own.
+/// A value behind a mutex. In release builds a lock is one word and the value, without padding.
 #[derive(Debug)]
 pub struct Lock<T> {
     raw: RawMutex,
@@ -20,17 +22,17 @@ pub struct Lock<T> {
 #[cfg(not(any(debug_assertions, test)))]
 const _: () = assert!(size_of::<Lock<()>>() == size_of::<usize>());
 
-// SAFETY: the value is handed to one thread at a time (the invariant above), which needs `T: Send` and no more.
+// SAFETY: one thread at a time reaches the value (the invariant above), which only needs `T: Send`.
 unsafe impl<T: Send> Sync for Lock<T> {}
 
 impl<T> Lock<T> {
-    /// An unlocked value of the given rank.
+    /// An unlocked value with a rank.
     #[inline]
     pub const fn new(rank: Rank, value: T) -> Self {
         Self { raw: RawMutex::new(), rank: CheckedRank::new(rank), value: UnsafeCell::new(value) }
     }
 
-    /// Takes the lock, sleeping until it is free.
+    /// Takes the lock. Sleeps until the lock is free.
     #[inline]
     #[track_caller]
     pub fn lock(&self) -> Guard<'_, T> {
@@ -39,9 +41,9 @@ impl<T> Lock<T> {
         self.guard()
     }
 
-    /// Takes the lock and keeps it over a fork, if it can (see [`RawMutex::hold_over_fork`]); other locks of the same rank may
-    /// be held: the fork handler takes the locks of each class in index order. [`Self::unlock_in_parent`] or
-    /// [`Self::unlock_in_child`] undoes it.
+    /// Takes the lock and keeps it over a fork, if it can (see [`RawMutex::hold_over_fork`]). The thread may hold
+    /// others of the rank, because fork handlers take them in index order. [`Self::unlock_in_parent`] or
+    /// [`Self::unlock_in_child`] releases the lock.
     #[track_caller]
     pub fn hold_over_fork(&self) -> Hold {
         self.rank.check_allowing_same();
@@ -52,23 +54,23 @@ impl<T> Lock<T> {
         hold
     }
 
-    /// Releases the lock in the parent, if this thread holds it by [`Self::hold_over_fork`].
+    /// Releases the lock in the parent, if this thread holds the lock by [`Self::hold_over_fork`].
     pub fn unlock_in_parent(&self) {
         if self.raw.is_held_over_fork() {
             self.rank.released();
-            // SAFETY: held by this thread, and by no guard: nothing refers to the value.
+            // SAFETY: this thread holds the lock, and no guard does, so nothing refers to the value.
             unsafe { self.raw.unlock() };
         }
     }
 
-    /// The same in the child, where nobody can be waiting.
+    /// Releases the lock in the child, if this thread holds the lock by [`Self::hold_over_fork`]. Nobody waits there.
     ///
     /// # Safety
-    /// Called in the child of a fork by its only thread.
+    /// Called in the child of a fork, by its only thread.
     pub unsafe fn unlock_in_child(&self) {
         if self.raw.is_held_over_fork() {
             self.rank.released();
-            // SAFETY: held by the thread that forked, which is the only one (the caller's contract).
+            // SAFETY: this thread forked with the lock held, and is the only thread (the caller's contract).
             unsafe { self.raw.unlock_in_child() };
         }
     }
@@ -80,12 +82,12 @@ impl<T> Lock<T> {
     }
 }
 
-/// The right to use the value; dropping it releases the lock.
+/// The right to use the value. Dropping the guard releases the lock.
 #[derive(Debug)]
 #[must_use = "the lock is released at once if the guard is dropped"]
 pub struct Guard<'a, T> {
     lock: &'a Lock<T>,
-    /// The held mask is the thread's own: a guard must be dropped where it was made.
+    /// A thread has its own mask of held ranks, so a guard must be dropped on its own thread.
     _not_send: PhantomData<*mut ()>,
 }
 
@@ -94,7 +96,7 @@ impl<T> Deref for Guard<'_, T> {
 
     #[inline]
     fn deref(&self) -> &T {
-        // SAFETY: the guard exists, so this thread holds the lock; the borrow ends with the guard's.
+        // SAFETY: the guard exists, so this thread holds the lock; the guard outlives the borrow.
         self.lock.value.with(|value| unsafe { &*value })
     }
 }
@@ -102,7 +104,7 @@ impl<T> Deref for Guard<'_, T> {
 impl<T> DerefMut for Guard<'_, T> {
     #[inline]
     fn deref_mut(&mut self) -> &mut T {
-        // SAFETY: the guard exists, so this thread holds the lock; the guard is borrowed mutably for as long.
+        // SAFETY: the guard exists, so this thread holds the lock; the guard is borrowed mutably for the same time.
         self.lock.value.with_mut(|value| unsafe { &mut *value })
     }
 }
@@ -111,7 +113,7 @@ impl<T> Drop for Guard<'_, T> {
     #[inline]
     fn drop(&mut self) {
         self.lock.rank.released();
-        // SAFETY: the guard exists, so this thread holds the lock, and it is gone after this.
+        // SAFETY: the guard exists, so this thread holds the lock, and the guard ends here.
         unsafe { self.lock.raw.unlock() };
     }
 }

@@ -1,22 +1,23 @@
 //! The mutex algorithm: one word that names the owner.
 //!
-//! UNLOCKED -> the owner's number by the fast path; a waiter adds CONTENDED before it sleeps, and whoever unlocks a CONTENDED
-//! word wakes one sleeper. A woken waiter takes the lock as CONTENDED, since it cannot know whether others still sleep:
-//! one wake-up too many at the end of a queue, none too few.
+//! The fast path changes the word from UNLOCKED to the owner's number. A waiter adds CONTENDED before it sleeps. The
+//! thread that unlocks a CONTENDED word wakes one sleeper. A woken waiter takes the lock as CONTENDED, because others
+//! may still sleep: this can wake one thread too many at the end of a queue, and never one too few.
 //!
-//! The owner is part of the word, so that there is no moment at which a thread has the lock and does not know: a fork in a
-//! signal handler, which may have interrupted its thread anywhere, must leave alone what that thread holds and wait for all
-//! else. A lock that the handler took itself is marked OVER_FORK.
+//! The word names the owner, so at no moment does a thread have the lock without a sign of it. A fork in a signal
+//! handler needs this sign: the signal may have interrupted its thread anywhere. The fork handler must leave the
+//! thread's own locks alone and wait for all others. It marks the locks that it takes with OVER_FORK.
 //!
 //! Invariants (modelled in loom-tests/tests/lock.rs): (1) at most one thread is between lock and unlock; (2) while a
-//! thread sleeps, the word is CONTENDED or its unlocker has yet to wake one sleeper; (3) only a thread itself writes its
-//! number into the word or takes it out.
+//! thread sleeps, the word is CONTENDED or its unlocker is about to wake one sleeper; (3) only a thread itself writes
+//! its number into the word or takes it out.
 //!
-//! Orderings: whoever takes the word does so with Acquire, and reads what the last owner stored with Release; a waiter's
-//! look and its CONTENDED are Relaxed, for they take nothing, and leave a reader of the word what the owner released.
+//! Orderings: a thread takes the word with Acquire and reads the stores that the last owner released with Release. A
+//! waiter takes nothing, so its loads and its CONTENDED are Relaxed; CONTENDED continues the release sequence of the
+//! last owner.
 //!
-//! A waiter spins only while the word is not CONTENDED: that means that somebody found spinning useless already. With one
-//! processor it never spins.
+//! A waiter spins only while the word is not CONTENDED, because a CONTENDED word says that spinning was useless before.
+//! With one processor a waiter never spins.
 
 use super::LockFutex;
 use crate::sync::atomic::Ordering::{Acquire, Relaxed, Release};
@@ -24,17 +25,18 @@ use crate::sync::{const_unless_loom, spin_loop};
 use crate::sys::thread::identity;
 
 const UNLOCKED: usize = 0;
-/// Somebody may sleep.
+/// Some thread may sleep.
 const CONTENDED: usize = 1;
 /// The owner's fork handler took the lock.
 const OVER_FORK: usize = 2;
-/// The rest is the owner's number, a multiple of 4 and not 0. The lower halves of two such numbers may agree: a thread then
-/// sleeps on a word that was CONTENDED under another owner than the one it saw, which is as well. UNLOCKED is no such word.
+/// The other bits: the owner's number, a multiple of 4 and not 0. The lower halves of two numbers may agree. A waiter
+/// may then sleep on the CONTENDED word of another owner, whose unlock wakes a sleeper too. UNLOCKED agrees with no
+/// such word.
 const OWNER: usize = !(CONTENDED | OVER_FORK);
 
-/// A fork handler does not wait for a lock with others held for longer than so many times ...
+/// How often a fork handler sleeps for one lock while it holds others. See [`RawMutex::hold_over_fork`].
 const FORK_TRIES: u32 = if cfg!(loom) { 1 } else { 10 };
-/// ... so long. See [`RawMutex::hold_over_fork`].
+/// The longest of these sleeps.
 const FORK_PATIENCE_NS: u64 = 10_000_000;
 
 /// A mutex without a value or a rank: the word of [`super::Lock`].
@@ -48,9 +50,9 @@ pub struct RawMutex {
 pub enum Hold {
     /// The mutex was taken.
     Taken,
-    /// The thread has it already: the fork interrupted a critical section.
+    /// The thread had the mutex before: the fork interrupted its critical section.
     Interrupted,
-    /// Somebody else has it and does not give it back.
+    /// Another thread has the mutex and does not release it.
     Stuck,
 }
 
@@ -63,7 +65,7 @@ impl RawMutex {
         }
     }
 
-    /// Takes the mutex, sleeping until it is free.
+    /// Takes the mutex. Sleeps until the mutex is free.
     #[inline]
     pub fn lock(&self) {
         let own = identity();
@@ -72,10 +74,10 @@ impl RawMutex {
         }
     }
 
-    /// Gives the mutex back and wakes a sleeper if there may be one.
+    /// Releases the mutex, and wakes a sleeper if there may be one.
     ///
     /// # Safety
-    /// The calling thread holds the mutex. (After fork, in the child: the thread that called fork held it.)
+    /// The calling thread holds the mutex.
     #[inline]
     pub unsafe fn unlock(&self) {
         if self.futex.word().swap(UNLOCKED, Release) & CONTENDED != 0 {
@@ -83,11 +85,12 @@ impl RawMutex {
         }
     }
 
-    /// Takes the mutex for a fork handler, unless its thread has it already, or nobody gives it back for a while: a fork
-    /// that interrupted the owner needs the others that the caller holds. The caller must then give those back.
+    /// Takes the mutex for a fork handler. It does not take the mutex if its thread has it already. It gives up if the
+    /// owner keeps the mutex for long: the owner's own fork, in a signal handler, may wait for locks that the caller
+    /// holds. The caller must then release these locks.
     pub fn hold_over_fork(&self) -> Hold {
         let own = identity();
-        // Only this thread writes its number; what is read of others does not matter.
+        // Only this thread writes its number, so an old value of the word says the same.
         if self.futex.word().load(Relaxed) & OWNER == own {
             return Hold::Interrupted;
         }
@@ -100,7 +103,7 @@ impl RawMutex {
         self.futex.word().load(Relaxed) & !CONTENDED == identity() | OVER_FORK
     }
 
-    /// Gives the mutex back without waking anybody: the sleepers of the parent do not exist in the child.
+    /// Releases the mutex and wakes nobody: the parent's sleepers do not exist in the child.
     ///
     /// # Safety
     /// Called in the child of a fork, whose only thread held the mutex when it forked.
@@ -108,13 +111,14 @@ impl RawMutex {
         self.futex.word().store(UNLOCKED, Release);
     }
 
-    /// Puts `taken` into the word, sleeping while it has an owner, at most so many times if given. Whether it did.
+    /// Puts `taken` into the word. Sleeps while the word has an owner, at most `tries` times if given. Whether it took
+    /// the mutex.
     #[cold]
     #[inline(never)]
     fn lock_contended(&self, taken: usize, mut tries: Option<u32>) -> bool {
         let word = self.futex.word();
         let mut state = self.spin();
-        // Nobody is known to sleep, unless this thread has.
+        // CONTENDED once this thread has slept, because others may still sleep.
         let mut sleepers = 0;
         loop {
             if state == UNLOCKED {
@@ -124,15 +128,15 @@ impl RawMutex {
                 }
                 continue;
             }
-            // A word that is CONTENDED already needs no further write.
+            // A CONTENDED word needs no write.
             if state & CONTENDED == 0
                 && let Err(now) = word.compare_exchange(state, state | CONTENDED, Relaxed, Relaxed)
             {
                 state = now;
                 continue;
             }
-            // Here and nowhere else may it give up: the word is CONTENDED, so whoever unlocks it wakes somebody, even if the
-            // last wake-up was this thread's.
+            // This is the only place to give up. The word is CONTENDED, so its unlocker wakes a sleeper, even if this
+            // thread got the last wake-up.
             if let Some(left) = &mut tries {
                 if *left == 0 {
                     return false;
@@ -145,7 +149,7 @@ impl RawMutex {
         }
     }
 
-    /// Waits shortly for an owner that is running; returns the state last seen.
+    /// Waits for a short time for a running owner. Returns the last state of the word.
     fn spin(&self) -> usize {
         let mut left = spins();
         loop {
@@ -165,8 +169,8 @@ impl RawMutex {
     }
 }
 
-/// How often a waiter looks again before it sleeps: about the length of our longest critical section on the fast
-/// paths, a few hundred cycles. A model needs none of it, since loom explores the other orders anyway.
+/// How often a waiter reads the word before it sleeps: for about the longest critical section of the frequent paths. A
+/// model does not spin, because loom explores the other orders anyway.
 fn spins() -> u32 {
     #[cfg(not(loom))]
     let spins = if crate::sys::thread::has_several_cpus() { 100 } else { 0 };

@@ -1,11 +1,11 @@
-//! A cell with loom's interface: access through closures, so that loom sees where each access starts and ends.
+//! A cell with loom's interface: a closure makes each access, so loom sees where the access starts and ends.
 //!
-//! Locks: none; who may touch the content is the owner's rule.
+//! Locks: none. The owner of a cell says who may touch its content.
 
 #[cfg(loom)]
 pub use loom::cell::UnsafeCell;
 
-/// `core::cell::UnsafeCell` behind the interface of loom's.
+/// `core::cell::UnsafeCell` with the interface of loom's cell.
 #[cfg(not(loom))]
 #[derive(Debug)]
 #[repr(transparent)]
@@ -19,13 +19,13 @@ impl<T> UnsafeCell<T> {
         Self(core::cell::UnsafeCell::new(value))
     }
 
-    /// Hands a pointer for reading to `f`.
+    /// Calls `f` with a pointer for reading.
     #[inline]
     pub fn with<R>(&self, f: impl FnOnce(*const T) -> R) -> R {
         f(self.0.get())
     }
 
-    /// Hands a pointer for writing to `f`.
+    /// Calls `f` with a pointer for writing.
     #[inline]
     pub fn with_mut<R>(&self, f: impl FnOnce(*mut T) -> R) -> R {
         f(self.0.get())

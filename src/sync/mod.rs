@@ -1,10 +1,17 @@
-//! The loom switch: the only place that names `core::sync::atomic` or loom.
+//! The loom switch: the only folder that names `core::sync::atomic`, and the way to loom's types.
 //!
-//! Code above imports atomics and cells from here and is compiled against the real ones, or, by the loom-tests
-//! package, against loom's. Two differences of loom's types shape this interface: their constructors are not `const`
-//! (hence `const_unless_loom!` and `repeat!`), and all-zero bytes are no valid value of them (hence [`plain`]).
+//! The code above imports atomics and cells from here. It is compiled with the real types or, in the package
+//! loom-tests, with loom's. Two differences of loom's types shape this interface. Their constructors are not `const`,
+//! hence `const_unless_loom!` and `repeat!`. All-zero bytes are no valid value of them, hence [`plain`].
 //!
-//! Locks: none. Never: policy of any kind.
+//! | file | what is in it |
+//! |---|---|
+//! | `mod` | the atomics that loom models, fences, the two macros |
+//! | `plain` | atomics that loom does not see |
+//! | `cell` | an `UnsafeCell` with loom's interface |
+//! | `queue` | a futex's queue of sleepers, for models |
+//!
+//! Locks: none. Never: policy.
 
 mod cell;
 pub mod plain;
@@ -21,13 +28,13 @@ pub mod atomic {
     pub use loom::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence};
 }
 
-/// Keeps the compiler from moving memory accesses over this point, which is for signal handlers on the same thread.
+/// Keeps the compiler from moving memory accesses over this point, for signal handlers on the same thread.
 #[inline(always)]
 pub fn signal_fence() {
     core::sync::atomic::compiler_fence(atomic::Ordering::SeqCst);
 }
 
-/// Tells the processor that this is a spin loop (under loom: lets another thread run).
+/// Tells the processor that this is a spin loop. Under loom another thread runs.
 #[inline]
 pub fn spin_loop() {
     #[cfg(not(loom))]
@@ -36,9 +43,9 @@ pub fn spin_loop() {
     loom::hint::spin_loop();
 }
 
-/// Declares functions that are `const` in normal builds and plain under loom, whose constructors run code.
+/// Declares functions that are `const`, except under loom, whose constructors run code.
 ///
-/// Takes any number of functions without generic parameters of their own (those of the `impl` are fine).
+/// The functions have no generic parameters of their own; their `impl` may have some.
 macro_rules! const_unless_loom {
     ($(
         $(#[$attribute:meta])*
@@ -55,8 +62,8 @@ macro_rules! const_unless_loom {
 }
 pub(crate) use const_unless_loom;
 
-/// `[value; N]` for a value that is not `Copy`: the expression is a constant in normal builds and is evaluated `N` times
-/// under loom.
+/// `[value; N]` for a value that is not `Copy`. The expression is a constant, except under loom, which evaluates it `N`
+/// times.
 #[allow(unused_macros, reason = "a tool for the layers above, whichever of them needs it")]
 macro_rules! repeat {
     ($value:expr; $count:expr) => {{

@@ -1,7 +1,7 @@
 //! Atomics that are always `core`'s, also under loom.
 //!
-//! For words that live in zeroed mappings (all-zero bytes are valid values here, loom's types do not allow that) and for
-//! values whose races do not matter to any model, such as a cached process constant. What a model shall explore must use
+//! Two kinds of words need them: words in zeroed mappings, because all-zero bytes are no valid value of loom's types,
+//! and values whose races do not matter to any model, such as a cached constant. A word that a model must explore uses
 //! [`super::atomic`].
 //!
 //! Locks: none.

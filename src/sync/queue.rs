@@ -1,13 +1,13 @@
-//! The kernel's queue of those that sleep on a word, under loom: a mutex and a condition variable of loom's stand in for the
-//! bucket's lock and the queue, so that a lost wake-up shows as a deadlock of the model.
+//! A futex's queue of sleepers, for models.
 //!
-//! A wait with a timeout is modelled as one that returns at once, since loom has no clock.
+//! A mutex and a condition variable of loom's stand in for the kernel's bucket lock and queue, so a lost wake-up shows
+//! as a deadlock of the model. Loom has no clock, so a wait with a timeout returns at once.
 //!
 //! Locks: its own.
 
 use loom::sync::{Condvar, Mutex};
 
-/// Those that sleep.
+/// The sleepers of one word.
 #[derive(Debug)]
 pub(crate) struct Queue {
     bucket: Mutex<()>,
@@ -19,7 +19,7 @@ impl Queue {
         Self { bucket: Mutex::new(()), sleepers: Condvar::new() }
     }
 
-    /// Sleeps if `is_expected` says so under the bucket's lock.
+    /// Sleeps if `is_expected` answers `true` under the bucket's lock.
     pub(crate) fn wait(&self, has_timeout: bool, is_expected: impl FnOnce() -> bool) {
         if has_timeout {
             loom::thread::yield_now();
@@ -31,7 +31,7 @@ impl Queue {
         }
     }
 
-    /// Wakes one, or all.
+    /// Wakes one sleeper, or all.
     pub(crate) fn wake(&self, sleepers: u32) {
         let bucket = self.bucket.lock().expect("loom's locks are never poisoned");
         match sleepers {

@@ -1,7 +1,7 @@
 //! Fault injection and a log of system calls, for tests.
 //!
-//! Both belong to the calling thread, so tests can run side by side. Under loom they belong to the running model with all
-//! its threads. Normal builds have neither: the queries below are constants.
+//! Both belong to the calling thread, so tests can run side by side. Under loom they belong to the running model with
+//! all its threads. Normal builds have neither: the queries below are constants.
 //!
 //! Locks: none.
 

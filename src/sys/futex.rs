@@ -6,8 +6,8 @@
 
 use super::errno::Saved;
 
-/// Sleeps while `word` is `expected`, for at most `timeout_ns` nanoseconds if given. May return early, on a signal or for
-/// no reason. No error is reported: after each return the caller must read the word again.
+/// Sleeps while `word` is `expected`, for at most `timeout_ns` nanoseconds if given. May return early, on a signal or
+/// for no reason. No error is reported: after each return the caller must read the word again.
 pub(crate) fn wait(word: *const u32, expected: u32, timeout_ns: Option<u64>) {
     let saved = Saved::new();
     let timeout = timeout_ns.map(|ns| libc::timespec {

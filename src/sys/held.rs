@@ -1,13 +1,13 @@
 //! Ranks: the order in which locks may nest, and the ranks that a thread holds.
 //!
-//! Debug builds, tests and loom models keep a bit mask of the held ranks for each thread. Two mistakes end the process with
-//! one line that names both sides: a thread takes a lock whose rank does not come after all held ranks, or it enters a
-//! system call while it holds a lock. Without these mistakes no two threads can wait for each other and no thread waits for
-//! the kernel with a lock held, whatever the schedule is. In release builds all of this is empty. The module stands below
-//! `lock`, because the system calls use it.
+//! Debug builds, tests and loom models keep a bit mask of the held ranks for each thread. Two mistakes end the process
+//! with one line that names both sides: a thread takes a lock whose rank does not come after all held ranks, or it
+//! enters a system call while it holds a lock. Without these mistakes no two threads can wait for each other and no
+//! thread waits for the kernel with a lock held, whatever the schedule is. In release builds all of this is empty. The
+//! module stands below `lock`, because the system calls use it.
 //!
-//! Invariants: (1) bit `r` is set while the thread holds a lock of rank `r`; (2) the mask is thread-local, has no destructor
-//! and is reached without allocation, so the checks may run anywhere inside the allocator.
+//! Invariants: (1) bit `r` is set while the thread holds a lock of rank `r`; (2) the mask is thread-local, has no
+//! destructor and is reached without allocation, so the checks may run anywhere inside the allocator.
 //!
 //! Orderings: Relaxed, for notes that models read after their threads have ended.
 //!
@@ -197,8 +197,8 @@ impl CheckedRank {
         set_held(held() | self.rank.bit());
     }
 
-    /// Marks the rank as not held, before the lock is released. Where a fork handler holds several locks of the rank, the
-    /// first release clears the bit.
+    /// Marks the rank as not held, before the lock is released. Where a fork handler holds several locks of the rank,
+    /// the first release clears the bit.
     #[inline]
     pub(crate) fn released(self) {
         #[cfg(any(debug_assertions, test, loom))]

@@ -10,8 +10,8 @@ const PRIVATE_EXPEDITED: c_int = 1 << 3;
 /// `MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED`.
 const REGISTER_PRIVATE_EXPEDITED: c_int = 1 << 4;
 
-/// Announces that this process will use [`barrier`]. One announcement is enough: a forked child inherits it. `false` where
-/// the kernel has no such call or a sandbox forbids it.
+/// Announces that this process will use [`barrier`]. One announcement is enough: a forked child inherits it. `false`
+/// where the kernel has no such call or a sandbox forbids it.
 pub fn register() -> bool {
     command(REGISTER_PRIVATE_EXPEDITED)
 }

@@ -1,10 +1,12 @@
 //! Lines on fd 2 without allocation, and the end of the process.
 //!
-//! A line is formatted into a buffer on the stack and written with one `write`, so lines of several threads do not mix. A
-//! line that does not fit ends with "...". `fatal!` names the layer and the values, then aborts. In tests and loom models
-//! it panics instead, so that they can catch it.
+//! A line is formatted into a buffer on the stack and written with one `write`, so lines of several threads do not mix.
+//! A line that does not fit ends with "...". `fatal!` names the layer and the values, then aborts. In tests and loom
+//! models it panics instead, so that they can catch it.
 //!
-//! Locks: none, and any may be held: either the process is about to end, or the line is a warning that must not be lost.
+//! Locks: none, and any may be held: either the process is about to end, or the line is a warning that must not be
+//! lost.
+//!
 //! Never: allocates; unwinds, outside of tests.
 
 use core::fmt;

@@ -1,8 +1,8 @@
 //! The operating system: the only folder that names `libc`.
 //!
-//! The functions are thin. They never allocate and never panic; a result says what failed. Each system call first asserts
-//! that its thread holds no lock ([`held`]), so no thread waits for a lock whose owner waits for the kernel. A file that
-//! makes an exception says why in its paragraph on locks.
+//! The functions are thin. They never allocate and never panic; a result says what failed. Each system call first
+//! asserts that its thread holds no lock ([`held`]), so no thread waits for a lock whose owner waits for the kernel. A
+//! file that makes an exception says why in its paragraph on locks.
 //!
 //! | file | what it is for |
 //! |---|---|

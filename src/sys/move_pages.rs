@@ -1,15 +1,16 @@
 //! Moving page tables instead of copying memory, for `realloc` of very large blocks.
 //!
-//! `mremap` with `DONTUNMAP` unmaps the new range and moves the pages of the old range there. The old range stays mapped
-//! and reads as zero. A failure can leave one of three states behind:
+//! `mremap` with `DONTUNMAP` unmaps the new range and moves the pages of the old range there. The old range stays
+//! mapped and reads as zero. A failure can leave one of three states behind:
 //! 1. Nothing happened.
 //! 2. The new range is unmapped, and another thread of the program may have mapped something there.
 //! 3. A part of the pages has moved: Linux 6.17 and later move range by range where attributes differ.
 //!
-//! A canary in the first page of the new range tells the states apart. A hole is filled without replacing any mapping. An
-//! intact canary means that nothing happened. Everything else ends the process: the alternative is to lose data or to write
-//! to memory of others. This end needs another thread's mapping in the moment after a failure that left a hole. After one
-//! such failure no move is tried again; kernels before 6.17 fail so where the old range has several attributes.
+//! A canary in the first page of the new range tells the states apart. A hole is filled without replacing any mapping.
+//! An intact canary means that nothing happened. Everything else ends the process: the alternative is to lose data or
+//! to write to memory of others. This can only happen if another thread maps memory in the moment after a failure that
+//! left a hole. Kernels before 6.17 leave a hole where the old range has several attributes. After one such failure no
+//! move is tried again.
 //!
 //! Orderings: Relaxed. `UNCLEAN` publishes nothing; a thread that reads an old value tries one more move.
 //!
@@ -25,12 +26,12 @@ use core::ptr::NonNull;
 /// A move has failed and left a hole, so no more moves are tried.
 static UNCLEAN: AtomicBool = AtomicBool::new(false);
 
-/// Moves the pages of `old` to `new`; both ranges are `bytes` long. `true`: `new` has the content and `old` reads as zero.
-/// `false`: the kernel refused. Then `old` is unchanged, and `new` is usable, with any content.
+/// Moves the pages of `old` to `new`; both ranges are `bytes` long. `true`: `new` has the content and `old` reads as
+/// zero. `false`: the kernel refused. Then `old` is unchanged, and `new` is usable, with any content.
 ///
 /// # Safety
-/// Both ranges are OS-page-aligned, do not overlap and lie in backed memory of ours. Nobody else uses them during the call,
-/// and nobody needs the content of `new`.
+/// Both ranges are OS-page-aligned, do not overlap and lie in backed memory of ours. Nobody else uses them during the
+/// call, and nobody needs the content of `new`.
 pub unsafe fn move_pages(old: NonNull<u8>, bytes: usize, new: NonNull<u8>) -> bool {
     assert_none_held("mremap");
     if fault::fails(Op::Move) {

@@ -13,8 +13,9 @@ pub fn random_bits() -> u64 {
     if read == size_of::<u64>() as libc::c_long {
         return bits;
     }
-    // Early at boot, or in a sandbox, the bits come from the time, the address of this stack and the random bytes that the
-    // kernel hands to each program. The C library makes its stack guard of these bytes, so they are only used mixed.
+    // Early at boot, or in a sandbox, the bits come from the time, the address of this stack and the random bytes that
+    // the kernel hands to each program. The C library makes its stack guard of these bytes, so they are only used
+    // mixed.
     // SAFETY: getauxval has no preconditions.
     let seed = unsafe { libc::getauxval(libc::AT_RANDOM) } as *const [u8; 8];
     // SAFETY: AT_RANDOM is null or points at 16 bytes that live as long as the process.

@@ -1,9 +1,9 @@
 //! Release of many ranges with few system calls.
 //!
-//! `process_madvise` takes a list of ranges. Since Linux 6.13 a process may use any advice on itself, and since Linux 6.14
-//! `PIDFD_SELF` names the process without a descriptor. Where the kernel has both, a batch is one call, one walk under the
-//! page tables' lock and one TLB flush. A call with an empty list finds this out once. Elsewhere a batch is a loop of
-//! `madvise`.
+//! `process_madvise` takes a list of ranges. Since Linux 6.13 a process may use any advice on itself, and since Linux
+//! 6.14 `PIDFD_SELF` names the process without a descriptor. Where the kernel has both, a batch is one call, one walk
+//! under the page tables' lock and one TLB flush. A call with an empty list finds this out once. Elsewhere a batch is a
+//! loop of `madvise`.
 //!
 //! Rejected: a descriptor from `pidfd_open`. It would serve one kernel version only. It would have to survive a program
 //! that closes or reuses descriptors of others, and a fork, after which it names the parent.
@@ -34,8 +34,8 @@ pub unsafe fn release_many(ranges: &[(NonNull<u8>, usize)]) -> Result<(), Stoppe
     let mut done = 0;
     while done < ranges.len() {
         let batch = batch(&ranges[done..]);
-        // Three kinds of batch take one call a range: a single range, a batch in a test that injects faults, and a batch
-        // that the kernel did not take whole, to find the refused range. A second release of a range is harmless.
+        // Three kinds of batch take one call a range: a single range, a batch in a test that injects faults, and a
+        // batch that the kernel did not take whole, to find the refused range. A second release of a range is harmless.
         // SAFETY: the caller's contract.
         if batch.len() == 1 || fault::armed(Op::Release) || !unsafe { release_batch(batch) } {
             for (i, &(base, bytes)) in batch.iter().enumerate() {

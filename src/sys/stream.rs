@@ -1,10 +1,10 @@
 //! The C library's streams.
 //!
-//! **The lock of the list of streams** (glibc). Fork takes this lock after all fork handlers. Other threads allocate and
-//! free under it, for example while they flush every stream. So a thread that holds the heap's locks over a fork must take
-//! this lock first. The lock is recursive. Its functions are exported since the first version of glibc, and in the static
-//! library they are part of every program. A fork by the only thread of a process leaves the lock alone, and so does
-//! [`hold_list`]: in the child glibc would not free it.
+//! **The lock of the list of streams** (glibc). Fork takes this lock after all fork handlers. Other threads allocate
+//! and free under it, for example while they flush every stream. So a thread that holds the heap's locks over a fork
+//! must take this lock first. The lock is recursive. Its functions are exported since the first version of glibc, and
+//! in the static library they are part of every program. A fork by the only thread of a process leaves the lock alone,
+//! and so does [`hold_list`]: in the child glibc would not free it.
 //!
 //! Locks: none may be held. The streams and their list have locks of their own, and a stream may allocate its buffer.
 
@@ -92,7 +92,8 @@ pub unsafe fn reset_list() {
 #[cfg(target_env = "gnu")]
 fn is_single_threaded() -> bool {
     let flag: *const u8;
-    // SAFETY: reads the address of glibc's variable from the global offset table: null if glibc has none (a weak symbol).
+    // SAFETY: reads the address of glibc's variable from the global offset table: null if glibc has none (a weak
+    // symbol).
     unsafe {
         #[cfg(target_arch = "x86_64")]
         core::arch::asm!(

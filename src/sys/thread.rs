@@ -13,8 +13,8 @@ use once_cell::race::OnceBool;
 
 /// The code of a thread of ours.
 ///
-/// A trait instead of a function pointer: a new thread gets one word, which is the argument. Its name and code come with
-/// the type, so nothing has to be stored while the thread starts.
+/// A trait instead of a function pointer: a new thread gets one word, which is the argument. Its name and code come
+/// with the type, so nothing has to be stored while the thread starts.
 pub trait Body {
     /// The thread's name: at most 15 bytes.
     const NAME: &'static CStr;
@@ -96,8 +96,8 @@ extern "C" fn start<B: Body>(argument: *mut c_void) -> *mut c_void {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ExitKey(libc::pthread_key_t);
 
-/// Creates a key. `at_exit` runs at the exit of each thread whose value is not null. `None` when the C library has no key
-/// left. An early call gets one of the first 32 keys, whose values are stored without allocation.
+/// Creates a key. `at_exit` runs at the exit of each thread whose value is not null. `None` when the C library has no
+/// key left. An early call gets one of the first 32 keys, whose values are stored without allocation.
 pub fn exit_key_create(at_exit: unsafe extern "C" fn(*mut c_void)) -> Option<ExitKey> {
     assert_none_held("pthread_key_create");
     let mut key = MaybeUninit::uninit();
@@ -105,20 +105,21 @@ pub fn exit_key_create(at_exit: unsafe extern "C" fn(*mut c_void)) -> Option<Exi
     unsafe { (libc::pthread_key_create(key.as_mut_ptr(), Some(at_exit)) == 0).then(|| ExitKey(key.assume_init())) }
 }
 
-/// Sets this thread's value. With null nothing happens at the thread's exit. `false` when the C library is out of memory.
-/// If `at_exit` sets a value again, it is called again, in up to four rounds.
+/// Sets this thread's value. With null nothing happens at the thread's exit. `false` when the C library is out of
+/// memory. If `at_exit` sets a value again, it is called again, in up to four rounds.
 ///
 /// # Safety
 /// `value` is null, or valid for the key's `at_exit` until this thread has exited.
 pub unsafe fn exit_key_set(key: ExitKey, value: *mut c_void) -> bool {
     assert_none_held("pthread_setspecific");
-    // SAFETY: the key came from `exit_key_create` and is never deleted; the value is valid for it (the caller's contract).
+    // SAFETY: the key came from `exit_key_create` and is never deleted; the value is valid for it (the caller's
+    // contract).
     unsafe { libc::pthread_setspecific(key.0, value) == 0 }
 }
 
-/// Whether the calling thread has run its exit functions, so that only the C library's last steps remain. In these steps
-/// glibc frees memory. From 2.34 on glibc first blocks every signal, its internal signals too, which a program cannot
-/// block through its functions. Other C libraries free nothing there.
+/// Whether the calling thread has run its exit functions, so that only the C library's last steps remain. In these
+/// steps glibc frees memory. From 2.34 on glibc first blocks every signal, its internal signals too, which a program
+/// cannot block through its functions. Other C libraries free nothing there.
 #[cfg(serves_c)]
 pub fn has_ended() -> bool {
     assert_none_held("rt_sigprocmask");
@@ -161,8 +162,8 @@ pub fn gettid() -> i32 {
     unsafe { libc::syscall(libc::SYS_gettid) as i32 }
 }
 
-/// A number that no other living thread has: a multiple of 4, never 0. A thread that forks keeps its number in the child.
-/// The number is the thread pointer where one instruction reads it.
+/// A number that no other living thread has: a multiple of 4, never 0. A thread that forks keeps its number in the
+/// child. The number is the thread pointer where one instruction reads it.
 #[inline(always)]
 pub(crate) fn identity() -> usize {
     #[cfg(all(any(target_arch = "x86_64", target_arch = "aarch64"), target_os = "linux"))]

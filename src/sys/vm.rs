@@ -1,13 +1,13 @@
 //! Address space and memory.
 //!
-//! A reservation is address space without access rights. It does not count towards the commit limit, so it costs nothing.
-//! Growth makes parts of a reservation usable. A release gives memory back and keeps its address space.
+//! A reservation is address space without access rights. It does not count towards the commit limit, so it costs
+//! nothing. Growth makes parts of a reservation usable. A release gives memory back and keeps its address space.
 //!
 //! Invariants: (1) nothing here maps over an address range of others (`MAP_FIXED` is never used); (2) a released range
 //! reads as zero.
 //!
-//! Locks: none may be held, except the heap lock during growth ([`reserve`], [`map_metadata`], [`back_in_growth`]). Growth
-//! is rare, it only edits the kernel's list of mappings, and the growing thread must be sure of its pages.
+//! Locks: none may be held, except the heap lock during growth ([`reserve`], [`map_metadata`], [`back_in_growth`]).
+//! Growth is rare, it only edits the kernel's list of mappings, and the growing thread must be sure of its pages.
 
 use super::errno::{EINVAL, Errno};
 use super::fault::{self, Op};
@@ -18,7 +18,8 @@ use core::ptr::{self, NonNull};
 pub use super::move_pages::move_pages;
 pub use super::release_many::release_many;
 
-/// Reserves `bytes` of address space without access, aligned to `align` (a power of two). `None` when the kernel refuses.
+/// Reserves `bytes` of address space without access, aligned to `align` (a power of two). `None` when the kernel
+/// refuses.
 ///
 /// May run under the lock of growth.
 pub fn reserve(bytes: usize, align: usize) -> Option<NonNull<u8>> {
@@ -47,8 +48,8 @@ pub fn reserve(bytes: usize, align: usize) -> Option<NonNull<u8>> {
     Some(aligned)
 }
 
-/// Maps `bytes` of zeroed memory for the allocator's own tables. The first touch of a page backs the page. `None` when the
-/// kernel refuses.
+/// Maps `bytes` of zeroed memory for the allocator's own tables. The first touch of a page backs the page. `None` when
+/// the kernel refuses.
 ///
 /// Tables are sparse, and parts of them are released. So they stay on small pages in every mode of the system: on huge
 /// pages a touch would take 2 MiB, and a release of a part would give nothing back. The advice is given in every mode,
@@ -70,8 +71,8 @@ pub fn map_metadata(bytes: usize) -> Option<NonNull<u8>> {
     Some(base)
 }
 
-/// Makes a part of a reservation readable and writable; the part reads as zero. `false`, without effect, when the kernel
-/// refuses: at the commit limit or at the limit of mappings.
+/// Makes a part of a reservation readable and writable; the part reads as zero. `false`, without effect, when the
+/// kernel refuses: at the commit limit or at the limit of mappings.
 ///
 /// May run under the lock of growth.
 ///
@@ -112,8 +113,8 @@ pub unsafe fn release_metadata(base: NonNull<u8>, bytes: usize) -> Result<(), Er
     unsafe { release(base, bytes) }
 }
 
-/// Marks a range as not used soon (`MADV_COLD`). The content stays. As a side effect the kernel splits a huge page that the
-/// range covers in part. A release of the rest of this huge page then gives its memory back for good.
+/// Marks a range as not used soon (`MADV_COLD`). The content stays. As a side effect the kernel splits a huge page that
+/// the range covers in part. A release of the rest of this huge page then gives its memory back for good.
 ///
 /// # Safety
 /// The range is OS-page-aligned and lies in memory of ours.

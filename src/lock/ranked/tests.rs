@@ -1,4 +1,4 @@
-//! Locks as one thread and as several see them.
+//! Tests of locks, on one thread and on several.
 
 use super::*;
 use std::sync::mpsc;
@@ -35,7 +35,7 @@ fn sleepers_are_woken_one_after_the_other() {
             done.send(()).unwrap();
         });
     }
-    // Long enough for all three to fall asleep; if one has not, the test still holds.
+    // Time for all three to fall asleep. The test holds even if one does not.
     thread::sleep(Duration::from_millis(20));
     drop(guard);
     for _ in 0..3 {
@@ -81,10 +81,10 @@ fn the_fork_handler_takes_all_locks_of_a_rank() {
     crate::sys::held::assert_none_held("test");
     locks.iter().for_each(hold);
     for lock in &locks {
-        // SAFETY: that there was no fork only means that a sleeper could be missed, and there is none.
+        // SAFETY: without a fork this could only forget a sleeper, and there is none.
         unsafe { lock.unlock_in_child() };
     }
-    // Free again, or this would say so.
+    // The locks are free again, or this would fail.
     locks.iter().for_each(hold);
     locks.iter().for_each(Lock::unlock_in_parent);
 }
@@ -92,7 +92,7 @@ fn the_fork_handler_takes_all_locks_of_a_rank() {
 #[test]
 fn the_fork_handler_leaves_alone_what_its_thread_holds() {
     let (depot, heap) = (Lock::new(Rank::Depot, 0), Lock::new(Rank::Heap, 0));
-    // As in a signal handler that interrupted the critical section.
+    // As in a signal handler that has interrupted the critical section.
     let mut interrupted = heap.lock();
     crate::lock::set_aside();
     assert_eq!((depot.hold_over_fork(), heap.hold_over_fork()), (Hold::Taken, Hold::Interrupted));
@@ -115,7 +115,7 @@ fn the_fork_handler_gives_up_on_a_lock_that_does_not_come_back() {
     let waiters = [(); 2].map(|()| {
         thread::spawn(|| {
             assert_eq!(STUCK.hold_over_fork(), Hold::Stuck);
-            // Not held, so this changes nothing.
+            // This thread does not hold the lock, so this has no effect.
             STUCK.unlock_in_parent();
             *STUCK.lock() += 1;
         })

@@ -2,13 +2,13 @@
 //!
 //! Reservations are made-up addresses without memory behind them, because models never touch user memory. They start at
 //! 64 MiB and end below the 2^30 that the heap can describe under loom, so page numbers stay small. Metadata is real,
-//! zeroed memory. Instead of contents the simulation keeps a state for each page. A model says who owns a page: it calls
-//! [`mark_owned`] for pages handed out and [`clear_owned`] for pages given back. The simulation panics when an owned page
-//! is released, when a page is owned twice, and when a page becomes owned during its release. In a real program these
-//! mistakes would corrupt memory.
+//! zeroed memory. Instead of contents the simulation keeps a state for each page. A model says who owns a page: it
+//! calls [`mark_owned`] for pages handed out and [`clear_owned`] for pages given back. The simulation panics when an
+//! owned page is released, when a page is owned twice, and when a page becomes owned during its release. In a real
+//! program these mistakes would corrupt memory.
 //!
-//! All state belongs to one execution of a model and is dropped with it, metadata included, so there is nothing to reset.
-//! Fault injection is the exception: a model sets its faults, or calls `fault::reset`, at its start.
+//! All state belongs to one execution of a model and is dropped with it, metadata included, so there is nothing to
+//! reset. Fault injection is the exception: a model sets its faults, or calls `fault::reset`, at its start.
 //!
 //! | file | what it simulates |
 //! |---|---|

@@ -1,14 +1,14 @@
 //! A fork, simulated: the execution goes on as the parent or as the child, without a copy of the process.
 //!
-//! In the child the other threads must vanish. The handlers hold all locks, so a thread that waits for a lock does nothing
-//! until it gets the lock: that is the place where it ends, and [`vanish`] unwinds it. A thread that is elsewhere at the
-//! moment of the fork runs to its next lock or to its end first. This equals a later fork, because the forking thread only
-//! waits. The simulation does not show threads that stop between two steps without a lock.
+//! In the child the other threads must vanish. The handlers hold all locks, so a thread that waits for a lock does
+//! nothing until it gets the lock: that is the place where it ends, and [`vanish`] unwinds it. A thread that is
+//! elsewhere at the moment of the fork runs to its next lock or to its end first. This equals a later fork, because the
+//! forking thread only waits. The simulation does not show threads that stop between two steps without a lock.
 //!
 //! While the handlers hold the locks, [`has_vanished`] checks that no other thread takes a lock.
 //!
-//! A signal that interrupts a thread is a function call before or after one step of a lock. The model gives the number of
-//! the step ([`interrupt_at`]).
+//! A signal that interrupts a thread is a function call before or after one step of a lock. The model gives the number
+//! of the step ([`interrupt_at`]).
 //!
 //! Locks: none. All of this is idle unless a model calls [`plan_fork`] or [`interrupt_at`].
 
@@ -41,7 +41,8 @@ enum Stage {
 struct Vanished;
 
 loom::lazy_static! {
-    /// The kernel's copy of the process, which orders everything before it: changed wherever the stage of the fork matters.
+    /// The kernel's copy of the process, which orders everything before it: changed wherever the stage of the fork
+    /// matters.
     static ref COPY: AtomicUsize = AtomicUsize::new(0);
 }
 
@@ -81,8 +82,8 @@ pub fn run_thread(body: impl FnOnce()) {
     SIM.tables().fork.done += 1;
 }
 
-/// The fork, between the handlers. In the parent (`others` is 0) only time passes. In the child the execution goes on when
-/// each of the other threads has ended or waits for a lock.
+/// The fork, between the handlers. In the parent (`others` is 0) only time passes. In the child the execution goes on
+/// when each of the other threads has ended or waits for a lock.
 pub fn fork_here(others: usize) {
     COPY.fetch_add(1, Ordering::AcqRel);
     SIM.tables().fork.stage = Stage::Held;
@@ -148,8 +149,8 @@ pub(crate) fn has_vanished() -> bool {
     fork.stage == Stage::Child
 }
 
-/// A point between two stores without a lock. A signal may come here, and the child of another thread's fork may lack this
-/// thread from here on.
+/// A point between two stores without a lock. A signal may come here, and the child of another thread's fork may lack
+/// this thread from here on.
 pub(crate) fn between_stores() {
     may_be_interrupted();
     if !fork().planned || forks() {

@@ -31,8 +31,8 @@ pub fn map_metadata(bytes: usize) -> Option<NonNull<u8>> {
         return None;
     }
     fault::record(Op::Map, bytes);
-    // With a small alignment the system allocator takes untouched, zeroed pages from the kernel. The rest of the alignment
-    // is made here.
+    // With a small alignment the system allocator takes untouched, zeroed pages from the kernel. The rest of the
+    // alignment is made here.
     let layout = Layout::from_size_align(bytes.checked_add(METADATA_ALIGN)?, 16).ok()?;
     // SAFETY: the layout's size is not zero.
     let base = NonNull::new(unsafe { std::alloc::alloc_zeroed(layout) })?;
