@@ -1,5 +1,6 @@
 //! Each rule against a text that breaks it and against one that keeps it.
 
+use crate::circles::{self, Excuse};
 use crate::layers;
 use crate::rules;
 use crate::source::{Source, Violation, blank};
@@ -52,6 +53,93 @@ fn imports() {
     keeps(rule, "src/heap/mod.rs", "fn f() { crate::fatal!(\"heap\", \"x\") }\npub(in crate::heap) fn g() {}\n");
     keeps(rule, "src/pages/tree.rs", "// like crate::heap\n#[cfg(test)]\nmod tests {\n    use crate::heap::Heap;\n}\n");
     breaks(rule, "src/pages/tree.rs", "#[cfg(not(test))]\nmod x {\n    use crate::heap::Heap;\n}\n", &[3]);
+}
+
+/// The circles among files, without the places of their arrows.
+#[track_caller]
+fn circles(files: &[(&str, &str)], excused: &[Excuse]) -> Vec<String> {
+    let sources: Vec<Source> = files.iter().map(|(path, text)| source(path, text)).collect();
+    let what = circles::circles(&sources, excused).into_iter().map(|violation| {
+        let mut what = violation.what;
+        while let Some(open) = what.find(" (") {
+            let length = what[open..].find(')').unwrap();
+            what.replace_range(open..=open + length, "");
+        }
+        what
+    });
+    what.collect()
+}
+
+#[test]
+fn circles_among_files() {
+    let face = ("src/a/mod.rs", "mod b;\nmod c;\nmod d;\n");
+    let b_and_c = "a circle: a::b -> a::c -> a::b";
+    let c = ("src/a/c.rs", "use crate::a::b::B;\n");
+    for b in [
+        "use super::c::C;\n",
+        "use super::{c, d};\nfn f() { c::f() }\n",
+        "use super::{d::D, c::{C as E}};\n",
+        "fn f() { super::c::f() }\n",
+        "use crate::a;\nfn f() { a::c::f() }\n",
+        "mod inner { use super::super::c::C; }\n",
+    ] {
+        assert_eq!(circles(&[face, ("src/a/b.rs", b), c], &[]), [b_and_c], "{b}");
+    }
+    for b in ["// super::c\n", "#[cfg(test)]\nmod tests { use super::super::c::C; }\n", "use super::d::c;\n"] {
+        assert_eq!(circles(&[face, ("src/a/b.rs", b), c, ("src/a/d.rs", "")], &[]), [""; 0], "{b}");
+    }
+    // Round three corners.
+    let d = ("src/a/d.rs", "use super::c;\n");
+    assert_eq!(
+        circles(&[face, ("src/a/b.rs", "use super::d;\n"), c, d], &[]),
+        ["a circle: a::b -> a::d -> a::c -> a::b"]
+    );
+}
+
+#[test]
+fn circles_with_the_face() {
+    let b = ("src/a/b.rs", "use super::A;\n");
+    let circle = ["a circle: a -> a::b -> a"];
+    for face in [
+        "mod b;\nuse b::B;\n",
+        "mod b;\nfn f() { b::f() }\n",
+        "mod b;\npub use b::B;\nfn f(b: B) {}\n",
+        "mod b;\nuse self::b::B;\n",
+    ] {
+        assert_eq!(circles(&[("src/a/mod.rs", face), b], &[]), circle, "{face}");
+        assert_eq!(circles(&[("src/a.rs", face), b], &[]), circle, "{face}");
+    }
+    for face in ["mod b;\nstruct A;\n", "mod b;\npub use b::B;\nstruct A;\n", "mod b;\n#[cfg(test)]\nuse b::B;\n"] {
+        assert_eq!(circles(&[("src/a/mod.rs", face), b], &[]), [""; 0], "{face}");
+    }
+    // A name that the face hands on is its home's.
+    let face = ("src/a/mod.rs", "mod b;\nmod c;\npub use c::C;\n");
+    let (b, c) = (("src/a/b.rs", "use super::C;\n"), ("src/a/c.rs", "use super::b::B;\n"));
+    assert_eq!(circles(&[face, b, c], &[]), ["a circle: a::b -> a::c -> a::b"]);
+    assert_eq!(circles(&[face, ("src/a/b.rs", ""), c, ("src/d.rs", "use crate::a::C;\n")], &[]), [""; 0]);
+}
+
+#[test]
+fn circles_among_folders() {
+    let face = ("src/a/mod.rs", "mod b;\nmod c;\nuse b::B;\nstruct A;\n");
+    let (b, c) = (("src/a/b/mod.rs", "mod inner;\n"), ("src/a/c.rs", "use super::b::B;\n"));
+    assert_eq!(circles(&[face, b, ("src/a/b/inner.rs", ""), c], &[]), [""; 0]);
+    let up = ("src/a/b/inner.rs", "use crate::a::A;\n");
+    assert_eq!(circles(&[face, b, up, c], &[]), ["a circle: a -> a::b -> a"]);
+    let sideways = ("src/a/b/inner.rs", "use super::super::c::C;\n");
+    assert_eq!(circles(&[face, b, sideways, c], &[]), ["a circle: a::b -> a::c -> a::b"]);
+}
+
+#[test]
+fn excused_circles() {
+    let files = [("src/a/mod.rs", ""), ("src/a/b.rs", "use super::c::C;\n"), ("src/a/c.rs", "use super::b::B;\n")];
+    let sources: Vec<Source> = files.iter().map(|(path, text)| source(path, text)).collect();
+    let [used, gone, straight] = [("a::b", "a::c", ""), ("a::b", "a", ""), ("a::c", "a::b", "")];
+    assert_eq!(circles(&files, &[used]), [""; 0]);
+    assert_eq!(circles::unused_excuses(&sources, &[used]), []);
+    assert_eq!(circles::unused_excuses(&sources, &[gone]), [gone]);
+    // One of the two is enough.
+    assert_eq!(circles::unused_excuses(&sources, &[used, straight]), [used, straight]);
 }
 
 #[test]
@@ -128,8 +216,13 @@ fn headers_and_lengths() {
     keeps(text_rules::header, "src/a.rs", "//! What.\n\nfn f() {}\n");
     breaks(text_rules::header, "src/a.rs", "fn f() {}\n//! What.\n", &[1]);
     breaks(text_rules::header, "src/a.rs", &"//! Long.\n".repeat(26), &[1]);
-    keeps(text_rules::length, "src/a.rs", &"\n".repeat(500));
-    breaks(text_rules::length, "src/a.rs", &"\n".repeat(501), &[1]);
+    keeps(text_rules::length, "src/a.rs", &"\n".repeat(350));
+    breaks(text_rules::length, "src/a.rs", &"\n".repeat(351), &[1]);
+    breaks(text_rules::length, "src/protests/a.rs", &"\n".repeat(351), &[1]);
+    for path in ["tests/a.rs", "src/a/tests.rs", "src/a/tests/b.rs", "loom-tests/a.rs"] {
+        keeps(text_rules::length, path, &"\n".repeat(500));
+        breaks(text_rules::length, path, &"\n".repeat(501), &[1]);
+    }
 }
 
 #[test]

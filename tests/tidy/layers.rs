@@ -19,7 +19,7 @@ pub const LAYERS: &[&[&str]] = &[
 ];
 
 /// Macros live at the crate's root, whatever module defines them.
-const MACROS: &[(&str, &str)] = &[("const_unless_loom", "sync"), ("repeat", "sync"), ("fatal", "sys")];
+pub const MACROS: &[(&str, &str)] = &[("const_unless_loom", "sync"), ("repeat", "sync"), ("fatal", "sys")];
 
 /// The row of the longest entry that is a prefix of the path, with the entry.
 fn row(path: &[String]) -> Option<(usize, &'static str)> {
@@ -82,7 +82,7 @@ pub fn paths(source: &Source) -> Vec<(usize, Vec<String>)> {
                 }
             }
             if let Some(tree) = rest.strip_prefix("::") {
-                expand(tree, &base, &mut |path| found.push((position, path)));
+                expand(tree, &base, &mut |path, _| found.push((position, path)));
             }
         }
     }
@@ -90,8 +90,8 @@ pub fn paths(source: &Source) -> Vec<(usize, Vec<String>)> {
     found
 }
 
-/// Reads one use tree or expression path, calls `leaf` with each full path, and returns what follows.
-fn expand<'a>(tree: &'a str, base: &[String], leaf: &mut dyn FnMut(Vec<String>)) -> &'a str {
+/// Reads one use tree or expression path, calls `leaf` with each full path and what follows it, and returns what follows all.
+pub fn expand<'a>(tree: &'a str, base: &[String], leaf: &mut dyn FnMut(Vec<String>, &'a str)) -> &'a str {
     let tree = tree.trim_start();
     if let Some(mut rest) = tree.strip_prefix('{') {
         loop {
@@ -111,7 +111,7 @@ fn expand<'a>(tree: &'a str, base: &[String], leaf: &mut dyn FnMut(Vec<String>))
         }
     }
     if let Some(rest) = tree.strip_prefix('*') {
-        leaf(base.to_vec());
+        leaf(base.to_vec(), rest);
         return rest;
     }
     let name_end = tree.bytes().position(|byte| !is_name(byte)).unwrap_or(tree.len());
@@ -124,7 +124,7 @@ fn expand<'a>(tree: &'a str, base: &[String], leaf: &mut dyn FnMut(Vec<String>))
         // `Type::<T>::f`: the path to the module is complete.
         Some(further) if !further.starts_with('<') => expand(further, &path, leaf),
         _ => {
-            leaf(path);
+            leaf(path, rest);
             rest
         }
     }

@@ -7,7 +7,7 @@ use std::fmt;
 use std::ops::Range;
 
 /// A rule broken at a place.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {
     pub path: String,
     pub line: usize,

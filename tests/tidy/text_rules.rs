@@ -3,7 +3,12 @@
 use crate::source::{Source, Violation};
 
 const HEADER_LINES: usize = 25;
-const FILE_LINES: usize = 500;
+const FILE_LINES: usize = 350;
+/// Tests read from top to bottom, and their names are the map.
+const TEST_FILE_LINES: usize = 500;
+
+/// Files that are longer than they may be. Each must be.
+pub const LONG: &[&str] = &["src/central.rs", "src/heap/front.rs", "src/heap/huge.rs", "src/heap/scavenge.rs"];
 
 /// Words that must not stay, each in two parts so that this file does not hold them.
 const LEFTOVERS: &[[&str; 2]] = &[["TO", "DO"], ["FIX", "ME"], ["XX", "X"], ["HA", "CK"], ["for ", "now"]];
@@ -59,10 +64,20 @@ pub fn header(source: &Source) -> Vec<Violation> {
 
 /// Files that have grown too long.
 pub fn length(source: &Source) -> Vec<Violation> {
-    match source.text.lines().count() {
-        0..=FILE_LINES => Vec::new(),
-        lines => vec![source.violation(0, format!("{lines} lines, more than {FILE_LINES}"))],
+    if !is_long(source) || LONG.contains(&source.path.as_str()) {
+        return Vec::new();
     }
+    vec![source.violation(0, format!("{} lines, more than {}", source.text.lines().count(), lines_allowed(source)))]
+}
+
+/// Whether a file is longer than it may be, excused or not.
+pub fn is_long(source: &Source) -> bool {
+    source.text.lines().count() > lines_allowed(source)
+}
+
+fn lines_allowed(source: &Source) -> usize {
+    let is_test = source.path.split('/').any(|part| matches!(part, "tests" | "tests.rs" | "loom-tests"));
+    if is_test { TEST_FILE_LINES } else { FILE_LINES }
 }
 
 /// Notes to self, in code and in comments.
