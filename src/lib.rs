@@ -22,37 +22,31 @@ extern crate std;
 #[cfg(all(neap_library, not(panic = "abort"), not(test), not(debug_assertions), not(feature = "internals")))]
 extern crate std;
 
-pub mod arena;
+pub mod accounts;
 #[cfg(all(serves_c, not(loom)))]
 mod c_symbols;
+pub mod caches;
 pub mod central;
 pub mod config;
-pub mod depot;
 #[cfg(not(loom))]
 mod global;
 pub mod heap;
 pub mod holes;
 pub mod lock;
-pub mod magazine;
-pub mod metadata;
 pub mod pacing;
+pub mod page_heap;
 pub mod pages;
-pub mod registry;
 #[cfg(not(loom))]
 pub mod scavenger;
 pub mod size_class;
 pub mod span;
-pub mod span_map;
-pub mod stats;
 pub mod sync;
 pub mod sys;
-pub mod thread_cache;
 pub mod units;
-pub mod working_set;
 
+pub use accounts::stats::Stats;
 #[cfg(not(loom))]
 pub use global::{Neap, scavenge, stats};
-pub use stats::Stats;
 
 /// The README's examples, as tests.
 #[cfg(doctest)]

@@ -10,15 +10,16 @@ use core::ptr::null;
 
 use crate::config::cgroup::Cgroup;
 use crate::config::{Config, Limit};
-use crate::heap::{Heap, ReleaseOptions};
+use crate::heap::Heap;
 use crate::pacing::tuning::STEP_SLEEP_NS;
 use crate::pacing::{Decision, Next, Observation, Outcome, Pacing};
+use crate::page_heap::ReleaseOptions;
 use crate::sys;
 
 /// The cgroup's limits are looked at again after so long: containers can be resized.
 const LIMITS_AGE_NS: u64 = 5_000_000_000;
-/// A span whose slots were freed this many ticks ago has settled: its holes are worth releasing.
-const SETTLED_TICKS: u32 = 1;
+/// A span whose slots were freed this many ticks ago is at rest: its holes are worth releasing.
+const RESTING_TICKS: u32 = 1;
 /// What a tick on a program's own thread may take: it looks at the clock between two batches.
 const INLINE_CPU_NS: u64 = 2_000_000;
 
@@ -42,8 +43,8 @@ impl Scavenger {
     pub fn run(&mut self, heap: &Heap) -> ! {
         loop {
             match self.tick(heap, u64::MAX) {
-                Next::Sleep(ns) => heap.wakeup().sleep(ns),
-                Next::Park => heap.wakeup().park(|| heap.settled_levels()),
+                Next::Sleep(ns) => heap.accounts().wakeup.sleep(ns),
+                Next::Park => heap.accounts().wakeup.park(|| heap.synchronized_levels()),
             }
         }
     }
@@ -60,14 +61,14 @@ impl Scavenger {
     /// Looks, decides, works; the work takes about `most_cpu_ns` at most.
     fn tick(&mut self, heap: &Heap, most_cpu_ns: u64) -> Next {
         let begin_cpu_ns = sys::thread::thread_cpu_time_ns();
-        heap.next_tick();
+        heap.accounts().counters.next_tick();
         let seen = self.observe(heap);
         let decision = self.pacing.tick(&seen);
-        heap.wakeup().publish(decision.wake, decision.goal);
+        heap.accounts().wakeup.publish(decision.wake, decision.goal);
         let (outcome, has_more) = work(heap, &decision, begin_cpu_ns, most_cpu_ns);
         self.pacing.report(&outcome);
         self.cpu_ns += sys::thread::thread_cpu_time_ns().saturating_sub(begin_cpu_ns);
-        heap.note_scavenger_cpu(self.cpu_ns);
+        heap.accounts().counters.set_scavenger_cpu_ns(self.cpu_ns);
         // Whoever parks is done: nothing else would wake it for huge pages that wait to be split.
         if has_more && decision.next == Next::Park { Next::Sleep(STEP_SLEEP_NS) } else { decision.next }
     }
@@ -78,7 +79,7 @@ impl Scavenger {
             self.limits = Cgroup::find(sys::file::read_small);
             self.limits_read_ns = Some(now_ns);
         }
-        let counters = heap.counters();
+        let counters = &heap.accounts().counters;
         let (in_use_min, in_use_max) = counters.take_extent();
         let refaulted = counters.refaulted_total();
         let refaulted_bytes = refaulted.wrapping_sub(core::mem::replace(&mut self.refaulted_seen, refaulted));
@@ -122,23 +123,23 @@ fn work(heap: &Heap, decision: &Decision, begin_cpu_ns: u64, most_cpu_ns: u64) -
     };
     if decision.drain_idle_threads {
         // The whole process is still, so every thread counts as idle; one that is not pays a slow path.
-        heap.drain_caches(null());
+        heap.caches().drain(null());
     }
     if decision.trim_caches {
-        heap.trim_caches(false);
+        heap.caches().trim(false);
     }
     let mut outcome = Outcome::default();
     if decision.release_bytes != 0 {
-        let scavenged = heap.scavenge(decision.release_bytes as usize, options);
+        let scavenged = heap.page_heaps().scavenge(decision.release_bytes as usize, options);
         outcome.released_bytes = scavenged.bytes as u64;
         outcome.pages_exhausted = scavenged.exhausted;
     }
     if decision.release_hole_bytes != 0 {
-        let scavenged = heap.release_holes(decision.release_hole_bytes as usize, SETTLED_TICKS, options);
+        let scavenged = heap.centrals().release_holes(decision.release_hole_bytes as usize, RESTING_TICKS, options);
         outcome.hole_released_bytes = scavenged.bytes as u64;
         outcome.holes_exhausted = scavenged.exhausted;
     }
     // Now that both have released what they could of a huge page.
-    let has_more = heap.split_huge_pages(usize::MAX, options);
+    let has_more = heap.page_heaps().split_huge_pages(usize::MAX, options);
     (outcome, has_more)
 }

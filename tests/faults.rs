@@ -10,10 +10,9 @@ use std::alloc::{GlobalAlloc, Layout};
 use std::ptr::NonNull;
 
 use common::{Child, MIB, child};
+use neap::caches::{Magazine, ThreadCache};
 use neap::heap::Heap;
-use neap::magazine::Magazine;
 use neap::sys::fault::{self, Op};
-use neap::thread_cache::ThreadCache;
 
 #[global_allocator]
 static GLOBAL: neap::Neap = neap::Neap::new();
@@ -133,7 +132,7 @@ fn a_heap_whose_tables_fail_can_be_initialised_later() {
         // SAFETY: the block has that many bytes.
         unsafe { large.base.write_bytes(1, MIB) };
         heap.deallocate_large(large.base);
-        assert_eq!(heap.scavenge_everything(std::ptr::null()), MIB);
+        assert_eq!(heap.scavenge_all(std::ptr::null()), MIB);
         assert!(heap.stats().adds_up());
     }
 }

@@ -5,8 +5,8 @@
 use core::ffi::{c_int, c_void};
 use core::fmt::{self, Write};
 
+use crate::accounts::stats::Stats;
 use crate::global;
-use crate::stats::Stats;
 use crate::sys;
 use crate::sys::errno::{EINVAL, Saved};
 

@@ -14,7 +14,9 @@ use crate::size_class::info;
 use crate::span::Span;
 use crate::units::PAGE_BYTES;
 
-use super::{Central, Misuse, SpanChain};
+use super::class::Central;
+use super::lists::SpanChain;
+use super::misuse::Misuse;
 
 /// Slots taken from a span while the pages under them are released.
 #[derive(Clone, Copy)]
@@ -33,18 +35,18 @@ pub struct Visits {
     /// Spans that may still be looked at.
     pub left: u32,
     /// Whether a span was taken off the queue: the queue is shorter than before.
-    pub settled: bool,
+    pub progressed: bool,
 }
 
 impl Visits {
     /// As many as a short critical section allows.
     pub const fn new() -> Self {
-        Self { left: 256, settled: false }
+        Self { left: 256, progressed: false }
     }
 
     /// Whether the search ended early and another one would get further.
     pub fn worth_another(&self) -> bool {
-        self.left == 0 && self.settled
+        self.left == 0 && self.progressed
     }
 }
 
@@ -114,7 +116,7 @@ impl Central {
                 self.queue_for_holes(span);
                 continue;
             }
-            visits.settled = true;
+            visits.progressed = true;
             let pages = holes::free_pages(bitmap, info, os_page_bytes) & !record.released_holes;
             if pages == 0 {
                 continue;
@@ -123,7 +125,7 @@ impl Central {
             record.free_slots -= slots;
             self.free_slots -= slots as usize;
             if record.free_slots == 0 {
-                self.unlink(span);
+                self.lists.unlink(span);
             }
             return Some(Holes { span, pages, slots });
         }
@@ -151,7 +153,7 @@ impl Central {
         if released {
             record.released_holes |= holes.pages;
         }
-        self.settle(holes.span, info(class).slots, holes.slots, false, emptied);
+        self.relist(holes.span, info(class).slots, holes.slots, false, emptied);
         Ok(())
     }
 }

@@ -1,19 +1,21 @@
 //! Which central others may take from, and what comes back where.
 
-use super::{Central, MOST_CACHED_BYTES, Misuse, SPARSE_BYTES, SPARSE_PART, SpanChain, Visits};
-use crate::magazine::Word;
+use super::class::{Central, MOST_CACHED_BYTES, SPARSE_BYTES, SPARSE_PART};
+use super::hole_queue::Visits;
+use super::lists::SpanChain;
+use super::{Centrals, Misuse};
 use crate::size_class::{CLASSES, info};
-use crate::span::Span;
-use crate::span_map::SpanMap;
-use crate::span_map::tests::{FIRST, map, small};
-use crate::sync::atomic::Ordering;
+use crate::span::tests::{FIRST, map, small};
+use crate::span::{Span, SpanMap};
+use crate::sync::atomic::{AtomicUsize, Ordering};
 use crate::units::PAGE_BYTES;
+use std::boxed::Box;
 use std::vec::Vec;
 
 const CLASS: usize = CLASSES / 2;
 
 fn take(central: &mut Central, class: usize, wanted: usize) -> Vec<usize> {
-    let places: Vec<_> = (0..wanted).map(|_| Word::new(0)).collect();
+    let places: Vec<_> = (0..wanted).map(|_| AtomicUsize::new(0)).collect();
     let (taken, _) = central.take(class, 4096, &places);
     places.iter().rev().map(|place| place.load(Ordering::Relaxed)).take(taken).collect()
 }
@@ -163,4 +165,25 @@ fn each_free_after_a_look_for_holes_has_the_span_looked_at_again() {
         }
         assert!(!central.has_new_holes(), "what comes back is not new");
     }
+}
+
+#[test]
+fn slots_come_from_another_shard_only_if_that_does_not_need_them() {
+    let centrals = Box::leak(Box::new(Centrals::new()));
+    assert!(centrals.pages.initialize());
+    centrals.accounts().shards.double();
+    let class = crate::size_class::class_of(1024, 8).unwrap();
+    let places = [const { AtomicUsize::new(0) }; 4];
+    let shard_of = |places: &[AtomicUsize]| {
+        let slot = places[places.len() - 1].load(Ordering::Relaxed);
+        centrals.pages.map.small_span(slot, class).unwrap().0.shard()
+    };
+    assert_eq!((centrals.refill(class, 0, &places), shard_of(&places)), (4, 0));
+    assert_eq!((centrals.refill(class, 1, &places), shard_of(&places)), (4, 1), "made just now");
+    while centrals.take_slots(class, 1, &places) != 0 {}
+    let epoch = centrals.accounts().epoch();
+    for later in 1..3 {
+        centrals.centrals[0][class].lock().has_excess(class, epoch.wrapping_add(later));
+    }
+    assert_eq!((centrals.refill(class, 1, &places), shard_of(&places)), (4, 0), "not needed for a epoch");
 }

@@ -1,7 +1,7 @@
 //! Operations that know an object only by its address, as C's are.
 //!
 //! A free finds the object's magazine by the number of its page (one load, two far from where the heap began), then goes on
-//! like any other; small objects go onto the spare magazine (see `heap::front`). Sizes that
+//! like any other; small objects go onto the spare magazine (see `caches::slow_path`). Sizes that
 //! the caller passes along (`free_sized`, sized `delete`) are not used: a program that is wrong about one would corrupt the
 //! heap, and being right saves it less than it costs to tell.
 //!
@@ -12,13 +12,15 @@
 
 use core::ptr::{NonNull, copy_nonoverlapping, null_mut};
 
-use crate::heap::{self, Free, Heap};
+use crate::caches::{self, Free};
+use crate::heap::Heap;
 #[cfg(debug_assertions)]
 use crate::size_class::CLASSES;
 use crate::size_class::{class_of, class_of_c, info, push_number};
 use crate::sys::errno::Saved;
 
-use super::{fork, slow, statics, tls};
+use super::background::{look_after_allocation, look_after_free_by_c};
+use super::{fork, process_heap, slow, tls};
 
 /// Slots up to this size are kept when their object shrinks, however much.
 const KEEP_BYTES: usize = 64;
@@ -40,11 +42,14 @@ fn pop(class: Option<usize>) -> *mut u8 {
 #[inline]
 pub fn allocate_slow(size: usize, align: usize) -> *mut u8 {
     if let Some(class) = class_of(size, align) {
-        // SAFETY: the thread's own words. It takes no lock, and what it has in hand is its cache's, which the child of a fork that
-        // interrupts it leaves alone: so a fork need not know.
-        let object = unsafe { heap::allocate_from_spare(tls::slot(), class) };
-        if !object.is_null() {
-            return object;
+        // SAFETY: the thread's own words.
+        if let Some(cache) = unsafe { tls::words().cache() } {
+            // It takes no lock, and what it has in hand is its cache's, which the child of a fork that interrupts it leaves alone:
+            // so a fork need not know.
+            let object = caches::allocate_from_spare(cache, class);
+            if !object.is_null() {
+                return object;
+            }
         }
     }
     slow::allocate(size, align)
@@ -79,7 +84,7 @@ pub fn allocate_zeroed(size: usize, align: usize) -> *mut u8 {
 pub unsafe fn free(object: *mut u8) {
     // SAFETY: the caller's contract; the number is the object's.
     unsafe {
-        match statics::push_number_near(object.addr()) {
+        match process_heap::push_number_near(object.addr()) {
             Some(number) => free_numbered(object, number),
             None => free_far(object),
         }
@@ -94,7 +99,7 @@ pub unsafe fn free(object: *mut u8) {
 unsafe extern "C" fn free_far(object: *mut u8) {
     // SAFETY: the caller's contract; the number is the object's.
     unsafe {
-        let class_number = statics::class_number_at(object.addr()).unwrap_or(0);
+        let class_number = process_heap::class_number_at(object.addr()).unwrap_or(0);
         free_numbered(object, push_number(class_number as u8) as usize);
     }
 }
@@ -127,13 +132,11 @@ unsafe fn free_slow(object: *mut u8) {
     let Some((heap, _pause)) = fork::enter() else { return };
     // SAFETY: the caller's contract.
     match unsafe { class_at(object) } {
-        // SAFETY: the thread's own words; the object is the caller's.
-        Some(class) => unsafe {
-            heap::deallocate_slow(heap, tls::slot(), class, object, Free::ByAddress, slow::on_new_cache_in_free_by_c)
-        },
+        // SAFETY: the object is the caller's.
+        Some(class) => unsafe { heap.deallocate(slow::cache_for_free_by_c(heap), class, object, Free::ByAddress) },
         None => heap.deallocate_large(object),
     }
-    slow::look_after_free_by_c(heap);
+    look_after_free_by_c(heap);
 }
 
 /// The class of an object; `None` if it is a large one.
@@ -143,7 +146,7 @@ unsafe fn free_slow(object: *mut u8) {
 #[inline]
 unsafe fn class_at(object: NonNull<u8>) -> Option<usize> {
     // SAFETY: the caller's contract.
-    unsafe { statics::class_number_at(object.addr().get()) }?.checked_sub(1)
+    unsafe { process_heap::class_number_at(object.addr().get()) }?.checked_sub(1)
 }
 
 /// The bytes of an object: at least what was asked for, and all of them the caller's. 0 for null.
@@ -151,11 +154,11 @@ unsafe fn class_at(object: NonNull<u8>) -> Option<usize> {
 /// # Safety
 /// As for [`free`].
 pub unsafe fn usable_bytes(object: *mut u8) -> usize {
-    let (Some(object), Some(heap)) = (NonNull::new(object), statics::heap()) else { return 0 };
+    let (Some(object), Some(heap)) = (NonNull::new(object), process_heap::heap()) else { return 0 };
     // SAFETY: the caller's contract.
     match unsafe { class_at(object) } {
         Some(class) => info(class).slot_bytes as usize,
-        None => heap.large_bytes(object),
+        None => heap.page_heaps().large_bytes(object),
     }
 }
 
@@ -183,17 +186,14 @@ pub unsafe fn reallocate(object: NonNull<u8>, size: usize, align: usize) -> *mut
 /// As for [`reallocate`].
 #[cold]
 unsafe fn reallocate_large(heap: &'static Heap, object: NonNull<u8>, size: usize, align: usize) -> *mut u8 {
-    let used = heap.large_bytes(object);
+    let used = heap.page_heaps().large_bytes(object);
     if class_of(size, align).is_some() {
         // SAFETY: the caller's contract.
         return unsafe { copy_to_new(object, used, size, align) };
     }
-    let result = if heap.resize_large(object, size) {
-        object.as_ptr()
-    } else {
-        heap.move_large(slow::own_shard(heap), object, used, (size, align)).map_or(null_mut(), NonNull::as_ptr)
-    };
-    slow::look_after_allocation(heap);
+    let result =
+        heap.reallocate_large(slow::own_shard(heap), object, used, (size, align)).map_or(null_mut(), NonNull::as_ptr);
+    look_after_allocation(heap);
     result
 }
 

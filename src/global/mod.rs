@@ -5,18 +5,22 @@
 //!
 //! Locks: none on the fast paths.
 
+mod background;
 #[cfg(serves_c)]
 pub(crate) mod by_address;
 mod exit;
 mod fork;
+mod inline_scavenger;
+mod process_heap;
+mod sentinel;
+mod settings;
 mod slow;
-mod statics;
 mod tls;
 
 use core::alloc::{GlobalAlloc, Layout};
 
+use crate::accounts::stats::Stats;
 use crate::size_class::class_of;
-use crate::stats::Stats;
 
 /// The allocator. All values are the same: the process has one heap.
 ///

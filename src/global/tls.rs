@@ -1,8 +1,8 @@
-//! The words of thread-local storage ([`CacheSlot`]).
+//! The words of thread-local storage ([`ThreadWords`]).
 //!
 //! On Linux they are a symbol of our own in the initial-exec model (x86-64; AArch64, which we build but do not run):
 //! reading `fast` is two instructions in an executable, a shared library and under LD_PRELOAD alike, where `thread_local!`
-//! of a library that is not inlined is a padded call. Twenty-four bytes fit into what the loader keeps for libraries that are
+//! of a library that is not inlined is a padded call. Three words fit into what the loader keeps for libraries that are
 //! opened later. Elsewhere `thread_local!` with a constant initialiser and no destructor serves; it neither allocates nor
 //! registers anything.
 //!
@@ -14,34 +14,32 @@
 //!
 //! Locks: none.
 
-use crate::thread_cache::{CacheSlot, ThreadCache};
+use crate::caches::{ThreadCache, ThreadWords};
 
 #[cfg(all(any(target_arch = "x86_64", target_arch = "aarch64"), target_os = "linux"))]
 mod imp {
-    use super::{CacheSlot, ThreadCache};
+    use super::{ThreadCache, ThreadWords};
 
-    // SAFETY (of the assembly): defines one 24-byte object in the section for initialised thread-local data, laid out as
-    // `CacheSlot` is: the address of the static cache, null, and zero.
+    /// Where the word that operations follow lies among the thread's words.
+    const FAST: usize = memoffset::offset_of!(ThreadWords, fast);
+
+    // SAFETY (of the assembly): defines one object in the section for initialised thread-local data, laid out as `ThreadWords`
+    // is: the address of the sentinel cache at `fast`, and zero elsewhere (null, and no slow path under way).
     core::arch::global_asm!(
-        ".pushsection .tdata.neap_cache_slot,\"awT\",@progbits",
+        ".pushsection .tdata.neap_thread_words,\"awT\",@progbits",
         ".p2align 4",
-        ".globl neap_0_1_cache_slot",
-        ".hidden neap_0_1_cache_slot",
-        ".type neap_0_1_cache_slot,@object",
-        ".size neap_0_1_cache_slot,24",
-        "neap_0_1_cache_slot:",
+        ".globl neap_0_1_thread_words",
+        ".hidden neap_0_1_thread_words",
+        ".type neap_0_1_thread_words,@object",
+        ".size neap_0_1_thread_words, {size}",
+        "neap_0_1_thread_words:",
+        ".zero {fast}",
         ".quad {sentinel_cache}",
-        ".quad 0",
-        ".quad 0",
+        ".zero {size} - {fast} - 8",
         ".popsection",
-        sentinel_cache = sym super::super::statics::SENTINEL_CACHE,
-    );
-
-    const _: () = assert!(
-        memoffset::offset_of!(CacheSlot, fast) == 0
-            && memoffset::offset_of!(CacheSlot, own) == 8
-            && memoffset::offset_of!(CacheSlot, inside) == 16
-            && size_of::<CacheSlot>() == 24
+        fast = const FAST,
+        size = const size_of::<ThreadWords>(),
+        sentinel_cache = sym super::super::sentinel::SENTINEL_CACHE,
     );
 
     #[inline(always)]
@@ -51,19 +49,22 @@ mod imp {
         unsafe {
             #[cfg(target_arch = "x86_64")]
             core::arch::asm!(
-                "mov {0}, qword ptr [rip + neap_0_1_cache_slot@GOTTPOFF]",
-                "mov {0}, qword ptr fs:[{0}]",
+                "mov {0}, qword ptr [rip + neap_0_1_thread_words@GOTTPOFF]",
+                "mov {0}, qword ptr fs:[{0} + {fast}]",
                 out(reg) cache,
+                fast = const FAST,
                 options(nostack, preserves_flags, readonly),
             );
             #[cfg(target_arch = "aarch64")]
             core::arch::asm!(
-                "adrp {0}, :gottprel:neap_0_1_cache_slot",
-                "ldr {0}, [{0}, :gottprel_lo12:neap_0_1_cache_slot]",
+                "adrp {0}, :gottprel:neap_0_1_thread_words",
+                "ldr {0}, [{0}, :gottprel_lo12:neap_0_1_thread_words]",
                 "mrs {1}, tpidr_el0",
-                "ldr {0}, [{1}, {0}]",
+                "add {0}, {1}, {0}",
+                "ldr {0}, [{0}, {fast}]",
                 out(reg) cache,
                 out(reg) _,
+                fast = const FAST,
                 options(nostack, preserves_flags, readonly),
             );
         }
@@ -71,41 +72,41 @@ mod imp {
     }
 
     #[inline]
-    pub fn slot() -> *const CacheSlot {
-        let slot: *const CacheSlot;
+    pub fn words() -> *const ThreadWords {
+        let words: *const ThreadWords;
         // SAFETY: computes the address of the thread's object; changes nothing.
         unsafe {
             #[cfg(target_arch = "x86_64")]
             core::arch::asm!(
                 "mov {0}, qword ptr fs:[0]",
-                "add {0}, qword ptr [rip + neap_0_1_cache_slot@GOTTPOFF]",
-                out(reg) slot,
+                "add {0}, qword ptr [rip + neap_0_1_thread_words@GOTTPOFF]",
+                out(reg) words,
                 options(nostack, readonly),
             );
             #[cfg(target_arch = "aarch64")]
             core::arch::asm!(
-                "adrp {0}, :gottprel:neap_0_1_cache_slot",
-                "ldr {0}, [{0}, :gottprel_lo12:neap_0_1_cache_slot]",
+                "adrp {0}, :gottprel:neap_0_1_thread_words",
+                "ldr {0}, [{0}, :gottprel_lo12:neap_0_1_thread_words]",
                 "mrs {1}, tpidr_el0",
                 "add {0}, {1}, {0}",
-                out(reg) slot,
+                out(reg) words,
                 out(reg) _,
                 options(nostack, preserves_flags, readonly),
             );
         }
-        slot
+        words
     }
 }
 
 #[cfg(not(all(any(target_arch = "x86_64", target_arch = "aarch64"), target_os = "linux")))]
 mod imp {
-    use super::super::statics::SENTINEL_CACHE;
-    use super::{CacheSlot, ThreadCache};
+    use super::super::sentinel::SENTINEL_CACHE;
+    use super::{ThreadCache, ThreadWords};
     use crate::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 
     std::thread_local! {
-        static SLOT: CacheSlot = const {
-            CacheSlot {
+        static WORDS: ThreadWords = const {
+            ThreadWords {
                 fast: AtomicPtr::new((&raw const SENTINEL_CACHE).cast_mut()),
                 own: AtomicPtr::new(core::ptr::null_mut()),
                 inside: AtomicUsize::new(0),
@@ -115,12 +116,12 @@ mod imp {
 
     #[inline(always)]
     pub fn fast() -> *const ThreadCache {
-        SLOT.with(|slot| slot.fast.load(Ordering::Relaxed))
+        WORDS.with(|words| words.fast.load(Ordering::Relaxed))
     }
 
     #[inline]
-    pub fn slot() -> *const CacheSlot {
-        SLOT.with(core::ptr::from_ref)
+    pub fn words() -> *const ThreadWords {
+        WORDS.with(core::ptr::from_ref)
     }
 }
 
@@ -132,7 +133,7 @@ pub fn fast() -> *const ThreadCache {
 
 /// The calling thread's words; valid as long as the thread.
 #[inline]
-pub fn slot<'a>() -> &'a CacheSlot {
+pub fn words<'a>() -> &'a ThreadWords {
     // SAFETY: the address of the thread's own object, which lives as long as the thread; its fields are atomics.
-    unsafe { &*imp::slot() }
+    unsafe { &*imp::words() }
 }

@@ -36,7 +36,7 @@ fn take_all_split(world: &Arc<World>, owner: &User) {
 }
 
 fn drain(world: &World) {
-    world.heap.drain_caches(null());
+    world.heap.caches().drain(null());
 }
 
 /// Everything that can be had is had once: slots that two caches hold would be handed out twice here.
@@ -120,8 +120,8 @@ model!(a_free_by_address_during_a_drain_loses_no_slot, 3, || {
     drainer.join().unwrap();
     owner.free_by_address(0, slots[2]);
     owner.exit();
-    world.heap.scavenge_everything(null());
-    assert_eq!(world.heap.check_accounts().0, 0, "a slot was lost");
+    world.heap.scavenge_all(null());
+    assert_eq!(world.heap.page_heaps().check_accounts().0, 0, "a slot was lost");
 });
 
 model!(a_drainer_and_an_owner_that_loads_its_spare_share_no_slot, 3, || {
@@ -200,8 +200,8 @@ model!(an_exit_during_a_drain_gives_every_slot_back_once, 3, || {
     // After its exit the thread goes on without a cache.
     let slot = owner.allocate(1);
     owner.free(1, slot);
-    world.heap.scavenge_everything(null());
-    assert_eq!(world.heap.check_accounts().0, 0, "a slot was lost");
+    world.heap.scavenge_all(null());
+    assert_eq!(world.heap.page_heaps().check_accounts().0, 0, "a slot was lost");
 });
 
 model!(a_freed_only_thread_that_exits_during_a_drain_loses_nothing, 3, || {
@@ -220,8 +220,8 @@ model!(a_freed_only_thread_that_exits_during_a_drain_loses_nothing, 3, || {
     };
     drain(&world);
     freer.join().unwrap();
-    world.heap.scavenge_everything(null());
-    assert_eq!(world.heap.check_accounts().0, 0, "a slot was lost");
+    world.heap.scavenge_all(null());
+    assert_eq!(world.heap.page_heaps().check_accounts().0, 0, "a slot was lost");
 });
 
 model!(an_exiting_threads_cache_is_reused_by_a_new_thread_under_a_drainers_eyes, 3, || {
@@ -244,6 +244,6 @@ model!(an_exiting_threads_cache_is_reused_by_a_new_thread_under_a_drainers_eyes,
         third.free(1, slot);
     }
     third.exit();
-    world.heap.scavenge_everything(null());
-    assert_eq!(world.heap.check_accounts().0, 0, "a slot was lost");
+    world.heap.scavenge_all(null());
+    assert_eq!(world.heap.page_heaps().check_accounts().0, 0, "a slot was lost");
 });

@@ -5,20 +5,20 @@ use crate::check::{ALL, check, model};
 use crate::world::{User, World, free_pages, use_pages};
 use loom::sync::atomic::Ordering;
 use loom::thread;
-use neap::heap::ReleaseOptions;
+use neap::caches::{ThreadCache, gone};
 use neap::lock;
+use neap::page_heap::ReleaseOptions;
 use neap::sys::sim::process;
-use neap::thread_cache::{ThreadCache, gone};
 use std::ptr::null;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 /// The three handlers, as `global::fork` calls them. `user` is who forks; one without a cache if there is none.
 fn fork(user: &User, others: usize) {
-    let (heap, slot) = (&user.world.heap, user.slot);
+    let (heap, words) = (&user.world.heap, user.words);
     // SAFETY: null or the forking thread's own cache.
     let own = unsafe { own(user).as_ref() };
-    let is_interrupted = slot.inside.load(Ordering::Relaxed) != 0;
+    let is_interrupted = words.inside.load(Ordering::Relaxed) != 0;
     lock::set_aside();
     while let Err(stuck) = heap.prepare_fork() {
         stuck.wait();
@@ -28,21 +28,21 @@ fn fork(user: &User, others: usize) {
         heap.after_fork_in_parent();
     } else {
         // SAFETY: this thread called the handler before.
-        unsafe { heap.after_fork_in_child(slot, own) };
+        unsafe { heap.after_fork_in_child(words, own) };
         if !is_interrupted {
-            settle(user);
+            recover(user);
         }
     }
     lock::take_back();
 }
 
-fn settle(user: &User) {
+fn recover(user: &User) {
     // SAFETY: in the child, whose only thread is in no slow path.
-    unsafe { user.world.heap.settle_in_child(own(user).as_ref()) };
+    unsafe { user.world.heap.recover_in_child(own(user).as_ref()) };
 }
 
 fn own(user: &User) -> *const ThreadCache {
-    let own = user.slot.own.load(Ordering::Relaxed);
+    let own = user.words.own.load(Ordering::Relaxed);
     if own == gone() { null() } else { own }
 }
 
@@ -63,8 +63,8 @@ model!(a_fork_is_invisible_to_the_parents_other_threads, ALL, || {
     };
     fork(&User::new(&world), 0);
     other.join().unwrap();
-    world.heap.scavenge_everything(null());
-    assert_eq!(world.heap.check_accounts().0, 0);
+    world.heap.scavenge_all(null());
+    assert_eq!(world.heap.page_heaps().check_accounts().0, 0);
 });
 
 model!(a_fork_is_invisible_to_a_thread_that_begins_to_use_a_shard, 3, || {
@@ -106,7 +106,7 @@ fn in_the_child(before: impl FnOnce(&User), work: impl FnOnce(&User) + 'static) 
     for slot in slots {
         user.free(1, slot);
     }
-    world.heap.scavenge_everything(own(&user));
+    world.heap.scavenge_all(own(&user));
     user.allocate(1);
     other.join().unwrap();
 }
@@ -130,7 +130,7 @@ model!(a_child_takes_nothing_out_of_a_magazine_that_another_thread_was_flushing,
         |user| {
             // SAFETY: the thread's own cache.
             let cache = unsafe { own(user).as_ref() }.unwrap();
-            user.world.heap.flush_own_cache(cache);
+            user.world.heap.caches().flush_own_cache(cache);
         },
     );
 });
@@ -160,7 +160,7 @@ model!(a_child_takes_no_slot_out_of_a_magazine_that_another_thread_was_filling, 
         });
     });
     fork(&user, 1);
-    world.heap.scavenge_everything(own(&user));
+    world.heap.scavenge_all(own(&user));
     for _ in 0..8 {
         user.allocate(1);
     }
@@ -209,7 +209,7 @@ model!(a_child_goes_on_when_another_thread_was_exchanging_its_magazines, ALL, ||
     for _ in 0..8 {
         user.allocate(0);
     }
-    world.heap.scavenge_everything(own(&user));
+    world.heap.scavenge_all(own(&user));
     other.join().unwrap();
 });
 
@@ -244,16 +244,20 @@ model!(a_child_goes_on_when_a_scavenger_was_at_work, ALL, || {
         let world = Arc::clone(&world);
         thread::spawn(move || {
             process::run_thread(|| {
-                world.heap.scavenge(usize::MAX, ReleaseOptions::FULL);
+                world.heap.page_heaps().scavenge(usize::MAX, ReleaseOptions::FULL);
             });
         })
     };
     fork(&user, 1);
     // A chunk that the other thread had claimed is marked again.
-    assert_ne!(world.heap.is_retained_chunk_marked(), Some(false), "retained pages that no scavenger will find");
+    assert_ne!(
+        world.heap.page_heaps().is_retained_chunk_marked(),
+        Some(false),
+        "retained pages that no scavenger will find"
+    );
     let slot = user.allocate(1);
     user.free(1, slot);
-    world.heap.scavenge_everything(own(&user));
+    world.heap.scavenge_all(own(&user));
     other.join().unwrap();
 });
 
@@ -267,7 +271,7 @@ model!(a_child_goes_on_when_its_own_cache_was_being_drained, 4, || {
     }
     let other = {
         let world = Arc::clone(&world);
-        thread::spawn(move || process::run_thread(|| world.heap.drain_caches(null())))
+        thread::spawn(move || process::run_thread(|| world.heap.caches().drain(null())))
     };
     fork(&user, 1);
     for _ in 0..6 {
@@ -300,16 +304,16 @@ fn interrupted(step: usize, others: usize, work: Work, theirs: Work) -> bool {
         let user = User::new(&world);
         thread::spawn(move || process::run_thread(|| theirs(&user)))
     };
-    user.slot.inside.store(1, Ordering::Relaxed);
-    let handler = User { world: Arc::clone(&world), slot: user.slot };
+    user.words.inside.store(1, Ordering::Relaxed);
+    let handler = User { world: Arc::clone(&world), words: user.words };
     process::interrupt_at(step, move || fork(&handler, others));
     work(&user);
-    user.slot.inside.store(0, Ordering::Relaxed);
+    user.words.inside.store(0, Ordering::Relaxed);
     let came = !process::no_interrupt();
     if !came {
         fork(&user, others);
     } else if others != 0 {
-        settle(&user);
+        recover(&user);
     }
     for slot in slots {
         user.free(1, slot);
@@ -318,11 +322,11 @@ fn interrupted(step: usize, others: usize, work: Work, theirs: Work) -> bool {
     for slot in slots {
         user.free(1, slot);
     }
-    world.heap.scavenge_everything(own(&user));
+    world.heap.scavenge_all(own(&user));
     other.join().unwrap();
     user.exit();
-    world.heap.scavenge_everything(null());
-    world.heap.check_accounts();
+    world.heap.scavenge_all(null());
+    world.heap.page_heaps().check_accounts();
     came
 }
 
@@ -354,7 +358,7 @@ fn allocate_and_free(user: &User) {
 }
 
 fn drain_everybody(user: &User) {
-    user.world.heap.drain_caches(null());
+    user.world.heap.caches().drain(null());
 }
 
 #[test]
@@ -384,7 +388,7 @@ fn a_signal_forks_in_the_middle_of_a_drain() {
 
 #[test]
 fn a_signal_forks_in_the_middle_of_a_release() {
-    at_each_step("release", 1, |user| _ = user.world.heap.scavenge_everything(null()), take_pages);
+    at_each_step("release", 1, |user| _ = user.world.heap.scavenge_all(null()), take_pages);
 }
 
 #[test]

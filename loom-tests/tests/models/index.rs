@@ -2,7 +2,7 @@
 
 use crate::check::{ALL, model};
 use loom::thread;
-use neap::heap::ScavengeIndex;
+use neap::page_heap::ScavengeIndex;
 use neap::units::{Chunk, Run};
 use std::sync::Arc;
 

@@ -3,8 +3,8 @@
 use crate::check::{ALL, model};
 use crate::world::{World, free_pages, use_pages};
 use loom::thread;
-use neap::heap::ReleaseOptions;
 use neap::pacing::{Goal, Wake};
+use neap::page_heap::ReleaseOptions;
 use neap::sys::fault::{self, Op};
 use neap::sys::sim;
 use neap::units::{CHUNK_PAGES, Page, Run};
@@ -19,7 +19,7 @@ fn with_retained(pages: usize) -> Arc<World> {
 }
 
 fn scavenge(world: &World) -> usize {
-    world.heap.scavenge(usize::MAX, ReleaseOptions::FULL).bytes
+    world.heap.page_heaps().scavenge(usize::MAX, ReleaseOptions::FULL).bytes
 }
 
 model!(a_page_is_never_released_while_it_is_in_use_and_the_accounts_stay_exact, ALL, || {
@@ -59,7 +59,7 @@ model!(two_scavengers_and_a_user_agree_on_every_page, 2, || {
     }
     world.check_pages();
     // Nothing that was freed is forgotten: what is retained is marked.
-    assert_ne!(world.heap.is_retained_chunk_marked(), Some(false));
+    assert_ne!(world.heap.page_heaps().is_retained_chunk_marked(), Some(false));
 });
 
 model!(a_refused_release_leaves_its_pages_retained, ALL, || {
@@ -81,7 +81,7 @@ model!(a_thread_that_grows_the_heap_always_gets_its_span, 3, || {
     let whole = use_pages(&world, CHUNK_PAGES);
     free_pages(&world, Run { first: whole.first, pages: 8 });
     let any = Wake { retained_bytes: u64::MAX, hole_bytes: u64::MAX };
-    world.heap.wakeup().publish(any, Goal { retained_bytes: 0, backed_bytes: u64::MAX });
+    world.heap.accounts().wakeup.publish(any, Goal { retained_bytes: 0, backed_bytes: u64::MAX });
     fault::fail_from(Op::Back, 2);
     let other = {
         let world = Arc::clone(&world);
@@ -102,7 +102,7 @@ model!(growth_scavenges_while_another_allocator_takes_every_free_page, 3, || {
     let whole = use_pages(&world, CHUNK_PAGES);
     free_pages(&world, Run { first: whole.first, pages: 8 });
     let any = Wake { retained_bytes: u64::MAX, hole_bytes: u64::MAX };
-    world.heap.wakeup().publish(any, Goal { retained_bytes: 0, backed_bytes: u64::MAX });
+    world.heap.accounts().wakeup.publish(any, Goal { retained_bytes: 0, backed_bytes: u64::MAX });
     let other = {
         let world = Arc::clone(&world);
         thread::spawn(move || {
@@ -113,7 +113,7 @@ model!(growth_scavenges_while_another_allocator_takes_every_free_page, 3, || {
     let run = use_pages(&world, 300);
     free_pages(&world, run);
     other.join().unwrap();
-    let (in_use, ..) = world.heap.check_accounts();
+    let (in_use, ..) = world.heap.page_heaps().check_accounts();
     assert_eq!(in_use, CHUNK_PAGES - 8);
 });
 
@@ -130,15 +130,15 @@ model!(page_caches_lose_no_page_to_refills_and_ticks, 3, || {
     };
     let tick = {
         let world = Arc::clone(&world);
-        thread::spawn(move || world.heap.trim_caches(false))
+        thread::spawn(move || world.heap.caches().trim(false))
     };
     user(&world);
     other.join().unwrap();
     tick.join().unwrap();
     world.check_pages();
-    world.heap.trim_caches(true);
+    world.heap.caches().trim(true);
     scavenge(&world);
-    assert_eq!(world.heap.check_accounts().1, 0, "a page that went through a page cache is not scavenged");
+    assert_eq!(world.heap.page_heaps().check_accounts().1, 0, "a page that went through a page cache is not scavenged");
     assert_eq!(sim::all_resident_pages(), 0);
 });
 
@@ -147,7 +147,7 @@ model!(a_page_in_a_page_cache_is_not_released, ALL, || {
     let scavenger = {
         let world = Arc::clone(&world);
         thread::spawn(move || {
-            world.heap.trim_caches(false);
+            world.heap.caches().trim(false);
             scavenge(&world)
         })
     };
@@ -165,13 +165,17 @@ model!(pages_that_come_back_from_a_page_cache_are_marked_again, ALL, || {
         let world = Arc::clone(&world);
         thread::spawn(move || scavenge(&world))
     };
-    world.heap.trim_caches(false);
+    world.heap.caches().trim(false);
     scavenger.join().unwrap();
-    assert_ne!(world.heap.is_retained_chunk_marked(), Some(false), "retained pages that no scavenger will find");
+    assert_ne!(
+        world.heap.page_heaps().is_retained_chunk_marked(),
+        Some(false),
+        "retained pages that no scavenger will find"
+    );
     sim::mark_owned(run);
     free_pages(&world, run);
     scavenge(&world);
-    assert_eq!(world.heap.check_accounts().1, 0);
+    assert_eq!(world.heap.page_heaps().check_accounts().1, 0);
 });
 
 model!(the_record_of_a_live_span_is_never_given_back, ALL, || {

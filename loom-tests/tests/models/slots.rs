@@ -4,26 +4,26 @@ use crate::check::{ALL, model};
 use crate::world::{User, World, pages_of};
 use loom::sync::atomic::Ordering;
 use loom::thread;
-use neap::heap::ReleaseOptions;
+use neap::caches::gone;
+use neap::page_heap::ReleaseOptions;
 use neap::sys::fault::{self, Op};
 use neap::sys::sim;
-use neap::thread_cache::gone;
 use neap::units::PAGE_BYTES;
 use std::sync::Arc;
 
 /// A thread whose cache is gone: it trades single slots with the spans.
 fn without_cache(world: &Arc<World>) -> User {
     let user = User::new(world);
-    user.slot.own.store(gone(), Ordering::Relaxed);
+    user.words.own.store(gone(), Ordering::Relaxed);
     user
 }
 
 /// At the end of a model whose users have all exited: every slot went back, and so can every page.
 fn all_given_back(world: &World) {
     assert_eq!(world.held(), 0);
-    world.heap.trim_caches(true);
-    world.heap.scavenge_everything(core::ptr::null());
-    let (in_use, retained, _) = world.heap.check_accounts();
+    world.heap.caches().trim(true);
+    world.heap.scavenge_all(core::ptr::null());
+    let (in_use, retained, _) = world.heap.page_heaps().check_accounts();
     assert_eq!((in_use, retained), (0, 0), "a span did not go back to the heap, or was forgotten by the scavenger");
     assert_eq!((world.heap.stats().hole_bytes, world.heap.stats().hole_released_bytes), (0, 0));
     assert_eq!(sim::all_resident_pages(), 0);
@@ -75,10 +75,10 @@ model!(trimming_a_depot_takes_no_slot_from_a_user, 2, || {
         maker.free(1, slot);
     }
     // A full magazine is in the depot; unused since the first of these calls.
-    world.heap.trim_caches(false);
+    world.heap.caches().trim(false);
     let trimmer = {
         let world = Arc::clone(&world);
-        thread::spawn(move || world.heap.trim_caches(false))
+        thread::spawn(move || world.heap.caches().trim(false))
     };
     let user = User::new(&world);
     let slot = user.allocate(1);
@@ -138,7 +138,7 @@ model!(a_hole_is_not_released_under_a_slot_that_was_taken, ALL, || {
     let (user, neighbour) = half_used(&world);
     let scavenger = {
         let world = Arc::clone(&world);
-        thread::spawn(move || world.heap.release_holes(usize::MAX, 0, ReleaseOptions::FULL).bytes)
+        thread::spawn(move || world.heap.centrals().release_holes(usize::MAX, 0, ReleaseOptions::FULL).bytes)
     };
     let slot = user.allocate(1);
     sim::mark_owned(pages_of(1, slot));
@@ -159,7 +159,7 @@ model!(a_span_that_runs_empty_while_its_hole_is_released_goes_back_whole, ALL, |
     let (user, neighbour) = half_used(&world);
     let scavenger = {
         let world = Arc::clone(&world);
-        thread::spawn(move || world.heap.release_holes(usize::MAX, 0, ReleaseOptions::FULL).bytes)
+        thread::spawn(move || world.heap.centrals().release_holes(usize::MAX, 0, ReleaseOptions::FULL).bytes)
     };
     sim::clear_owned(pages_of(1, neighbour));
     user.free(1, neighbour);
@@ -172,9 +172,9 @@ model!(two_scavengers_release_a_hole_once, ALL, || {
     let (user, neighbour) = half_used(&world);
     let scavenger = {
         let world = Arc::clone(&world);
-        thread::spawn(move || world.heap.release_holes(usize::MAX, 0, ReleaseOptions::FULL).bytes)
+        thread::spawn(move || world.heap.centrals().release_holes(usize::MAX, 0, ReleaseOptions::FULL).bytes)
     };
-    let mine = world.heap.release_holes(usize::MAX, 0, ReleaseOptions::FULL).bytes;
+    let mine = world.heap.centrals().release_holes(usize::MAX, 0, ReleaseOptions::FULL).bytes;
     assert_eq!(mine + scavenger.join().unwrap(), PAGE_BYTES);
     assert_eq!(world.heap.stats().hole_released_bytes as usize, PAGE_BYTES);
     sim::clear_owned(pages_of(1, neighbour));
@@ -212,7 +212,7 @@ model!(a_slot_freed_in_another_shard_goes_back_to_its_own_central_once, 2, || {
     }
     let trimmer = {
         let world = Arc::clone(&world);
-        thread::spawn(move || world.heap.trim_caches(true))
+        thread::spawn(move || world.heap.caches().trim(true))
     };
     let user = without_cache(&world);
     let slot = user.allocate(1);
@@ -227,8 +227,12 @@ model!(one_trim_gives_back_spans_whose_slots_are_in_other_shards_depots, ALL, ||
     let other = thread::spawn(move || first.exit());
     second.exit();
     other.join().unwrap();
-    world.heap.trim_caches(true);
-    assert_eq!(world.heap.check_accounts().0, 0, "a span stayed behind although all its slots were in depots");
+    world.heap.caches().trim(true);
+    assert_eq!(
+        world.heap.page_heaps().check_accounts().0,
+        0,
+        "a span stayed behind although all its slots were in depots"
+    );
 });
 
 model!(a_refill_takes_from_another_shards_sparse_central_what_comes_back_there_meanwhile, ALL, || {
@@ -238,11 +242,11 @@ model!(a_refill_takes_from_another_shards_sparse_central_what_comes_back_there_m
     let owner = without_cache(&world);
     let slots = [owner.allocate(0), owner.allocate(0)];
     owner.free(0, slots[0]);
-    let pages = world.heap.check_accounts().0;
+    let pages = world.heap.page_heaps().check_accounts().0;
     let other = thread::spawn(move || owner.free(0, slots[1]));
     let taken = [second.allocate(0), second.allocate(0)];
     other.join().unwrap();
-    assert_eq!(world.heap.check_accounts().0, pages, "a span was made although there were slots");
+    assert_eq!(world.heap.page_heaps().check_accounts().0, pages, "a span was made although there were slots");
     for slot in taken {
         second.free(0, slot);
     }
@@ -309,13 +313,13 @@ model!(the_levels_never_show_more_than_there_is, 3, || {
     let most = world.heap.stats().mapped_bytes as usize;
     let scavenger = {
         let world = Arc::clone(&world);
-        thread::spawn(move || world.heap.release_holes(usize::MAX, 0, ReleaseOptions::FULL).bytes)
+        thread::spawn(move || world.heap.centrals().release_holes(usize::MAX, 0, ReleaseOptions::FULL).bytes)
     };
     let observer = {
         let world = Arc::clone(&world);
         thread::spawn(move || {
-            let holes = world.heap.counters().hole_bytes();
-            let (_, unreleased) = world.heap.levels();
+            let holes = world.heap.accounts().counters.hole_bytes();
+            let (_, unreleased) = world.heap.accounts().levels();
             assert!(holes <= most && unreleased as usize <= most, "a level wrapped: {holes:#x} {unreleased:#x}");
         })
     };

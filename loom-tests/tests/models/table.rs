@@ -5,9 +5,9 @@
 use crate::check::model;
 use crate::world::{User, World, free_pages, use_pages};
 use loom::thread;
-use neap::heap::ReleaseOptions;
 use neap::lock::Rank;
 use neap::pacing::{Goal, Wake};
+use neap::page_heap::ReleaseOptions;
 use neap::sys::held::observed;
 use neap::sys::sim::process;
 use neap::units::CHUNK_PAGES;
@@ -41,18 +41,18 @@ fn table() -> String {
 fn everything(world: &Arc<World>) {
     let heap = &world.heap;
     let any = Wake { retained_bytes: u64::MAX, hole_bytes: u64::MAX };
-    heap.wakeup().publish(any, Goal { retained_bytes: 0, backed_bytes: u64::MAX });
+    heap.accounts().wakeup.publish(any, Goal { retained_bytes: 0, backed_bytes: u64::MAX });
     let user = User::new(world);
     let slots = [(); 9].map(|()| user.allocate(1));
     let other = User::new(world);
     for slot in slots {
         other.free(1, slot);
     }
-    heap.drain_caches(null());
-    heap.trim_caches(false);
+    heap.caches().drain(null());
+    heap.caches().trim(false);
     let slot = user.allocate(0);
     user.free(0, slot);
-    heap.release_holes(usize::MAX, 0, ReleaseOptions::FULL);
+    heap.centrals().release_holes(usize::MAX, 0, ReleaseOptions::FULL);
     // Blocks of pages that replace each other in the page cache.
     for run in [(); 9].map(|()| heap.take_span_pages(15).unwrap().run) {
         heap.free_pages(run);
@@ -63,14 +63,14 @@ fn everything(world: &Arc<World>) {
     let run = use_pages(world, CHUNK_PAGES);
     free_pages(world, run);
     let large = heap.allocate_large(0, 100_000, 1).unwrap().base;
-    heap.resize_large(large, 200_000);
-    heap.resize_large(large, 50_000);
+    heap.page_heaps().resize_large(large, 200_000);
+    heap.page_heaps().resize_large(large, 50_000);
     heap.deallocate_large(large);
     heap.stats();
-    heap.settled_levels();
+    heap.synchronized_levels();
     user.exit();
     other.exit();
-    heap.scavenge_everything(null());
+    heap.scavenge_all(null());
     assert!(heap.prepare_fork().is_ok());
     process::fork_here(0);
     heap.after_fork_in_parent();

@@ -4,8 +4,9 @@ use crate::check::{ALL, model};
 use crate::world::{User, World, free_pages, use_pages};
 use loom::sync::atomic::{AtomicUsize, Ordering};
 use loom::thread;
-use neap::heap::{ReleaseOptions, Wakeup};
+use neap::accounts::Wakeup;
 use neap::pacing::{Goal, Wake};
+use neap::page_heap::ReleaseOptions;
 use neap::units::PAGE_BYTES;
 use std::sync::Arc;
 
@@ -13,23 +14,23 @@ const LOW: Wake = Wake { retained_bytes: PAGE_BYTES as u64, hole_bytes: u64::MAX
 
 /// A scavenger that has started.
 fn awake(world: &World) {
-    assert!(world.heap.wakeup().claim_start());
+    assert!(world.heap.accounts().wakeup.claim_start());
 }
 
 fn park(world: &World) {
-    world.heap.wakeup().park(|| world.heap.settled_levels());
+    world.heap.accounts().wakeup.park(|| world.heap.synchronized_levels());
 }
 
 model!(a_free_above_the_level_wakes_a_parking_scavenger, ALL, || {
     let world = World::new();
     awake(&world);
-    world.heap.wakeup().publish(LOW, Goal::INITIAL);
+    world.heap.accounts().wakeup.publish(LOW, Goal::INITIAL);
     let run = use_pages(&world, 1);
     let scavenger = {
         let world = Arc::clone(&world);
         thread::spawn(move || {
             park(&world);
-            world.heap.scavenge(usize::MAX, ReleaseOptions::FULL).bytes
+            world.heap.page_heaps().scavenge(usize::MAX, ReleaseOptions::FULL).bytes
         })
     };
     free_pages(&world, run);
@@ -44,7 +45,7 @@ model!(a_level_published_just_before_parking_is_not_missed, ALL, || {
     let scavenger = {
         let world = Arc::clone(&world);
         thread::spawn(move || {
-            world.heap.wakeup().publish(LOW, Goal::INITIAL);
+            world.heap.accounts().wakeup.publish(LOW, Goal::INITIAL);
             park(&world);
         })
     };
@@ -60,7 +61,7 @@ model!(a_free_in_a_shard_that_came_into_use_just_now_is_not_missed, 3, || {
     let scavenger = {
         let world = Arc::clone(&world);
         thread::spawn(move || {
-            world.heap.wakeup().publish(Wake { retained_bytes: u64::MAX, hole_bytes: 1 }, Goal::INITIAL);
+            world.heap.accounts().wakeup.publish(Wake { retained_bytes: u64::MAX, hole_bytes: 1 }, Goal::INITIAL);
             park(&world);
         })
     };
@@ -74,18 +75,18 @@ model!(a_free_in_a_shard_that_came_into_use_just_now_is_not_missed, 3, || {
 model!(two_frees_and_a_forced_release_never_leave_the_scavenger_asleep_above_its_level, 2, || {
     let world = World::new();
     awake(&world);
-    world.heap.wakeup().publish(LOW, Goal::INITIAL);
+    world.heap.accounts().wakeup.publish(LOW, Goal::INITIAL);
     let run = use_pages(&world, 1);
     let scavenger = {
         let world = Arc::clone(&world);
         thread::spawn(move || {
             park(&world);
-            world.heap.scavenge(usize::MAX, ReleaseOptions::FULL);
+            world.heap.page_heaps().scavenge(usize::MAX, ReleaseOptions::FULL);
         })
     };
     let forced = {
         let world = Arc::clone(&world);
-        thread::spawn(move || world.heap.scavenge(usize::MAX, ReleaseOptions::FULL))
+        thread::spawn(move || world.heap.page_heaps().scavenge(usize::MAX, ReleaseOptions::FULL))
     };
     free_pages(&world, run);
     forced.join().unwrap();

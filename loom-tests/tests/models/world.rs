@@ -3,11 +3,10 @@
 use core::ptr::NonNull;
 use loom::cell::UnsafeCell;
 use loom::sync::atomic::Ordering;
-use neap::heap::{self, Free, Heap};
-use neap::magazine::{MAGAZINE_BYTES, Magazine};
+use neap::caches::{Free, MAGAZINE_BYTES, Magazine, ThreadCache, ThreadWords, allocate_from_spare};
+use neap::heap::Heap;
 use neap::size_class::{info, is_split};
 use neap::sys::{sim, vm};
-use neap::thread_cache::{CacheSlot, ThreadCache};
 use neap::units::{Page, Run};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -81,7 +80,7 @@ impl World {
 
     /// At the end: the accounts are exact, every retained page is resident and no released one is.
     pub fn check_pages(&self) {
-        let (in_use, retained, _) = self.heap.check_accounts();
+        let (in_use, retained, _) = self.heap.page_heaps().check_accounts();
         let resident = sim::all_resident_pages();
         assert_eq!(resident, retained + in_use, "resident pages are not those in use and those retained");
     }
@@ -90,7 +89,7 @@ impl World {
 /// A thread's allocations and frees: what `GlobalAlloc` does, on words that are not in thread-local storage.
 pub struct User {
     pub world: Arc<World>,
-    pub slot: &'static CacheSlot,
+    pub words: &'static ThreadWords,
 }
 
 // SAFETY: the words are the user's, who may move before it begins.
@@ -99,16 +98,16 @@ unsafe impl Send for User {}
 impl User {
     /// A thread with its words as they are when it begins.
     pub fn new(world: &Arc<World>) -> User {
-        let slot = vm::map_metadata(size_of::<CacheSlot>()).unwrap().cast::<CacheSlot>();
-        let words = CacheSlot {
+        let place = vm::map_metadata(size_of::<ThreadWords>()).unwrap().cast::<ThreadWords>();
+        let words = ThreadWords {
             fast: neap::sync::atomic::AtomicPtr::new(world.sentinel_cache),
             own: neap::sync::atomic::AtomicPtr::new(core::ptr::null_mut()),
             inside: neap::sync::atomic::AtomicUsize::new(0),
         };
         // SAFETY: fresh metadata, aligned to more than needed; it lives as long as the execution, so longer than any thread.
         unsafe {
-            slot.write(words);
-            User { world: Arc::clone(world), slot: &*slot.as_ptr() }
+            place.write(words);
+            User { world: Arc::clone(world), words: &*place.as_ptr() }
         }
     }
 
@@ -120,7 +119,18 @@ impl User {
     fn fast(&self) -> &ThreadCache {
         neap::lock::light_barrier();
         // SAFETY: the word points at the thread's cache or the static one.
-        unsafe { &*self.slot.fast.load(Ordering::Acquire) }
+        unsafe { &*self.words.fast.load(Ordering::Acquire) }
+    }
+
+    /// The thread's cache, made now if it has none.
+    fn cache(&self) -> Option<&ThreadCache> {
+        // SAFETY: the thread's own words; a cache is made for a thread that has none and had none.
+        unsafe {
+            match self.words.cache() {
+                None if !self.words.is_gone() => self.world.heap.caches().make_cache(self.words),
+                cache => cache,
+            }
+        }
     }
 
     /// Allocates a slot; 0 if there is no memory.
@@ -131,13 +141,13 @@ impl User {
             return slot;
         }
         // SAFETY: the thread's own words.
-        unsafe {
-            let object = heap::allocate_from_spare(self.slot, class);
+        if let Some(cache) = unsafe { self.words.cache() } {
+            let object = allocate_from_spare(cache, class);
             if !object.is_null() {
                 return object.addr();
             }
-            heap::allocate_slow(&self.world.heap, self.slot, class, || true).addr()
         }
+        self.world.heap.allocate(self.cache(), class).addr()
     }
 
     /// Frees a slot, whoever holds it.
@@ -145,8 +155,8 @@ impl User {
         // SAFETY: read just now; the slot is the caller's.
         if !unsafe { self.fast().push(class, slot) } {
             let object = NonNull::new(core::ptr::without_provenance_mut(slot)).unwrap();
-            // SAFETY: the thread's own words; the slot is the caller's.
-            unsafe { heap::deallocate_slow(&self.world.heap, self.slot, class, object, Free::ByLayout, || true) };
+            // SAFETY: the slot is the caller's.
+            unsafe { self.world.heap.deallocate(self.cache(), class, object, Free::ByLayout) };
         }
     }
 
@@ -156,8 +166,8 @@ impl User {
         // SAFETY: read just now; the slot is the caller's.
         if !unsafe { self.fast().push_spare(class, slot) } {
             let object = NonNull::new(core::ptr::without_provenance_mut(slot)).unwrap();
-            // SAFETY: the thread's own words; the slot is the caller's.
-            unsafe { heap::deallocate_slow(&self.world.heap, self.slot, class, object, Free::ByAddress, || true) };
+            // SAFETY: the slot is the caller's.
+            unsafe { self.world.heap.deallocate(self.cache(), class, object, Free::ByAddress) };
         }
     }
 
@@ -184,7 +194,7 @@ impl User {
     /// The thread's exit.
     pub fn exit(&self) {
         // SAFETY: the thread's own words.
-        unsafe { heap::give_back_cache(&self.world.heap, self.slot) };
+        unsafe { self.world.heap.caches().give_back_cache(self.words) };
     }
 }
 

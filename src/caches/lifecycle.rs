@@ -1,0 +1,128 @@
+//! The life of a thread's cache: how a thread gets a cache, how it gives the cache back, and who adopts the cache of a thread
+//! that does not exist any more.
+//!
+//! Orderings: as in `slow_path`.
+//!
+//! Locks: registry, then those of depots and spans, one at a time.
+
+use core::ptr::NonNull;
+
+use crate::size_class::CLASSES;
+use crate::sync::atomic::Ordering;
+
+use super::Caches;
+use super::magazine::{self, Word};
+use super::thread_cache::{DRAINED, NOT_DRAINED, ThreadCache, ThreadWords, gone};
+
+impl Caches {
+    /// Makes a cache for the calling thread. `None` if the OS gives no memory for it. The caller sees to it that the thread's exit
+    /// gives the cache back: a cache that outlived its thread would have drainers write into that thread's words.
+    ///
+    /// # Safety
+    /// The words are the calling thread's, which has no cache and had none.
+    pub unsafe fn make_cache<'a>(&self, words: &ThreadWords) -> Option<&'a ThreadCache> {
+        let reused = self.registry.lock().reuse();
+        let memory = match reused {
+            Some(memory) => memory,
+            None => self.metadata.allocate(size_of::<ThreadCache>())?.cast(),
+        };
+        let sentinel: *const Word = self.sentinel.load(Ordering::Relaxed);
+        // SAFETY: memory of the right size and alignment that nobody uses; the cache is registered once.
+        unsafe {
+            memory.write(ThreadCache::new(sentinel));
+            memory.as_ref().words.store(core::ptr::from_ref(words).cast_mut(), Ordering::Relaxed);
+            words.own.store(memory.as_ptr(), Ordering::Relaxed);
+            // Before the cache is registered: from then on a drainer may point the word elsewhere, which must not be
+            // overwritten.
+            words.fast.store(memory.as_ptr(), Ordering::Release);
+            let mut registry = self.registry.lock();
+            memory.as_ref().number.set(registry.created());
+            registry.add(memory);
+            Some(memory.as_ref())
+        }
+    }
+
+    /// Gives a thread's cache back whole: at thread exit. The thread may go on allocating and freeing, slowly.
+    ///
+    /// # Safety
+    /// The words are the calling thread's.
+    pub unsafe fn give_back_cache(&self, words: &ThreadWords) {
+        let own = words.own.load(Ordering::Relaxed);
+        if own.is_null() || own == gone() {
+            words.own.store(gone(), Ordering::Relaxed);
+            return;
+        }
+        // SAFETY: neither null nor the mark, so this thread's cache.
+        let cache = unsafe { NonNull::new_unchecked(own) };
+        // SAFETY: as above.
+        let cache_ref = unsafe { cache.as_ref() };
+        loop {
+            cache_ref.enter_slow_path();
+            let mut registry = self.registry.lock();
+            // A drainer marks caches under this lock: one that is unmarked now is not marked later.
+            if cache_ref.drain.word().load(Ordering::Acquire) == NOT_DRAINED {
+                words.fast.store(self.sentinel_cache.load(Ordering::Relaxed), Ordering::Relaxed);
+                words.own.store(gone(), Ordering::Relaxed);
+                // SAFETY: registered and not drained; removed and empty below, and this thread has let go of it.
+                unsafe {
+                    registry.remove(cache);
+                    drop(registry);
+                    self.empty_cache(cache_ref);
+                    self.registry.lock().recycle(cache);
+                }
+                return;
+            }
+            drop(registry);
+            cache_ref.leave_slow_path();
+            cache_ref.drain.wait(DRAINED, None);
+        }
+    }
+
+    /// Moves everything in a cache to depots and spans. Its thread does not use it meanwhile, and nobody drains it.
+    pub(super) fn empty_cache(&self, cache: &ThreadCache) {
+        for class in 0..CLASSES {
+            // Or it would pass for full.
+            self.mend_spare(cache, class);
+            for cell in [&cache.tops[class], &cache.spares[class]] {
+                let top = cell.swap(cache.sentinel(), Ordering::Relaxed);
+                let Some(magazine) = self.own_magazine(top) else { continue };
+                let is_full = magazine::above(top).is_none();
+                if is_full {
+                    let shard = self.shard_of_slots(class, magazine);
+                    if let Some(empty) = self.trade_full(shard, class, magazine) {
+                        self.keep_empty(shard, class, empty);
+                        continue;
+                    }
+                }
+                // SAFETY: the cache's own magazine, in no cell any more.
+                unsafe { self.flush_magazine(class, top) };
+                self.give_empty(self.shard_of(cache), class, magazine);
+            }
+        }
+    }
+
+    /// In the child of a fork: empties the caches of threads that do not exist. `own` is the calling thread's.
+    ///
+    /// # Safety
+    /// This is the child's only thread, and it is in no slow path.
+    pub unsafe fn adopt_orphans(&self, own: Option<&ThreadCache>) {
+        let own = own.map_or(core::ptr::null(), core::ptr::from_ref);
+        loop {
+            let orphan = {
+                let mut registry = self.registry.lock();
+                let orphan = registry.iter().find(|cache| !core::ptr::eq(*cache, own)).map(NonNull::from);
+                if let Some(orphan) = orphan {
+                    // SAFETY: registered, and without an owner or a drainer: this is the only thread.
+                    unsafe { registry.remove(orphan) };
+                }
+                orphan
+            };
+            let Some(orphan) = orphan else { return };
+            // SAFETY: removed just now: nobody else knows it.
+            unsafe {
+                self.empty_cache(orphan.as_ref());
+                self.registry.lock().recycle(orphan);
+            }
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! The caches: what stands between threads and spans, so that an ordinary allocation takes no lock.
+//!
+//! Each thread has a cache of magazines; each shard has a depot of full and empty magazines for each size class. The caches own
+//! the centrals, which is the floor below.
+//!
+//! - `magazine`: a block of slot addresses, used as a stack.
+//! - `thread_cache`: a thread's loaded and spare magazines, and the protocol by which others drain them.
+//! - `slow_path`: what happens when a loaded magazine is empty or full. `spare`: the exchange of the two magazines.
+//! - `lifecycle`: how a thread gets a cache and gives it back. `registry`: every live cache.
+//! - `depot`: one depot, which is what a depot lock protects. `depots`: trading with them.
+//! - `drain`: empties the magazines of idle threads. `trim`: empties depots.
+//! - `metadata`: memory for magazines and caches.
+//!
+//! Orderings: Relaxed. The words of the sentinel cache are set once: whoever has the heap got it from who initialised it.
+//!
+//! Locks: registry, depot, metadata. No two of them nest, except in the fork handlers.
+
+mod depot;
+mod depots;
+mod drain;
+mod lifecycle;
+mod magazine;
+mod metadata;
+mod registry;
+mod slow_path;
+mod spare;
+mod thread_cache;
+mod trim;
+
+#[cfg(loom)]
+pub use magazine::MAGAZINE_BYTES;
+pub use magazine::{Magazine, Word};
+pub use slow_path::Free;
+#[cfg(any(serves_c, loom))]
+pub use spare::allocate_from_spare;
+pub use thread_cache::{ThreadCache, ThreadWords, gone};
+
+use core::ops::Range;
+use core::ptr::NonNull;
+
+use crate::accounts::stats::Stats;
+use crate::accounts::{Accounts, SHARDS};
+use crate::central::Centrals;
+use crate::lock::{CachePadded, ForkLock, Lock, Rank};
+use crate::size_class::{CLASSES, TABLE};
+use crate::sync::plain::{AtomicPtr, Ordering};
+use crate::sync::{const_unless_loom, repeat};
+
+use depot::Depot;
+use metadata::MetadataStore;
+use registry::Registry;
+
+/// See the module's header.
+pub struct Caches {
+    /// The floor below.
+    pub centrals: Centrals,
+    registry: Lock<Registry>,
+    depots: [[CachePadded<Lock<Depot>>; CLASSES]; SHARDS],
+    metadata: MetadataStore,
+    /// The static cache that threads without a cache follow, and the last word of the block under its tops.
+    sentinel_cache: AtomicPtr<ThreadCache>,
+    sentinel: AtomicPtr<Word>,
+}
+
+impl Caches {
+    const_unless_loom! {
+        /// No caches; [`Caches::initialize`] comes before anything else.
+        pub fn new() -> Self {
+            Self {
+                centrals: Centrals::new(),
+                registry: Lock::new(Rank::Registry, Registry::new()),
+                depots: repeat![repeat![CachePadded::new(Lock::new(Rank::Depot, Depot::new())); CLASSES]; SHARDS],
+                metadata: MetadataStore::new(),
+                sentinel_cache: AtomicPtr::new(core::ptr::null_mut()),
+                sentinel: AtomicPtr::new(core::ptr::null_mut()),
+            }
+        }
+    }
+
+    /// Takes in the sentinel cache, and initialises the floors below. `false` if the OS gives no memory; may be tried again then.
+    ///
+    /// # Safety
+    /// All tops of `sentinel_cache` are `sentinel`, the last word of a null block; both stay valid and are never written.
+    pub unsafe fn initialize(&self, sentinel_cache: NonNull<ThreadCache>, sentinel: *const Word) -> bool {
+        self.sentinel_cache.store(sentinel_cache.as_ptr(), Ordering::Relaxed);
+        self.sentinel.store(sentinel.cast_mut(), Ordering::Relaxed);
+        self.centrals.pages.initialize()
+    }
+
+    /// The lowest floor.
+    #[inline]
+    fn accounts(&self) -> &Accounts {
+        self.centrals.accounts()
+    }
+
+    /// The shard that a thread goes to first.
+    pub fn shard_of(&self, cache: &ThreadCache) -> usize {
+        self.accounts().shards.of(cache.number.get())
+    }
+
+    /// Spreads the threads over more shards once there is enough in use for them. Called at the end of slow paths, with no lock
+    /// held. The number of shards changes under the registry's lock, so it stands still during a fork.
+    pub fn use_more_shards(&self) {
+        let (shards, in_use_bytes) = (&self.accounts().shards, self.accounts().counters.in_use_bytes());
+        if shards.wants_more(in_use_bytes) {
+            let _registry = self.registry.lock();
+            // Another thread may have been faster.
+            if shards.wants_more(in_use_bytes) {
+                shards.double();
+            }
+        }
+    }
+
+    /// Memory that is never given back, for state of the floors above.
+    pub fn metadata(&self, bytes: usize) -> Option<NonNull<u8>> {
+        self.metadata.allocate(bytes)
+    }
+
+    /// Fills in this floor's part of a snapshot, and the parts of the floors below.
+    pub fn fill(&self, stats: &mut Stats) {
+        self.centrals.fill(stats);
+        stats.metadata_bytes = self.metadata.mapped_bytes() as u64;
+        stats.threads = self.registry.lock().live() as u64;
+    }
+
+    /// Takes each lock that frees take for a moment: see `Heap::synchronized_levels`.
+    pub fn pass_through_locks(&self) {
+        // Threads begin to use a shard under this lock, so it is with shards as with levels.
+        drop(self.registry.lock());
+        let shards = self.accounts().shards.all();
+        for depot in self.depots[shards.clone()].as_flattened() {
+            drop(depot.lock());
+        }
+        self.centrals.pass_through_locks(shards);
+    }
+
+    /// Calls `visit` with every lock, outermost first: the registry's, then the locks of `shards` and of the floors below, then the
+    /// metadata store's.
+    ///
+    /// The shards are those in use. They change under the registry's lock: so the caller is asked for them once that lock is taken,
+    /// and before it is released. A lock of a shard that came into use in between was never taken.
+    pub fn each_lock<'a>(&'a self, shards: impl FnOnce() -> Range<usize>, visit: &mut dyn FnMut(&'a dyn ForkLock)) {
+        visit(&self.registry);
+        let shards = shards();
+        for depot in self.depots[shards.clone()].as_flattened() {
+            visit(&**depot);
+        }
+        self.centrals.each_lock(shards, visit);
+        visit(self.metadata.lock_for_fork());
+    }
+
+    /// In the child of a fork: other threads were between a lock and its counter. The books of all floors are made true.
+    pub fn recount_in_child(&self) {
+        self.centrals.recount_in_child();
+        for shard in self.accounts().shards.all() {
+            let full =
+                |class: usize| self.depots[shard][class].lock().full_count() as usize * depot::magazine_bytes(class);
+            self.accounts().counters.set_depot_in_child(shard, (0..TABLE.len()).map(full).sum());
+        }
+    }
+
+    /// Ends the process unless `address` is a slot of the class that is free neither in its span nor in the calling
+    /// thread's magazines. (Other threads' magazines and the depot are not searched: that is seen when they are flushed.)
+    #[cfg(debug_assertions)]
+    pub fn check_free(&self, own: Option<&ThreadCache>, address: usize, class: usize) {
+        use crate::central::{Misuse, or_abort};
+        or_abort(self.centrals.check_live(address, class));
+        if own.is_some_and(|cache| cache.holds(class, address)) {
+            or_abort::<()>(Err(Misuse::DoubleFree(address)));
+        }
+    }
+}

@@ -1,0 +1,339 @@
+//! The thread cache: per class a loaded and a spare magazine. No lock, no atomic read-modify-write and no span is touched
+//! on the way through it.
+//!
+//! A thread finds its cache through words of thread-local storage ([`ThreadWords`]): `fast`, which allocation and free
+//! follow, and `own`, the thread's real cache. `fast` points at a static cache, empty and full at once, until the thread
+//! has a cache, after it has given it back, and while somebody else drains it; so none of those states costs the fast
+//! path a test.
+//!
+//! **Draining an idle thread's cache** from outside needs no help from the thread and nothing on its fast path. The
+//! drainer points `fast` at the static cache and issues a memory barrier on all CPUs (membarrier). Operations that start
+//! later see the static cache, go to the slow path and wait there. At most one is still under way, stopped anywhere between
+//! its load of `fast` and its store of a top; it can touch only the word its top points at (an allocation) or the one above
+//! (a free). So the drainer takes the slots below each loaded magazine's topmost and writes null under that; of a spare, onto
+//! which nothing but pushes go, all, with null in the topmost's place. Whichever way the operation ends, it finds a valid magazine.
+//!
+//! Invariants:
+//! 1. Only the owner writes `tops` and `spares`, or the child of a fork where there is none. A drainer that has stopped the
+//!    owner (as above) and found it outside its slow path writes words of magazines.
+//! 2. A cache stays registered, and its memory valid, while a drainer has it marked.
+//!
+//! Orderings: beside the barriers, Release stores of tops, of `fast`, of the mark and of `in_slow_path` pair with the Acquire of
+//! whoever reads them next from the other side (models: `drain.rs`); Relaxed loads are of the reader's own words.
+//!
+//! Locks: none here. Rejected: a flag around each operation (two more stores each), restartable sequences (assembly for
+//! each architecture, and no inlining), signals (not ours to take).
+
+use core::cell::Cell;
+use core::ptr::null_mut;
+
+use crate::lock::{Futex, light_barrier};
+use crate::size_class::CLASSES;
+use crate::sync::atomic::{AtomicPtr, AtomicU32, AtomicUsize, Ordering};
+use crate::sync::repeat;
+
+use super::magazine::{self, MAX_SLOTS, Word};
+
+/// The first refill's slots; each further miss doubles it, so that many threads with few objects share spans.
+const FIRST_REFILL: u8 = 4;
+
+/// A thread's words in thread-local storage.
+#[repr(C)]
+pub struct ThreadWords {
+    /// What allocation and free follow: the thread's cache or the static one. Written by the thread and by drainers.
+    pub fast: AtomicPtr<ThreadCache>,
+    /// The thread's cache; null before it has one, [`gone`] after it has given it back.
+    pub own: AtomicPtr<ThreadCache>,
+    /// How many slow paths the thread is in: they call each other by way of the C library. For its signal handlers that fork.
+    pub inside: AtomicUsize,
+}
+
+impl ThreadWords {
+    /// The thread's cache; `None` before it has one, and after it has given the cache back.
+    ///
+    /// # Safety
+    /// The words are the calling thread's.
+    #[inline]
+    pub unsafe fn cache<'a>(&self) -> Option<&'a ThreadCache> {
+        let own = self.own.load(Ordering::Relaxed);
+        // SAFETY: null, or this thread's cache, which stays until the thread gives it back.
+        if own == gone() { None } else { unsafe { own.as_ref() } }
+    }
+
+    /// Whether the thread has given its cache back.
+    #[inline]
+    pub fn is_gone(&self) -> bool {
+        self.own.load(Ordering::Relaxed) == gone()
+    }
+}
+
+/// The mark of a thread that has given its cache back.
+pub fn gone() -> *mut ThreadCache {
+    core::ptr::without_provenance_mut(1)
+}
+
+/// A thread's cache.
+#[repr(C, align(128))]
+pub struct ThreadCache {
+    /// Before the tops: what "cell number 0" would be, always the static block's last word, so that a push there finds
+    /// no room; see [`ThreadCache::push_numbered`].
+    no_class: AtomicPtr<Word>,
+    /// The loaded magazines' tops. Stores are Release so that a drainer that sees a new top sees the slot under it.
+    pub(crate) tops: [AtomicPtr<Word>; CLASSES],
+    /// The spare magazines' tops. The owner's slow path and drainers only, but for frees by address ([`Self::push_numbered`]).
+    pub(crate) spares: [AtomicPtr<Word>; CLASSES],
+    /// How many slots the next refill from central takes: doubles with each miss.
+    pub(crate) refill: [Cell<u8>; CLASSES],
+    /// The thread's words, for drainers.
+    pub(crate) words: AtomicPtr<ThreadWords>,
+    /// Whether the owner is in its slow path. Paired with `drain` by barriers on both sides.
+    pub(crate) in_slow_path: AtomicU32,
+    /// [`NOT_DRAINED`] or [`DRAINED`]; the owner waits on it.
+    pub(crate) drain: Futex,
+    /// Registry links; the registry's lock protects them.
+    pub(crate) next: Cell<*mut ThreadCache>,
+    pub(crate) previous: Cell<*mut ThreadCache>,
+    /// The drainer's list: belongs to whoever marked the cache.
+    pub(crate) next_to_drain: Cell<*mut ThreadCache>,
+    /// How many caches were registered before: spreads threads over shards.
+    pub(crate) number: Cell<usize>,
+}
+
+#[cfg(not(loom))]
+const _: () = assert!(
+    memoffset::offset_of!(ThreadCache, no_class) == 0
+        && memoffset::offset_of!(ThreadCache, tops) == size_of::<AtomicPtr<Word>>()
+        && memoffset::offset_of!(ThreadCache, spares) == (1 + CLASSES) * size_of::<AtomicPtr<Word>>()
+);
+
+// SAFETY: shared between owner and drainers as the invariants say; plain cells are touched by one side only.
+unsafe impl Sync for ThreadCache {}
+
+/// Nobody drains the cache.
+pub const NOT_DRAINED: u32 = 0;
+/// Somebody drains the cache; its owner waits.
+pub const DRAINED: u32 = 1;
+
+impl ThreadCache {
+    crate::sync::const_unless_loom! {
+        /// A cache all of whose tops point at `sentinel`, a null block's last word: empty and full at once.
+        pub fn new(sentinel: *const Word) -> Self {
+            let mut tops = repeat![AtomicPtr::new(null_mut()); CLASSES];
+            let mut spares = repeat![AtomicPtr::new(null_mut()); CLASSES];
+            let mut class = 0;
+            while class < CLASSES {
+                tops[class] = AtomicPtr::new(sentinel.cast_mut());
+                spares[class] = AtomicPtr::new(sentinel.cast_mut());
+                class += 1;
+            }
+            Self {
+                no_class: AtomicPtr::new(sentinel.cast_mut()),
+                tops,
+                spares,
+                refill: repeat![Cell::new(FIRST_REFILL); CLASSES],
+                words: AtomicPtr::new(null_mut()),
+                in_slow_path: AtomicU32::new(0),
+                drain: Futex::new(NOT_DRAINED),
+                next: Cell::new(null_mut()),
+                previous: Cell::new(null_mut()),
+                next_to_drain: Cell::new(null_mut()),
+                number: Cell::new(0),
+            }
+        }
+    }
+
+    /// The loaded magazine's top of a class.
+    #[inline(always)]
+    fn top(&self, class: usize) -> &AtomicPtr<Word> {
+        debug_assert!(class < CLASSES);
+        // SAFETY: classes come from `class_of`, which never answers CLASSES or more (tested over every layout).
+        unsafe { self.tops.get_unchecked(class) }
+    }
+
+    /// Takes a slot from the loaded magazine: its address, or 0 if the magazine is empty.
+    ///
+    /// # Safety
+    /// The calling thread reached the cache through its `fast` word just now.
+    #[inline(always)]
+    pub unsafe fn pop(&self, class: usize) -> usize {
+        let cell = self.top(class);
+        let top = cell.load(Ordering::Relaxed);
+        // SAFETY: a top points at a word of a magazine that this cache owns, or of the sentinel block.
+        let slot = unsafe { (*top).load(Ordering::Relaxed) };
+        if slot != 0 {
+            cell.store(top.wrapping_sub(1), Ordering::Release);
+        }
+        slot
+    }
+
+    /// Puts a slot onto the loaded magazine; `false` if it is full.
+    ///
+    /// # Safety
+    /// As for [`Self::pop`]; the slot is the caller's and of the class.
+    #[inline(always)]
+    pub unsafe fn push(&self, class: usize, slot: usize) -> bool {
+        // SAFETY: the caller's contract.
+        unsafe { Self::push_to(self.top(class), slot) }
+    }
+
+    /// Puts a slot onto the spare magazine; `false` if it is full.
+    ///
+    /// # Safety
+    /// As for [`Self::push`].
+    #[cfg(loom)]
+    pub unsafe fn push_spare(&self, class: usize, slot: usize) -> bool {
+        // SAFETY: the caller's contract.
+        unsafe { Self::push_to(&self.spares[class], slot) }
+    }
+
+    /// Puts a slot onto the magazine with that [`push_number`](crate::size_class::push_number); `false` if it is full, or if the number is 0, which costs
+    /// no test of its own.
+    ///
+    /// # Safety
+    /// As for [`Self::push`]; the number is at most twice [`CLASSES`].
+    #[cfg(serves_c)]
+    #[inline(always)]
+    pub unsafe fn push_numbered(&self, number: usize, slot: usize) -> bool {
+        debug_assert!(number <= 2 * CLASSES);
+        // SAFETY:
+        // - `no_class`, the tops and the spares are 2 * CLASSES + 1 words at the cache's start (asserted above);
+        // - the caller's contract; the static block has no room.
+        unsafe { Self::push_to(&*core::ptr::from_ref(self).cast::<AtomicPtr<Word>>().add(number), slot) }
+    }
+
+    /// # Safety
+    /// `cell` is one of this cache's; otherwise as for [`Self::push`].
+    #[inline(always)]
+    unsafe fn push_to(cell: &AtomicPtr<Word>, slot: usize) -> bool {
+        let Some(next) = magazine::above(cell.load(Ordering::Relaxed)) else { return false };
+        // SAFETY: the magazine is this cache's and has room, so the word above the top is in its block.
+        unsafe { (*next).store(slot, Ordering::Relaxed) };
+        cell.store(next.cast_mut(), Ordering::Release);
+        true
+    }
+
+    /// The static block's last word: empty and full at once.
+    pub fn sentinel(&self) -> *mut Word {
+        self.no_class.load(Ordering::Relaxed)
+    }
+
+    /// The owner enters its slow path: from here on drainers leave the cache alone. Waits while one is at work.
+    pub fn enter_slow_path(&self) {
+        while !self.try_enter_slow_path() {
+            self.drain.wait(DRAINED, None);
+        }
+    }
+
+    /// The same without waiting; `false` while a drainer is at work.
+    #[inline]
+    pub fn try_enter_slow_path(&self) -> bool {
+        self.in_slow_path.store(1, Ordering::Relaxed);
+        light_barrier();
+        // Acquire: pairs with the drainer's Release in `end_drain`.
+        let entered = self.drain.word().load(Ordering::Acquire) == NOT_DRAINED;
+        if !entered {
+            self.in_slow_path.store(0, Ordering::Relaxed);
+        }
+        entered
+    }
+
+    /// The owner leaves its slow path.
+    pub fn leave_slow_path(&self) {
+        // Release: a drainer that reads 0 sees what the slow path wrote.
+        self.in_slow_path.store(0, Ordering::Release);
+    }
+
+    /// Marks the cache for draining and stops the owner's fast path; `false` if somebody has marked it already.
+    ///
+    /// # Safety
+    /// Called under the registry's lock, with the cache registered. `stop` is the static cache.
+    pub unsafe fn begin_drain(&self, stop: *mut ThreadCache) -> bool {
+        if self.drain.word().compare_exchange(NOT_DRAINED, DRAINED, Ordering::AcqRel, Ordering::Relaxed).is_err() {
+            return false;
+        }
+        // SAFETY: a registered cache names its live thread's words.
+        unsafe { (*self.words.load(Ordering::Relaxed)).fast.store(stop, Ordering::Release) };
+        true
+    }
+
+    /// In the child of a fork: takes a drainer's mark back, who does not exist there. What it had in its hands is lost; what it
+    /// left is a cache like any other, for at each of its steps an operation under way must be right.
+    ///
+    /// # Safety
+    /// This is the child's only thread, and the cache is its own, which `words` name.
+    pub unsafe fn forget_drainer(&self, words: &ThreadWords) {
+        if self.is_marked() {
+            words.fast.store(core::ptr::from_ref(self).cast_mut(), Ordering::Release);
+            self.drain.word().store(NOT_DRAINED, Ordering::Release);
+        }
+    }
+
+    /// Whether somebody drains the cache.
+    fn is_marked(&self) -> bool {
+        self.drain.word().load(Ordering::Acquire) == DRAINED
+    }
+
+    /// Whether the owner is in its slow path; asked by a drainer after the barrier.
+    pub fn owner_is_in_slow_path(&self) -> bool {
+        self.in_slow_path.load(Ordering::Acquire) != 0
+    }
+
+    /// Lets the owner go on.
+    ///
+    /// # Safety
+    /// The caller marked the cache with `begin_drain`.
+    pub unsafe fn end_drain(&self) {
+        let this: *const Self = self;
+        // SAFETY: the thread waits in its slow path at the latest when it exits, so its words are still there.
+        unsafe { (*self.words.load(Ordering::Relaxed)).fast.store(this.cast_mut(), Ordering::Release) };
+        self.drain.word().store(NOT_DRAINED, Ordering::Release);
+        self.drain.wake(u32::MAX);
+    }
+
+    /// Takes the slots of a class that a stopped owner cannot reach: all of the spare magazine's, and all but the topmost
+    /// of the loaded one's. `out` has room for the slots of two magazines.
+    ///
+    /// # Safety
+    /// Between `begin_drain`, a barrier, and `end_drain`, with the owner outside its slow path.
+    pub unsafe fn take_idle(&self, class: usize, out: &mut [usize]) -> usize {
+        debug_assert_eq!(out.len(), 2 * MAX_SLOTS);
+        let (from_loaded, from_spare) = out.split_at_mut(MAX_SLOTS);
+        let loaded = self.tops[class].load(Ordering::Acquire);
+        let spare = self.spares[class].load(Ordering::Acquire);
+        // SAFETY: the cache's own magazines or the sentinel block.
+        unsafe {
+            let below = loaded.wrapping_sub(1);
+            let count = if (*loaded).load(Ordering::Relaxed) == 0 { 0 } else { Self::take_all(below, from_loaded) };
+            let spare_count = Self::take_all(spare, from_spare);
+            out.copy_within(MAX_SLOTS..MAX_SLOTS + spare_count, count);
+            count + spare_count
+        }
+    }
+
+    /// Takes the slots at and below `top`, and writes null there: the magazine begins above from now on.
+    ///
+    /// # Safety
+    /// `top` points into a magazine that is the caller's, or at the sentinel block's last word.
+    unsafe fn take_all(top: *const Word, out: &mut [usize]) -> usize {
+        // SAFETY: the caller's contract. The sentinel block holds no slot, so it is not written.
+        unsafe {
+            let count = magazine::slots_from(top, out);
+            if count != 0 {
+                (*top).store(0, Ordering::Relaxed);
+            }
+            count
+        }
+    }
+
+    /// Whether a slot lies in one of the class's magazines. Asked by the owner; what a drainer takes meanwhile is free too.
+    #[cfg(debug_assertions)]
+    pub fn holds(&self, class: usize, slot: usize) -> bool {
+        [&self.tops[class], &self.spares[class]].into_iter().any(|cell| {
+            let top = cell.load(Ordering::Acquire);
+            let mut slots = [0; MAX_SLOTS];
+            // SAFETY: a top of the cache's own magazine or of the sentinel block.
+            let count = unsafe { magazine::slots_from(top, &mut slots) };
+            slots[..count].contains(&slot)
+        })
+    }
+}

@@ -1,0 +1,116 @@
+//! The centrals: spans with free slots, between the caches above and the page heaps below.
+//!
+//! Each shard has a central of each size class. The centrals own the page heaps; they know nothing of magazines or threads.
+//!
+//! - `class`: one central, which is what a central lock protects. `lists`: its spans by occupancy.
+//! - `refill`: slots for the caches; makes a span where no central has a slot.
+//! - `flush`: slots back to their spans, empty spans back to the page heap.
+//! - `hole_queue`: which spans may have holes, OS pages without a live slot. `release_holes`: releases the holes.
+//! - `misuse`: frees that cannot be right.
+//!
+//! Locks: central, one at a time. No lock of the floors below is taken under it.
+
+mod class;
+mod flush;
+mod hole_queue;
+mod lists;
+mod misuse;
+mod refill;
+mod release_holes;
+
+pub use misuse::{Misuse, or_abort};
+
+use core::ops::Range;
+
+use crate::accounts::stats::Stats;
+use crate::accounts::{Accounts, SHARDS};
+use crate::lock::{CachePadded, ForkLock, Lock, Rank};
+use crate::page_heap::PageHeaps;
+use crate::size_class::{CLASSES, TABLE};
+use crate::sync::{const_unless_loom, repeat};
+
+use class::Central;
+
+/// See the module's header.
+pub struct Centrals {
+    /// The floor below.
+    pub pages: PageHeaps,
+    centrals: [[CachePadded<Lock<Central>>; CLASSES]; SHARDS],
+}
+
+impl Centrals {
+    const_unless_loom! {
+        /// No spans; the page heaps want to be initialised before anything else.
+        pub fn new() -> Self {
+            Self {
+                pages: PageHeaps::new(),
+                centrals: repeat![repeat![CachePadded::new(Lock::new(Rank::Central, Central::new())); CLASSES]; SHARDS],
+            }
+        }
+    }
+
+    /// The lowest floor.
+    #[inline]
+    pub fn accounts(&self) -> &Accounts {
+        &self.pages.accounts
+    }
+
+    /// Gives the classes' spare spans to the page heaps.
+    pub fn trim(&self) {
+        for shard in self.accounts().shards.all() {
+            for class in 0..CLASSES {
+                let spare = self.centrals[shard][class].lock().take_spare();
+                if let Some(span) = spare {
+                    self.retire(span);
+                }
+            }
+        }
+        self.pages.trim();
+    }
+
+    /// Fills in the page heaps' part of a snapshot; the centrals have none of their own.
+    pub fn fill(&self, stats: &mut Stats) {
+        self.pages.fill(stats);
+    }
+
+    /// Takes each lock of `shards` for a moment: see `Heap::synchronized_levels`.
+    pub fn pass_through_locks(&self, shards: Range<usize>) {
+        for central in self.centrals[shards.clone()].as_flattened() {
+            drop(central.lock());
+        }
+        self.pages.pass_through_locks(shards);
+    }
+
+    /// Calls `visit` with each lock of this floor and the floors below, outermost first.
+    pub fn each_lock<'a>(&'a self, shards: Range<usize>, visit: &mut dyn FnMut(&'a dyn ForkLock)) {
+        for central in self.centrals[shards.clone()].as_flattened() {
+            visit(&**central);
+        }
+        self.pages.each_lock(shards, visit);
+    }
+
+    /// In the child of a fork: other threads were between a lock and its counter.
+    pub fn recount_in_child(&self) {
+        self.pages.recount_in_child();
+        for shard in self.accounts().shards.all() {
+            let free = |(class, info): (usize, &crate::size_class::ClassInfo)| {
+                self.centrals[shard][class].lock().free_slots() * info.slot_bytes as usize
+            };
+            self.accounts().counters.set_free_slots_in_child(shard, TABLE.iter().enumerate().map(free).sum());
+        }
+    }
+
+    /// Whether `address` is a slot of the class that is free neither in its span; debug builds ask at each free.
+    #[cfg(debug_assertions)]
+    pub fn check_live(&self, address: usize, class: usize) -> Result<(), Misuse> {
+        match self.pages.map.lookup(address) {
+            Some(span) if span.state() == crate::span::STATE_SMALL && span.class() == class => {
+                self.centrals[span.shard()][class].lock().check_live(class, span, address)
+            }
+            _ => Err(Misuse::Foreign(address)),
+        }
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests;

@@ -1,0 +1,31 @@
+//! The settings of the process: read from the environment once.
+//!
+//! Locks: none; reading spins (`spin::Once`).
+
+use spin::Once;
+
+use crate::config::Config;
+use crate::sys;
+
+static CONFIG: Once<Config> = Once::new();
+
+/// The settings; the defaults before the first allocation.
+pub fn config() -> Config {
+    CONFIG.get().copied().unwrap_or(Config::DEFAULT)
+}
+
+/// Reads the settings at the first allocation, before any code of the program could change the environment.
+pub fn read() -> &'static Config {
+    CONFIG.call_once(|| {
+        let mut config = Config::DEFAULT;
+        // SAFETY: the first allocation of the process.
+        unsafe {
+            sys::env::each(|name, value| {
+                if let Err(error) = config.apply(name, value) {
+                    sys::message::write_line(format_args!("{error}"));
+                }
+            });
+        }
+        config
+    })
+}

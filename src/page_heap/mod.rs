@@ -1,0 +1,213 @@
+//! The page heaps: pages, where they come from, and how they go back to the OS.
+//!
+//! Each shard has a page heap. The page heaps own the accounts, which is the floor below; they know nothing of size classes'
+//! slots, which is the floor above.
+//!
+//! - `single`: one page heap, which is what a heap lock protects: page allocator, arena, pages in flight.
+//! - `arena`: reserved address space, made accessible as the heap grows.
+//! - `runs`: taking runs from page heaps and giving them back.
+//! - `page_cache`: a shard's page cache, which short runs come from.
+//! - `growth`: what growth leaves to do once the heap lock has dropped.
+//! - `index`: which chunks have pages to release.
+//! - `scavenge`: finds pages to release and marks them allocated. `release`: releases them without a lock and frees them.
+//!   `records`: releases the memory of their spans' records. `options`: what a release may do.
+//! - `huge_map`: which parts may be on a huge page. `huge_pages`: advice to the kernel, and splitting.
+//! - `large`: large objects, which are spans of their own.
+//! - `limit`: the hard limit.
+//!
+//! Locks: page cache, heap, scavenge. No two of them nest, except in the fork handlers.
+
+mod arena;
+mod growth;
+mod huge_map;
+mod huge_pages;
+mod index;
+#[cfg(loom)]
+mod inspect;
+mod large;
+mod limit;
+mod options;
+mod page_cache;
+mod records;
+mod release;
+mod runs;
+mod scavenge;
+mod single;
+
+pub use arena::pointer;
+pub use huge_map::Cuts;
+pub use index::ScavengeIndex;
+#[cfg(loom)]
+pub use index::Start;
+pub use large::Large;
+pub use options::{ReleaseOptions, Scavenged};
+
+use core::ops::Range;
+
+use crate::accounts::stats::Stats;
+use crate::accounts::{Accounts, SHARDS};
+use crate::config::{Config, HugePages};
+use crate::lock::{CachePadded, ForkLock, Lock, Rank};
+use crate::pages::PageCache;
+use crate::span::{self, SpanMap};
+use crate::sync::{const_unless_loom, repeat};
+use crate::sys;
+use crate::units::{Chunk, PAGE_BYTES};
+
+use huge_map::HugeMap;
+use limit::Limit;
+use page_cache::ShardPageCache;
+use scavenge::ScavengeState;
+use single::PageHeap;
+
+/// See the module's header.
+pub struct PageHeaps {
+    /// The floor below.
+    pub accounts: Accounts,
+    /// From an address to its span.
+    pub map: SpanMap,
+    index: ScavengeIndex,
+    huge: HugeMap,
+    limit: Limit,
+    heaps: [CachePadded<Lock<PageHeap>>; SHARDS],
+    page_caches: [CachePadded<Lock<ShardPageCache>>; SHARDS],
+    scavenge: CachePadded<Lock<ScavengeState>>,
+}
+
+impl PageHeaps {
+    const_unless_loom! {
+        /// No pages; [`PageHeaps::initialize`] comes before anything else.
+        pub fn new() -> Self {
+            Self {
+                accounts: Accounts::new(),
+                map: SpanMap::new(),
+                index: ScavengeIndex::new(),
+                huge: HugeMap::new(),
+                limit: Limit::new(),
+                heaps: repeat![CachePadded::new(Lock::new(Rank::Heap, PageHeap::new())); SHARDS],
+                page_caches: repeat![CachePadded::new(Lock::new(Rank::PageCache, ShardPageCache::new())); SHARDS],
+                scavenge: CachePadded::new(Lock::new(Rank::Scavenge, ScavengeState::new())),
+            }
+        }
+    }
+
+    /// Maps the tables. `false` if the OS gives no memory for them; may be tried again then.
+    pub fn initialize(&self) -> bool {
+        if !self.index.initialize() {
+            return false;
+        }
+        if !self.map.has_table() {
+            let Some(table) = sys::vm::map_metadata(span::TABLE_BYTES) else { return false };
+            // SAFETY: zeroed, fresh, page aligned and never unmapped.
+            unsafe { self.map.attach(table) };
+        }
+        self.limit.set(Limit::NONE);
+        self.accounts.initialize();
+        true
+    }
+
+    /// Takes in the user's settings; before the heap's first growth.
+    pub fn configure(&self, config: &Config) {
+        self.huge.configure(config.huge_pages);
+        match config.hard_limit_bytes {
+            // Every page may count then, so none is left unused.
+            Some(bytes) => self.limit.set(usize::try_from(bytes).unwrap_or(usize::MAX) / PAGE_BYTES),
+            // Only the first page heap: the others are used by a process that is no longer small.
+            None => self.heaps[0].lock().begins_small = matches!(config.huge_pages, HugePages::Auto),
+        }
+    }
+
+    /// The page heap that a mapped chunk belongs to.
+    fn heap_of(&self, chunk: Chunk) -> &Lock<PageHeap> {
+        &self.heaps[self.index.owner(chunk)]
+    }
+
+    /// The page heaps of the shards in use. The others have no pages, and no fork handler takes their locks.
+    fn heaps_in_use(&self) -> impl Iterator<Item = &Lock<PageHeap>> {
+        self.heaps[self.accounts.shards.all()].iter().map(|heap| &**heap)
+    }
+
+    /// The highest mapped chunk.
+    fn high_chunk(&self) -> Chunk {
+        self.heaps_in_use().filter_map(|heap| heap.lock().allocator.high_chunk()).max().unwrap_or_default()
+    }
+
+    /// Pages that all page heaps have, in whatever state.
+    pub fn mapped_pages(&self) -> usize {
+        self.heaps_in_use().map(|heap| heap.lock().mapped_pages()).sum()
+    }
+
+    /// Fills in this floor's part of a snapshot, and the accounts'.
+    pub fn fill(&self, stats: &mut Stats) {
+        let (mut mapped, mut free, mut scavenged, mut in_flight, mut reserved, mut cached) = (0, 0, 0, 0, 0, 0);
+        for heap in self.heaps_in_use() {
+            let heap = heap.lock();
+            mapped += heap.mapped_pages();
+            free += heap.allocator.free_pages();
+            scavenged += heap.allocator.scavenged_pages();
+            in_flight += heap.in_flight_pages;
+            reserved += heap.arena.reserved_bytes();
+        }
+        for cache in &self.page_caches {
+            cached += cache.lock().cache.as_ref().map_or(0, PageCache::free_pages);
+        }
+        let (generation, low_water) = self.scavenge.lock().progress();
+        let bytes = |pages: usize| (pages * PAGE_BYTES) as u64;
+        stats.reserved_bytes = reserved as u64;
+        stats.mapped_bytes = bytes(mapped);
+        stats.retained_bytes = bytes(free - scavenged);
+        stats.released_bytes = bytes(scavenged);
+        stats.in_flight_bytes = bytes(in_flight);
+        stats.cached_bytes = bytes(cached);
+        stats.scavenges_total = generation;
+        stats.scavenged_down_to_address = low_water.map_or(0, |page| page.address() as u64);
+        self.accounts.counters.fill(stats);
+    }
+
+    /// Takes each heap lock of `shards` for a moment: see `Heap::synchronized_levels`.
+    pub fn pass_through_locks(&self, shards: Range<usize>) {
+        for heap in &self.heaps[shards] {
+            drop(heap.lock());
+        }
+    }
+
+    /// Calls `visit` with each lock of this floor, outermost first.
+    pub fn each_lock<'a>(&'a self, shards: Range<usize>, visit: &mut dyn FnMut(&'a dyn ForkLock)) {
+        for cache in &self.page_caches {
+            visit(&**cache);
+        }
+        for heap in &self.heaps[shards] {
+            visit(&**heap);
+        }
+        visit(&*self.scavenge);
+    }
+
+    /// In the child of a fork: other threads held pages that nobody will bring back. This thread, the only one, holds nothing:
+    /// whatever is neither free nor cached counts as in use. A chunk that a scavenger had claimed and not searched is marked
+    /// again.
+    pub fn recount_in_child(&self) {
+        let mut cached = 0;
+        for cache in &self.page_caches {
+            cached += cache.lock().cache.as_ref().map_or(0, PageCache::free_pages);
+        }
+        let mut in_use = 0;
+        for (shard, heap) in self.heaps[self.accounts.shards.all()].iter().enumerate() {
+            let mut heap = heap.lock();
+            heap.in_flight_pages = 0;
+            self.publish_retained(shard, &mut heap);
+            for range in heap.allocator.mapped_ranges() {
+                for chunk in (range.first.0..range.first.0 + range.chunks).map(Chunk) {
+                    if heap.allocator.chunk_retained(chunk) != 0 {
+                        self.index.mark_chunk(chunk);
+                    }
+                }
+            }
+            in_use += heap.mapped_pages() - heap.allocator.free_pages();
+        }
+        self.accounts.counters.set_in_use_in_child(in_use - cached);
+        self.huge.begin_again();
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests;

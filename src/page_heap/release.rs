@@ -1,0 +1,77 @@
+//! The release of a batch of runs that are in flight: the one place where page memory goes back to the OS.
+//!
+//! Nobody else can be handed a run in flight, so no lock is held while the kernel works. Why a batch: several short runs
+//! cost one pair of acquisitions and one system call.
+//!
+//! Locks: scavenge, then heap, one at a time; none during the release.
+
+use core::ptr::NonNull;
+
+use crate::pages::Fault;
+use crate::sys;
+use crate::units::{Chunk, PAGE_BYTES, Page, Run};
+
+use super::PageHeaps;
+use super::arena::pointer;
+use super::huge_map::Cuts;
+use super::options::ReleaseOptions;
+use super::single::or_abort;
+
+/// Runs released in one go.
+pub(super) const BATCH: usize = if cfg!(loom) { 2 } else { 32 };
+
+/// Room for a batch of runs.
+pub(super) const NO_RUNS: [Run; BATCH] = [Run { first: Page(0), pages: 0 }; BATCH];
+
+impl PageHeaps {
+    /// Releases runs of a chunk that are in flight, and frees them the usual way. Returns the bytes that went back to the OS:
+    /// `released_before` of the pages were released already.
+    pub(super) fn release_batch(
+        &self,
+        chunk: Chunk,
+        runs: &[Run],
+        released_before: usize,
+        options: ReleaseOptions,
+    ) -> usize {
+        {
+            let mut state = self.scavenge.lock();
+            for run in runs {
+                state.note_release(*run);
+            }
+        }
+        let mut ranges = [(NonNull::dangling(), 0); BATCH];
+        let mut cuts = Cuts::<{ 2 * BATCH }>::new();
+        for (range, run) in ranges.iter_mut().zip(runs) {
+            *range = (pointer(run.first.address()), run.bytes());
+            self.before_release(*run, options, &mut cuts);
+        }
+        // SAFETY: the runs are in flight, so nobody uses their memory or can be handed it.
+        let refused_from = match unsafe { sys::vm::release_many(&ranges[..runs.len()]) } {
+            Ok(()) => runs.len(),
+            Err(stopped) => stopped.released,
+        };
+        self.after_release(&cuts, refused_from == runs.len());
+        let mut bytes = 0;
+        {
+            let mut heap = self.heap_of(chunk).lock();
+            for (index, run) in runs.iter().enumerate() {
+                let result: Result<(), Fault> = if index < refused_from {
+                    bytes += run.bytes();
+                    heap.allocator.free_scavenged(*run)
+                } else {
+                    // Locked in memory, perhaps. It stays retained, and is not tried again until it was used or somebody
+                    // asks for everything.
+                    self.index.postpone(chunk);
+                    heap.allocator.free(*run)
+                };
+                or_abort(result);
+                heap.in_flight_pages -= run.pages;
+            }
+            self.publish_retained(self.index.owner(chunk), &mut heap);
+        }
+        let bytes = bytes.saturating_sub(released_before * PAGE_BYTES);
+        self.accounts.counters.add_released(bytes);
+        self.release_records(chunk, runs);
+        bytes
+    }
+}

@@ -1,0 +1,151 @@
+//! Runs of pages: taking them from the page caches or the heap, and giving them back.
+//!
+//! Short runs come from a page cache, a block of 64 pages taken from the heap in one go, so that most spans are made
+//! without the heap lock. Each shard has a cache (see `page_cache`; in a small heap several shards share one), and the scavenger's
+//! tick returns them: they hide at most 512 KiB each, and not for long.
+//!
+//! Locks: page cache and heap, one after the other, never both.
+
+use core::iter;
+
+use crate::pages::{CACHE_RUN_LIMIT, Taken};
+use crate::units::Run;
+
+use super::PageHeaps;
+use super::single::{MOST_CACHED_PAGES, PageHeap, Tables, Want, or_abort};
+
+impl PageHeaps {
+    /// The shard whose page heap a shard's threads go to.
+    fn page_shard(&self, shard: usize, is_large: bool) -> usize {
+        self.accounts.shards.page_heap_of(shard, self.accounts.counters.in_use_bytes(), is_large)
+    }
+
+    /// Takes `pages` pages for a large block, at a multiple of `align_pages`; `None` if the OS gives no more memory.
+    pub fn take_run(&self, shard: usize, pages: usize, align_pages: usize) -> Option<Taken> {
+        self.take_from_heaps(self.page_shard(shard, true), Want { pages, align_pages, in_region: false })
+    }
+
+    /// Takes a run for a small span: in one region of the span map, from a page cache where it fits. `None` if the OS gives
+    /// no more memory.
+    pub fn take_span_run(&self, shard: usize, pages: usize, align_pages: usize) -> Option<Taken> {
+        let shard = self.page_shard(shard, false);
+        let want = Want { pages, align_pages, in_region: true };
+        if pages < CACHE_RUN_LIMIT && align_pages == 1 {
+            self.take_by_cache(shard, want)
+        } else {
+            self.take_from_heaps(shard, want)
+        }
+    }
+
+    /// Pages in flight in all page heaps, and how often some have gone.
+    pub fn flights(&self) -> (usize, usize) {
+        let sum = |all: (usize, usize), one: (usize, usize)| (all.0 + one.0, all.1.wrapping_add(one.1));
+        self.heaps_in_use().map(|heap| heap.lock().flights()).fold((0, 0), sum)
+    }
+
+    /// Takes a run from the shard's own page heap; else from another, if that has one to spare; else the own heap grows,
+    /// or any other that still can: where address space is short it was reserved for one of them.
+    pub(super) fn take_from_heaps(&self, shard: usize, want: Want) -> Option<Taken> {
+        self.take_from(shard, want)
+            .or_else(|| self.accounts.shards.others(shard).find_map(|other| self.take_from_other(shard, other, want)))
+            .or_else(|| {
+                iter::once(shard)
+                    .chain(self.accounts.shards.others(shard))
+                    .find_map(|shard| self.take_or_grow(shard, want))
+            })
+    }
+
+    /// Takes a run from the page heap of another shard than the thread's: pages for small objects only if that does not need
+    /// them; for a large block, whose fresh pages would cost more, if that retains so much more than the own does, or than caches
+    /// hold. Where threads took all that the first page heap retained, that had to grow for its own, and its threads touched most
+    /// fresh pages. What is larger than caches may be all address space, which counts nowhere.
+    fn take_from_other(&self, own: usize, other: usize, want: Want) -> Option<Taken> {
+        let retained = self.accounts.counters.shard_retained_pages(other);
+        if want.in_region {
+            if retained < want.pages {
+                return None;
+            }
+            let epoch = self.accounts.epoch();
+            return self.take_by(other, want, |heap| heap.take_excess(&self.index, want, epoch));
+        }
+        let own_retained = self.accounts.counters.shard_retained_pages(own).min(MOST_CACHED_PAGES);
+        if want.pages < MOST_CACHED_PAGES && retained < want.pages + own_retained {
+            return None;
+        }
+        self.take_from(other, want)
+    }
+
+    /// Takes a run from a shard's page heap, which grows if it must.
+    pub(super) fn take_or_grow(&self, shard: usize, want: Want) -> Option<Taken> {
+        let tables = Tables { map: &self.map, index: &self.index, limit: &self.limit, shard };
+        let (taken, grown) = {
+            let mut heap = self.heaps[shard].lock();
+            let result = heap.take_or_grow(&tables, want);
+            self.publish_retained(shard, &mut heap);
+            if heap.arena.is_short() {
+                self.accounts.shards.keep_one_page_heap();
+            }
+            result?
+        };
+        self.accounts.counters.add_in_use(want.pages, taken.scavenged_pages);
+        self.after_growth(grown);
+        Some(taken)
+    }
+
+    /// Takes a run of what a shard's page heap has.
+    pub(super) fn take_from(&self, shard: usize, want: Want) -> Option<Taken> {
+        self.take_by(shard, want, |heap| heap.take(&self.index, want))
+    }
+
+    fn take_by(&self, shard: usize, want: Want, take: impl FnOnce(&mut PageHeap) -> Option<Taken>) -> Option<Taken> {
+        let taken = {
+            let mut heap = self.heaps[shard].lock();
+            let taken = take(&mut heap);
+            self.publish_retained(shard, &mut heap);
+            taken?
+        };
+        self.accounts.counters.add_in_use(want.pages, taken.scavenged_pages);
+        Some(taken)
+    }
+
+    /// Under the heap lock, after a change: the level that frees and growth compare with.
+    pub(super) fn publish_retained(&self, shard: usize, heap: &mut PageHeap) {
+        self.accounts.counters.set_retained_pages(shard, heap.note_retained());
+    }
+
+    /// Gives pages back. They are retained: whether they go to the OS is the scavenger's decision.
+    pub fn free_run(&self, run: Run) {
+        {
+            let shard = self.index.owner(run.first.chunk());
+            let mut heap = self.heaps[shard].lock();
+            or_abort(heap.allocator.free(run));
+            self.index.mark(run);
+            self.publish_retained(shard, &mut heap);
+        }
+        self.accounts.counters.subtract_in_use(run.pages);
+        self.accounts.after_free();
+    }
+
+    /// Gives pages back whose memory the OS has already taken.
+    pub fn free_released_run(&self, run: Run) {
+        {
+            let mut heap = self.heap_of(run.first.chunk()).lock();
+            or_abort(heap.allocator.free_scavenged(run));
+        }
+        self.accounts.counters.subtract_in_use(run.pages);
+    }
+
+    /// Takes the `pages` pages that follow `run`, if all of them are free and of the same page heap: the heap of a large object
+    /// is that of its first page.
+    pub fn take_following(&self, run: Run, pages: usize) -> Option<Taken> {
+        let taken = {
+            let shard = self.index.owner(run.first.chunk());
+            let mut heap = self.heaps[shard].lock();
+            let taken = heap.allocator.alloc_exact(Run { first: run.end(), pages })?;
+            self.publish_retained(shard, &mut heap);
+            taken
+        };
+        self.accounts.counters.add_in_use(pages, taken.scavenged_pages);
+        Some(taken)
+    }
+}

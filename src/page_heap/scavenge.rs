@@ -1,0 +1,187 @@
+//! Scavenging: giving free pages back to the OS without holding the heap lock meanwhile.
+//!
+//! This is the protocol of the Go runtime at commit 4f543b59, with its later index in the place of address-range
+//! reservations: `scavenge` is entered without any lock; it claims a chunk, takes the heap lock to find runs of free
+//! pages for real and to mark them allocated, drops the lock, releases, and takes it again to free the runs the usual way
+//! with their scavenged bits set before anyone can see them. Nobody can be handed a page that is being released, and
+//! nobody waits for the kernel.
+//!
+//! Invariants:
+//! 1. A run in flight is neither free nor in use: `in_flight_pages` counts it, under the heap lock.
+//! 2. A chunk whose mark was claimed is searched to its end, or marked again.
+//!
+//! Locks: scavenge, then heap, one at a time; none during a release.
+
+use crate::units::{CHUNK_PAGES, Chunk, PAGE_BYTES, Page, Run};
+
+use super::PageHeaps;
+use super::huge_map::{HUGE_PAGES_PER_CHUNK, huge_page};
+use super::options::{ReleaseOptions, Scavenged};
+use super::release::{BATCH, NO_RUNS};
+use super::single::or_abort;
+
+/// A chunk with at least this many pages in use is dense: worth its huge pages.
+const DENSE_PAGES: usize = CHUNK_PAGES * 96 / 100;
+
+/// The scavenger's own fields, under their own lock.
+pub struct ScavengeState {
+    /// Passes over the heap begun so far.
+    generation: u64,
+    /// The lowest page released in this generation, if any: how far down the heap the scavenger has come.
+    low_water: Option<Page>,
+}
+
+impl ScavengeState {
+    /// Nothing released yet.
+    pub const fn new() -> Self {
+        Self { generation: 0, low_water: None }
+    }
+
+    /// Pages of the run go into flight in this generation.
+    pub fn note_release(&mut self, run: Run) {
+        self.low_water = Some(self.low_water.map_or(run.first, |low| low.min(run.first)));
+    }
+
+    /// The generation and its low-water mark.
+    pub fn progress(&self) -> (u64, Option<Page>) {
+        (self.generation, self.low_water)
+    }
+}
+
+impl PageHeaps {
+    /// Releases at least `want_bytes` of free memory, or all there is. Entered without any lock.
+    pub fn scavenge(&self, want_bytes: usize, options: ReleaseOptions) -> Scavenged {
+        self.scavenge_some(want_bytes, options, usize::MAX)
+    }
+
+    /// The same in `most_chunks` chunks at most.
+    pub(super) fn scavenge_some(&self, want_bytes: usize, options: ReleaseOptions, most_chunks: usize) -> Scavenged {
+        let mut chunks = 0;
+        let mut result = Scavenged::default();
+        if options.split_huge_pages {
+            self.index.mark_postponed(self.high_chunk());
+        }
+        let start = self.index.start();
+        let mut end = None;
+        let mut first = true;
+        self.begin_pass();
+        while result.bytes < want_bytes && chunks < most_chunks && !options.is_spent() {
+            chunks += 1;
+            // Optimistic: nothing is locked. What the search found is claimed, and looked at again under the heap lock.
+            let Some(chunk) = self.index.find(start, end) else {
+                if first {
+                    self.index.lower(start, Chunk(0));
+                }
+                result.exhausted = true;
+                break;
+            };
+            if first {
+                self.index.lower(start, Chunk(chunk.0 + 1));
+                first = false;
+            }
+            end = Some(chunk);
+            if !self.reserve(chunk) {
+                continue;
+            }
+            let (bytes, left) = self.scavenge_chunk(chunk, want_bytes - result.bytes, options);
+            result.bytes += bytes;
+            if left {
+                self.index.mark_chunk(chunk);
+            }
+        }
+        result
+    }
+
+    fn begin_pass(&self) {
+        let mut state = self.scavenge.lock();
+        state.generation = state.generation.wrapping_add(1);
+        state.low_water = None;
+    }
+
+    /// Reserves a chunk for this scavenger alone.
+    fn reserve(&self, chunk: Chunk) -> bool {
+        let _state = self.scavenge.lock();
+        self.index.claim(chunk)
+    }
+
+    /// Releases up to about `want_bytes` in one chunk. Says how much it was, and whether there may be more.
+    fn scavenge_chunk(&self, chunk: Chunk, want_bytes: usize, options: ReleaseOptions) -> (usize, bool) {
+        if !options.split_huge_pages && self.huge.may_be_huge(chunk) {
+            return (self.scavenge_huge_pages(chunk, options), false);
+        }
+        let unit = self.accounts.release_unit_pages();
+        let huge_page_pages = self.huge.huge_page_pages();
+        let mut released = 0;
+        let mut from = CHUNK_PAGES - 1;
+        loop {
+            let mut batch = NO_RUNS;
+            let mut runs = 0;
+            let mut pages = 0;
+            let mut more = true;
+            {
+                let mut heap = self.heap_of(chunk).lock();
+                if released == 0
+                    && self.huge.may_be_huge(chunk)
+                    && (!options.include_dense && heap.allocator.chunk_in_use(chunk) >= DENSE_PAGES)
+                {
+                    // Left alone until something is freed here, or somebody asks for everything.
+                    self.index.postpone(chunk);
+                    return (0, false);
+                }
+                while runs < BATCH && released + pages * PAGE_BYTES < want_bytes && more {
+                    let wanted = (want_bytes - released - pages * PAGE_BYTES).div_ceil(PAGE_BYTES);
+                    let candidate = heap.allocator.take_candidate(chunk, from, unit, wanted, huge_page_pages);
+                    let Some(run) = candidate.run else {
+                        more = false;
+                        break;
+                    };
+                    more = candidate.more_below;
+                    from = run.first.index_in_chunk().saturating_sub(1);
+                    batch[runs] = run;
+                    runs += 1;
+                    pages += run.pages;
+                }
+                heap.begin_flight(pages);
+                self.publish_retained(self.index.owner(chunk), &mut heap);
+            }
+            if runs == 0 {
+                return (released, false);
+            }
+            released += self.release_batch(chunk, &batch[..runs], 0, options);
+            if !more {
+                return (released, false);
+            }
+            if released >= want_bytes || options.is_spent() {
+                return (released, true);
+            }
+        }
+    }
+
+    /// Releases those huge pages of a chunk all of which is free. What else is free there waits until huge pages may be
+    /// split. Returns the bytes.
+    fn scavenge_huge_pages(&self, chunk: Chunk, options: ReleaseOptions) -> usize {
+        let mut batch = [Run { first: Page(0), pages: 0 }; HUGE_PAGES_PER_CHUNK];
+        let mut runs = 0;
+        let mut released_before = 0;
+        {
+            let mut heap = self.heap_of(chunk).lock();
+            for part in 0..HUGE_PAGES_PER_CHUNK {
+                let run = huge_page(chunk, part);
+                let Some(taken) = heap.allocator.alloc_exact(run) else { continue };
+                if taken.scavenged_pages == run.pages {
+                    or_abort(heap.allocator.free_scavenged(run));
+                    continue;
+                }
+                batch[runs] = run;
+                runs += 1;
+                released_before += taken.scavenged_pages;
+                heap.begin_flight(run.pages);
+            }
+            if heap.allocator.chunk_retained(chunk) != 0 {
+                self.index.postpone(chunk);
+            }
+            self.publish_retained(self.index.owner(chunk), &mut heap);
+        }
+        if runs == 0 { 0 } else { self.release_batch(chunk, &batch[..runs], released_before, options) }
+    }
+}

@@ -1,0 +1,27 @@
+//! Spans: runs of pages that hold one size class or one large object, and how an address finds its span.
+//!
+//! - `record`: a span's record, out of band, and the handle to it.
+//! - `map`: from an address to its span, in two dependent loads.
+//! - `region`: the pieces into which the map splits the address space.
+//! - `free_table` (builds that serve C): from a page to the magazine that a free goes onto, in one load.
+//!
+//! Locks: none. A small span's record belongs to whoever holds the lock of its central.
+
+#[cfg(serves_c)]
+mod free_table;
+mod map;
+mod record;
+mod region;
+
+#[cfg(serves_c)]
+pub use free_table::FreeTable;
+#[cfg(serves_c)]
+pub use map::class_number_at;
+#[cfg(not(loom))]
+pub use map::no_regions;
+pub use map::{REGION_METADATA_BYTES, Regions, SpanMap, TABLE_BYTES};
+pub use record::{RECORD_BYTES, Record, STATE_DEAD, STATE_LARGE, STATE_SMALL, Span};
+pub use region::crosses_region;
+
+#[cfg(all(test, not(loom)))]
+pub(crate) mod tests;
