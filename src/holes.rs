@@ -7,6 +7,7 @@
 //! leaves holes alone.
 //!
 //! Locks: none. Pure functions on the words that they are given.
+#![forbid(unsafe_code)]
 
 use crate::size_class::ClassInfo;
 

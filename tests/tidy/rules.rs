@@ -32,7 +32,8 @@ pub const STATICS: &[(&str, &str, &str)] = &[
 ];
 
 /// Modules that compute and nothing else.
-const PURE: &[&str] = &["units", "size_class", "config", "pages", "pacing", "stats", "working_set"];
+const PURE: &[&str] =
+    &["units", "size_class", "config", "pages", "pacing", "holes", "accounts::stats", "accounts::working_set"];
 
 /// What allocates, or needs std.
 const CONTAINERS: &[&str] = &[
@@ -114,14 +115,13 @@ pub fn containers(source: &Source) -> Vec<Violation> {
 
 /// Pure modules: the attribute in the module's root file, and no unsafe code in any of its files.
 pub fn pure(source: &Source) -> Vec<Violation> {
-    let Some(top) = source.module.first() else { return Vec::new() };
-    if !PURE.contains(&top.as_str()) {
-        return Vec::new();
-    }
+    let module = source.module.join("::");
+    let is_in = |pure: &&&str| module == **pure || module.starts_with(&format!("{pure}::"));
+    let Some(pure) = PURE.iter().find(is_in) else { return Vec::new() };
     let mut violations: Vec<Violation> =
-        source.words("unsafe").map(|position| source.violation(position, format!("unsafe in {top}"))).collect();
-    if source.module.len() == 1 && !source.code.contains("#![forbid(unsafe_code)]") {
-        violations.push(source.violation(0, format!("{top} does not say #![forbid(unsafe_code)]")));
+        source.words("unsafe").map(|position| source.violation(position, format!("unsafe in {pure}"))).collect();
+    if module == *pure && !source.code.contains("#![forbid(unsafe_code)]") {
+        violations.push(source.violation(0, format!("{pure} does not say #![forbid(unsafe_code)]")));
     }
     violations
 }
