@@ -25,7 +25,7 @@ impl Caches {
     pub(super) fn shard_of_slots(&self, class: usize, full: MagazineRef) -> usize {
         // SAFETY: the magazine is the caller's.
         let slot = unsafe { (*full.full_top()).load(Ordering::Relaxed) };
-        self.centrals.pages.map.small_span(slot, class).map_or(0, |(span, _)| span.shard())
+        self.centrals.page_heaps.span_map.small_span(slot, class).map_or(0, |(span, _)| span.shard())
     }
 
     /// Gives a full magazine to the depot for an empty one, if it has one. `None` where the depots have their share.

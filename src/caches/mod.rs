@@ -84,7 +84,7 @@ impl Caches {
     pub unsafe fn initialize(&self, sentinel_cache: NonNull<ThreadCache>, sentinel: *const Word) -> bool {
         self.sentinel_cache.store(sentinel_cache.as_ptr(), Ordering::Relaxed);
         self.sentinel.store(sentinel.cast_mut(), Ordering::Relaxed);
-        self.centrals.pages.initialize()
+        self.centrals.page_heaps.initialize()
     }
 
     /// The lowest floor.

@@ -32,10 +32,10 @@ impl Centrals {
             if slot == 0 {
                 break;
             }
-            let shard = or_abort(Central::span_of(&self.pages.map, class, slot)).shard();
+            let shard = or_abort(Central::span_of(&self.page_heaps.span_map, class, slot)).shard();
             let mut central = self.centrals[shard][class].lock();
             // SAFETY: the caller's contract; `give` leaves a null below what it leaves.
-            let given = unsafe { central.give((class, shard), &self.pages.map, top, tick, &mut emptied) };
+            let given = unsafe { central.give((class, shard), &self.page_heaps.span_map, top, tick, &mut emptied) };
             // Counted before the slots can be taken: the sum never goes below zero.
             look |= self.accounts().counters.add_free_slots(shard, given.unwrap_or(0) * slot_bytes);
             drop(central);
@@ -70,9 +70,9 @@ impl Centrals {
         // SAFETY: all slots are free and the span is in no list, so the record is this thread's.
         let holes = unsafe { core::mem::take(&mut span.record().released_holes) };
         // SAFETY: as above.
-        unsafe { self.pages.map.retire(span) };
+        unsafe { self.page_heaps.span_map.retire(span) };
         if holes == 0 {
-            self.pages.free_run(run);
+            self.page_heaps.free_run(run);
             return;
         }
         let os_page_bytes = self.accounts().os_page_bytes();
@@ -90,9 +90,9 @@ impl Centrals {
             }
             let part = Run { first: run.first.plus(start), pages: end - start };
             if released {
-                self.pages.free_released_run(part)
+                self.page_heaps.free_released_run(part)
             } else {
-                self.pages.free_run(part)
+                self.page_heaps.free_run(part)
             }
             start = end;
         }

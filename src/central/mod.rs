@@ -34,7 +34,7 @@ use class::Central;
 /// See the module's header.
 pub struct Centrals {
     /// The floor below.
-    pub pages: PageHeaps,
+    pub page_heaps: PageHeaps,
     centrals: [[CachePadded<Lock<Central>>; CLASSES]; SHARDS],
 }
 
@@ -43,7 +43,7 @@ impl Centrals {
         /// No spans; the page heaps want to be initialised before anything else.
         pub fn new() -> Self {
             Self {
-                pages: PageHeaps::new(),
+                page_heaps: PageHeaps::new(),
                 centrals: repeat![repeat![CachePadded::new(Lock::new(Rank::Central, Central::new())); CLASSES]; SHARDS],
             }
         }
@@ -52,7 +52,7 @@ impl Centrals {
     /// The lowest floor.
     #[inline]
     pub fn accounts(&self) -> &Accounts {
-        &self.pages.accounts
+        &self.page_heaps.accounts
     }
 
     /// Gives the classes' spare spans to the page heaps.
@@ -65,12 +65,12 @@ impl Centrals {
                 }
             }
         }
-        self.pages.trim();
+        self.page_heaps.trim();
     }
 
     /// Fills in the page heaps' part of a snapshot; the centrals have none of their own.
     pub fn fill(&self, stats: &mut Stats) {
-        self.pages.fill(stats);
+        self.page_heaps.fill(stats);
     }
 
     /// Takes each lock of `shards` for a moment: see `Heap::synchronized_levels`.
@@ -78,7 +78,7 @@ impl Centrals {
         for central in self.centrals[shards.clone()].as_flattened() {
             drop(central.lock());
         }
-        self.pages.pass_through_locks(shards);
+        self.page_heaps.pass_through_locks(shards);
     }
 
     /// Calls `visit` with each lock of this floor and the floors below, outermost first.
@@ -86,12 +86,12 @@ impl Centrals {
         for central in self.centrals[shards.clone()].as_flattened() {
             visit(&**central);
         }
-        self.pages.each_lock(shards, visit);
+        self.page_heaps.each_lock(shards, visit);
     }
 
     /// In the child of a fork: other threads were between a lock and its counter.
     pub fn recount_in_child(&self) {
-        self.pages.recount_in_child();
+        self.page_heaps.recount_in_child();
         for shard in self.accounts().shards.all() {
             let free = |(class, info): (usize, &crate::size_class::ClassInfo)| {
                 self.centrals[shard][class].lock().free_slots() * info.slot_bytes as usize
@@ -103,7 +103,7 @@ impl Centrals {
     /// Whether `address` is a slot of the class that is free neither in its span; debug builds ask at each free.
     #[cfg(debug_assertions)]
     pub fn check_live(&self, address: usize, class: usize) -> Result<(), Misuse> {
-        match self.pages.map.lookup(address) {
+        match self.page_heaps.span_map.lookup(address) {
             Some(span) if span.state() == crate::span::STATE_SMALL && span.class() == class => {
                 self.centrals[span.shard()][class].lock().check_live(class, span, address)
             }

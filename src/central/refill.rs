@@ -96,13 +96,13 @@ impl Centrals {
     fn make_span(&self, class: usize, shard: usize) -> Option<Span> {
         let info = info(class);
         let (pages, align_pages) = (info.span_pages as usize, info.span_align_pages as usize);
-        let taken = self.pages.take_span_run(shard, pages, align_pages)?;
+        let taken = self.page_heaps.take_span_run(shard, pages, align_pages)?;
         // SAFETY: the pages were just taken, and growth made metadata for them.
-        let span = unsafe { self.pages.map.create(taken.run, Some(class)) };
+        let span = unsafe { self.page_heaps.span_map.create(taken.run, Some(class)) };
         match span {
             // SAFETY: made just now.
             Some(span) => unsafe { span.set_shard(shard) },
-            None => self.pages.free_run(taken.run),
+            None => self.page_heaps.free_run(taken.run),
         }
         span
     }

@@ -95,7 +95,7 @@ impl Centrals {
             }
             // SAFETY: no slot on these pages is out, and none can be taken until the slots are returned.
             let result = unsafe { sys::vm::release_many(&ranges[..count]) };
-            self.pages.after_release(&cuts, result.is_ok());
+            self.page_heaps.after_release(&cuts, result.is_ok());
             if result.is_ok() {
                 for index in first..done {
                     released[index] = true;
@@ -137,8 +137,8 @@ impl Centrals {
             let (start, bytes) = (base + first as usize * os_page_bytes, pages as usize * os_page_bytes);
             if options.split_huge_pages {
                 for chunk in [start, start + bytes - 1].map(|at| Page::containing(at).chunk()) {
-                    if self.pages.may_be_huge(chunk) {
-                        self.pages.add_cuts(chunk, start, bytes, cuts);
+                    if self.page_heaps.may_be_huge(chunk) {
+                        self.page_heaps.add_cuts(chunk, start, bytes, cuts);
                     }
                 }
             }

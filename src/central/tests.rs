@@ -170,13 +170,13 @@ fn each_free_after_a_look_for_holes_has_the_span_looked_at_again() {
 #[test]
 fn slots_come_from_another_shard_only_if_that_does_not_need_them() {
     let centrals = Box::leak(Box::new(Centrals::new()));
-    assert!(centrals.pages.initialize());
+    assert!(centrals.page_heaps.initialize());
     centrals.accounts().shards.double();
     let class = crate::size_class::class_of(1024, 8).unwrap();
     let places = [const { AtomicUsize::new(0) }; 4];
     let shard_of = |places: &[AtomicUsize]| {
         let slot = places[places.len() - 1].load(Ordering::Relaxed);
-        centrals.pages.map.small_span(slot, class).unwrap().0.shard()
+        centrals.page_heaps.span_map.small_span(slot, class).unwrap().0.shard()
     };
     assert_eq!((centrals.refill(class, 0, &places), shard_of(&places)), (4, 0));
     assert_eq!((centrals.refill(class, 1, &places), shard_of(&places)), (4, 1), "made just now");

@@ -32,11 +32,11 @@ fn initialize() -> Option<&'static Heap> {
     READY
         .try_call_once(|| {
             #[cfg(serves_c)]
-            HEAP.page_heaps().map.attach_free_table(&FREE_TABLE);
+            HEAP.page_heaps().span_map.attach_free_table(&FREE_TABLE);
             // SAFETY: `Once` runs this on one thread at a time until it succeeds. The table is zero and only the heap's, and the
             // other statics are never written.
             let done = unsafe {
-                HEAP.page_heaps().map.attach(NonNull::from(&REGIONS).cast());
+                HEAP.page_heaps().span_map.attach(NonNull::from(&REGIONS).cast());
                 HEAP.initialize(NonNull::from(&SENTINEL_CACHE), SENTINEL.last())
             };
             if !done {

@@ -76,13 +76,13 @@ impl Heap {
     /// The floor of pages.
     #[inline]
     pub fn page_heaps(&self) -> &PageHeaps {
-        &self.caches.centrals.pages
+        &self.caches.centrals.page_heaps
     }
 
     /// The accounts.
     #[inline]
     pub fn accounts(&self) -> &Accounts {
-        &self.caches.centrals.pages.accounts
+        &self.caches.centrals.page_heaps.accounts
     }
 
     /// A snapshot of the accounts. Exact when nothing else uses the heap; otherwise each figure is of a slightly different

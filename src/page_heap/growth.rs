@@ -37,7 +37,7 @@ impl PageHeaps {
             // Parts of huge pages are left to the scavenger, unless there is a limit to keep.
             let split_huge_pages = (retained + in_use + growth_bytes) as u64 > goal.backed_bytes;
             let options = ReleaseOptions { include_dense: false, split_huge_pages, until_cpu_ns: None };
-            let released = self.scavenge_some(bytes, options, CHUNKS_AFTER_GROWTH).bytes;
+            let released = self.scavenge_chunks(bytes, options, CHUNKS_AFTER_GROWTH).bytes;
             if split_huge_pages {
                 self.split_huge_pages(CHUNKS_AFTER_GROWTH * HUGE_PAGES_PER_CHUNK, options);
             }

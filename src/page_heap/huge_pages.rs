@@ -31,12 +31,12 @@ impl PageHeaps {
     /// Says to the kernel what pages freshly grown chunks want, and those that growth will come to next: the reservation
     /// is accessible up to `accessible_end`. Where the heap `begins_small`, the first huge page is left to small pages.
     pub(super) fn advise_growth(&self, run: Run, accessible_end: usize, begins_small: bool) {
-        let usage = self.huge.usage();
+        let usage = self.huge_map.usage();
         if usage == USE_NONE {
             return;
         }
         let (base, end) = (run.first.address(), run.end().address());
-        if self.huge.wanted.load(Ordering::Relaxed) == HugePages::Off as u8 {
+        if self.huge_map.wanted.load(Ordering::Relaxed) == HugePages::Off as u8 {
             // SAFETY: chunks of the heap; advice on which pages to use does not change their content.
             let _ = unsafe { sys::vm::huge_pages(false, pointer(base), run.bytes()) };
             return;
@@ -47,31 +47,31 @@ impl PageHeaps {
             // SAFETY: as above.
             let _ = unsafe { sys::vm::huge_pages(false, pointer(base), from - base) };
         }
-        if self.huge.is_advised(run) {
+        if self.huge_map.is_advised(run) {
             return;
         }
         let to = if accessible_end > end && accessible_end - end < MOST_AHEAD_BYTES { accessible_end } else { end };
         // Before the advice, and whatever becomes of it: a set bit is only a guess.
         let advised = Run { first: run.first, pages: Page::containing(to).0 - run.first.0 };
         for part in advised.by_chunk() {
-            self.huge.set(part.first.chunk(), if part.first == run.first { small } else { 0 });
+            self.huge_map.set(part.first.chunk(), if part.first == run.first { small } else { 0 });
         }
         // SAFETY: as above; what lies ahead is accessible memory of the same reservation.
         if unsafe { sys::vm::huge_pages(true, pointer(from), to - from) }.is_ok() {
-            self.huge.note_advice(advised);
+            self.huge_map.note_advice(advised);
         }
     }
 
     /// Lets a huge page that was split be one again, now that all of it is free and released; the caller holds its pages.
     pub(super) fn huge_page_again(&self, chunk: Chunk, part: usize) {
-        let usage = self.huge.usage();
+        let usage = self.huge_map.usage();
         let run = huge_page(chunk, part);
-        if usage == USE_NONE || self.huge.wanted.load(Ordering::Relaxed) == HugePages::Off as u8 {
+        if usage == USE_NONE || self.huge_map.wanted.load(Ordering::Relaxed) == HugePages::Off as u8 {
             return;
         }
         // SAFETY: pages of the heap; the advice leaves content alone.
         if unsafe { sys::vm::huge_pages(true, pointer(run.first.address()), run.bytes()) }.is_ok()
-            && let Some(bits) = self.huge.bits(chunk.root(), true)
+            && let Some(bits) = self.huge_map.bits(chunk.root(), true)
         {
             let (word, shift) = HugeMap::word(bits, chunk);
             word.fetch_or(1 << (shift + part as u32), Ordering::Relaxed);
@@ -83,25 +83,25 @@ impl PageHeaps {
 
     /// Whether a huge page of a chunk was split, or never was one.
     pub(super) fn is_split(&self, chunk: Chunk, part: usize) -> bool {
-        !self.huge.is_set(chunk, part)
+        !self.huge_map.is_set(chunk, part)
     }
 
     /// Page tables were moved from `old` to `new`, and with them what was advised: a huge page may be in `new` now.
     pub(super) fn huge_pages_moved(&self, old: Run, new: Run) {
-        if old.by_chunk().any(|part| self.huge.may_be_huge(part.first.chunk())) {
-            new.by_chunk().for_each(|part| self.huge.set(part.first.chunk(), 0));
+        if old.by_chunk().any(|part| self.huge_map.may_be_huge(part.first.chunk())) {
+            new.by_chunk().for_each(|part| self.huge_map.set(part.first.chunk(), 0));
         }
     }
 
     /// Whether some part of the chunk may be on a huge page.
     pub fn may_be_huge(&self, chunk: Chunk) -> bool {
-        self.huge.may_be_huge(chunk)
+        self.huge_map.may_be_huge(chunk)
     }
 
     /// Prepares the release of part of a chunk: adds the huge pages that it cuts to `cuts`, for [`PageHeaps::after_release`].
     pub fn before_release<const N: usize>(&self, run: Run, options: ReleaseOptions, cuts: &mut Cuts<N>) {
         let chunk = run.first.chunk();
-        if options.split_huge_pages && self.huge.may_be_huge(chunk) {
+        if options.split_huge_pages && self.huge_map.may_be_huge(chunk) {
             self.add_cuts(chunk, run.first.address(), run.bytes(), cuts);
         }
     }
@@ -113,7 +113,7 @@ impl PageHeaps {
         for part in 0..HUGE_PAGES_PER_CHUNK {
             let (low, high) = (chunk_base + part * huge, chunk_base + (part + 1) * huge);
             let (from, to) = (base.max(low), (base + bytes).min(high));
-            if from >= to || (from == low && to == high) || !self.huge.clear(chunk, part) {
+            if from >= to || (from == low && to == high) || !self.huge_map.clear(chunk, part) {
                 continue;
             }
             // SAFETY: pages of the heap; the advice leaves content alone, so it does not matter who holds them.
@@ -129,9 +129,9 @@ impl PageHeaps {
     /// whoever splits takes each note once. After a batch that was not released in full they may be huge still.
     pub fn after_release<const N: usize>(&self, cuts: &Cuts<N>, in_full: bool) {
         for &(chunk, part) in &cuts.parts[..cuts.count] {
-            self.huge.set_to_split(chunk, part);
+            self.huge_map.set_to_split(chunk, part);
             if !in_full {
-                self.huge.set(chunk, part);
+                self.huge_map.set(chunk, part);
             }
         }
     }
@@ -139,21 +139,21 @@ impl PageHeaps {
     /// Makes the kernel split the huge pages that were released in part: only this gives their memory back. To be called
     /// after the releases. What is beyond `most` or a spent effort is left to the next call: whether there is such.
     pub fn split_huge_pages(&self, most: usize, options: ReleaseOptions) -> bool {
-        let first = self.huge.first_to_split.swap(usize::MAX, Ordering::Acquire);
+        let first = self.huge_map.first_to_split.swap(usize::MAX, Ordering::Acquire);
         if first == usize::MAX {
             return false;
         }
         let high = self.high_chunk();
         let mut left = most;
         for root in first..=high.root() {
-            while let Some(number) = self.huge.take_to_split(root) {
+            while let Some(number) = self.huge_map.take_to_split(root) {
                 let run =
                     huge_page(Chunk(root * ROOT_CHUNKS + number / HUGE_PAGES_PER_CHUNK), number % HUGE_PAGES_PER_CHUNK);
                 // SAFETY: pages of the heap; the advice leaves content alone, so it does not matter who holds them.
                 let _ = unsafe { sys::vm::cold(pointer(run.first.address()), run.bytes()) };
                 left = left.saturating_sub(1);
                 if left == 0 || options.is_spent() {
-                    self.huge.first_to_split.fetch_min(root, Ordering::Release);
+                    self.huge_map.first_to_split.fetch_min(root, Ordering::Release);
                     return true;
                 }
             }

@@ -41,7 +41,7 @@ impl PageHeaps {
         }
         let Taken { run, scavenged_pages } = self.take_run(shard, pages, align.div_ceil(PAGE_BYTES))?;
         // SAFETY: the pages were just taken, and growth made metadata for them.
-        if unsafe { self.map.create(run, None) }.is_none() {
+        if unsafe { self.span_map.create(run, None) }.is_none() {
             self.free_run(run);
             return None;
         }
@@ -54,7 +54,7 @@ impl PageHeaps {
 
     /// The live large span that begins at `base`; ends the process where there is none.
     fn large_span(&self, base: NonNull<u8>) -> Span {
-        match self.map.lookup(base.addr().get()) {
+        match self.span_map.lookup(base.addr().get()) {
             Some(span) if span.state() == STATE_LARGE && span.base() == base.addr().get() => span,
             _ => sys::fatal!(
                 "large",
@@ -69,7 +69,7 @@ impl PageHeaps {
         let span = self.large_span(base);
         let run = span.run();
         // SAFETY: the block's owner gives it back; large spans are in no list.
-        unsafe { self.map.retire(span) };
+        unsafe { self.span_map.retire(span) };
         self.free_run(run);
     }
 
@@ -118,7 +118,7 @@ impl PageHeaps {
             self.huge_pages_moved(Run { first: old.first, pages: moved_pages }, moved_to);
             let span = self.large_span(base);
             // SAFETY: the block's owner gives it back.
-            unsafe { self.map.retire(span) };
+            unsafe { self.span_map.retire(span) };
             self.free_released_run(Run { first: old.first, pages: moved_pages });
             if old.pages > moved_pages {
                 self.free_run(Run { first: Page(old.first.0 + moved_pages), pages: old.pages - moved_pages });

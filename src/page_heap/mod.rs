@@ -65,13 +65,13 @@ pub struct PageHeaps {
     /// The floor below.
     pub accounts: Accounts,
     /// From an address to its span.
-    pub map: SpanMap,
+    pub span_map: SpanMap,
     index: ScavengeIndex,
-    huge: HugeMap,
+    huge_map: HugeMap,
     limit: Limit,
-    heaps: [CachePadded<Lock<PageHeap>>; SHARDS],
+    page_heaps: [CachePadded<Lock<PageHeap>>; SHARDS],
     page_caches: [CachePadded<Lock<ShardPageCache>>; SHARDS],
-    scavenge: CachePadded<Lock<ScavengeState>>,
+    scavenge_state: CachePadded<Lock<ScavengeState>>,
 }
 
 impl PageHeaps {
@@ -80,13 +80,13 @@ impl PageHeaps {
         pub fn new() -> Self {
             Self {
                 accounts: Accounts::new(),
-                map: SpanMap::new(),
+                span_map: SpanMap::new(),
                 index: ScavengeIndex::new(),
-                huge: HugeMap::new(),
+                huge_map: HugeMap::new(),
                 limit: Limit::new(),
-                heaps: repeat![CachePadded::new(Lock::new(Rank::Heap, PageHeap::new())); SHARDS],
+                page_heaps: repeat![CachePadded::new(Lock::new(Rank::Heap, PageHeap::new())); SHARDS],
                 page_caches: repeat![CachePadded::new(Lock::new(Rank::PageCache, ShardPageCache::new())); SHARDS],
-                scavenge: CachePadded::new(Lock::new(Rank::Scavenge, ScavengeState::new())),
+                scavenge_state: CachePadded::new(Lock::new(Rank::Scavenge, ScavengeState::new())),
             }
         }
     }
@@ -96,10 +96,10 @@ impl PageHeaps {
         if !self.index.initialize() {
             return false;
         }
-        if !self.map.has_table() {
+        if !self.span_map.has_table() {
             let Some(table) = sys::vm::map_metadata(span::TABLE_BYTES) else { return false };
             // SAFETY: zeroed, fresh, page aligned and never unmapped.
-            unsafe { self.map.attach(table) };
+            unsafe { self.span_map.attach(table) };
         }
         self.limit.set(Limit::NONE);
         self.accounts.initialize();
@@ -108,50 +108,53 @@ impl PageHeaps {
 
     /// Takes in the user's settings; before the heap's first growth.
     pub fn configure(&self, config: &Config) {
-        self.huge.configure(config.huge_pages);
+        self.huge_map.configure(config.huge_pages);
         match config.hard_limit_bytes {
             // Every page may count then, so none is left unused.
             Some(bytes) => self.limit.set(usize::try_from(bytes).unwrap_or(usize::MAX) / PAGE_BYTES),
             // Only the first page heap: the others are used by a process that is no longer small.
-            None => self.heaps[0].lock().begins_small = matches!(config.huge_pages, HugePages::Auto),
+            None => self.page_heaps[0].lock().begins_small = matches!(config.huge_pages, HugePages::Auto),
         }
     }
 
     /// The page heap that a mapped chunk belongs to.
-    fn heap_of(&self, chunk: Chunk) -> &Lock<PageHeap> {
-        &self.heaps[self.index.owner(chunk)]
+    fn page_heap_of(&self, chunk: Chunk) -> &Lock<PageHeap> {
+        &self.page_heaps[self.index.owner(chunk)]
     }
 
     /// The page heaps of the shards in use. The others have no pages, and no fork handler takes their locks.
-    fn heaps_in_use(&self) -> impl Iterator<Item = &Lock<PageHeap>> {
-        self.heaps[self.accounts.shards.all()].iter().map(|heap| &**heap)
+    fn page_heaps_in_use(&self) -> impl Iterator<Item = &Lock<PageHeap>> {
+        self.page_heaps[self.accounts.shards.all()].iter().map(|page_heap| &**page_heap)
     }
 
     /// The highest mapped chunk.
     fn high_chunk(&self) -> Chunk {
-        self.heaps_in_use().filter_map(|heap| heap.lock().allocator.high_chunk()).max().unwrap_or_default()
+        self.page_heaps_in_use()
+            .filter_map(|page_heap| page_heap.lock().allocator.high_chunk())
+            .max()
+            .unwrap_or_default()
     }
 
     /// Pages that all page heaps have, in whatever state.
     pub fn mapped_pages(&self) -> usize {
-        self.heaps_in_use().map(|heap| heap.lock().mapped_pages()).sum()
+        self.page_heaps_in_use().map(|page_heap| page_heap.lock().mapped_pages()).sum()
     }
 
     /// Fills in this floor's part of a snapshot, and the accounts'.
     pub fn fill(&self, stats: &mut Stats) {
         let (mut mapped, mut free, mut scavenged, mut in_flight, mut reserved, mut cached) = (0, 0, 0, 0, 0, 0);
-        for heap in self.heaps_in_use() {
-            let heap = heap.lock();
-            mapped += heap.mapped_pages();
-            free += heap.allocator.free_pages();
-            scavenged += heap.allocator.scavenged_pages();
-            in_flight += heap.in_flight_pages;
-            reserved += heap.arena.reserved_bytes();
+        for page_heap in self.page_heaps_in_use() {
+            let page_heap = page_heap.lock();
+            mapped += page_heap.mapped_pages();
+            free += page_heap.allocator.free_pages();
+            scavenged += page_heap.allocator.scavenged_pages();
+            in_flight += page_heap.in_flight_pages;
+            reserved += page_heap.arena.reserved_bytes();
         }
-        for cache in &self.page_caches {
-            cached += cache.lock().cache.as_ref().map_or(0, PageCache::free_pages);
+        for shard_cache in &self.page_caches {
+            cached += shard_cache.lock().current.as_ref().map_or(0, PageCache::free_pages);
         }
-        let (generation, low_water) = self.scavenge.lock().progress();
+        let (generation, low_water) = self.scavenge_state.lock().progress();
         let bytes = |pages: usize| (pages * PAGE_BYTES) as u64;
         stats.reserved_bytes = reserved as u64;
         stats.mapped_bytes = bytes(mapped);
@@ -166,20 +169,20 @@ impl PageHeaps {
 
     /// Takes each heap lock of `shards` for a moment: see `Heap::synchronized_levels`.
     pub fn pass_through_locks(&self, shards: Range<usize>) {
-        for heap in &self.heaps[shards] {
-            drop(heap.lock());
+        for page_heap in &self.page_heaps[shards] {
+            drop(page_heap.lock());
         }
     }
 
     /// Calls `visit` with each lock of this floor, outermost first.
     pub fn each_lock<'a>(&'a self, shards: Range<usize>, visit: &mut dyn FnMut(&'a dyn ForkLock)) {
-        for cache in &self.page_caches {
-            visit(&**cache);
+        for shard_cache in &self.page_caches {
+            visit(&**shard_cache);
         }
-        for heap in &self.heaps[shards] {
-            visit(&**heap);
+        for page_heap in &self.page_heaps[shards] {
+            visit(&**page_heap);
         }
-        visit(&*self.scavenge);
+        visit(&*self.scavenge_state);
     }
 
     /// In the child of a fork: other threads held pages that nobody will bring back. This thread, the only one, holds nothing:
@@ -187,25 +190,25 @@ impl PageHeaps {
     /// again.
     pub fn recount_in_child(&self) {
         let mut cached = 0;
-        for cache in &self.page_caches {
-            cached += cache.lock().cache.as_ref().map_or(0, PageCache::free_pages);
+        for shard_cache in &self.page_caches {
+            cached += shard_cache.lock().current.as_ref().map_or(0, PageCache::free_pages);
         }
         let mut in_use = 0;
-        for (shard, heap) in self.heaps[self.accounts.shards.all()].iter().enumerate() {
-            let mut heap = heap.lock();
-            heap.in_flight_pages = 0;
-            self.publish_retained(shard, &mut heap);
-            for range in heap.allocator.mapped_ranges() {
+        for (shard, page_heap) in self.page_heaps[self.accounts.shards.all()].iter().enumerate() {
+            let mut page_heap = page_heap.lock();
+            page_heap.in_flight_pages = 0;
+            self.publish_retained(shard, &mut page_heap);
+            for range in page_heap.allocator.mapped_ranges() {
                 for chunk in (range.first.0..range.first.0 + range.chunks).map(Chunk) {
-                    if heap.allocator.chunk_retained(chunk) != 0 {
+                    if page_heap.allocator.chunk_retained(chunk) != 0 {
                         self.index.mark_chunk(chunk);
                     }
                 }
             }
-            in_use += heap.mapped_pages() - heap.allocator.free_pages();
+            in_use += page_heap.mapped_pages() - page_heap.allocator.free_pages();
         }
         self.accounts.counters.set_in_use_in_child(in_use - cached);
-        self.huge.begin_again();
+        self.huge_map.begin_again();
     }
 }
 

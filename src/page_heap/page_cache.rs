@@ -10,7 +10,7 @@ use crate::pages::{CACHE_RUN_LIMIT, PageCache, Taken};
 use crate::units::{Page, Run};
 
 use super::PageHeaps;
-use super::single::{Want, or_abort};
+use super::single::{Request, or_abort};
 
 /// Blocks that are remembered.
 pub const BLOCKS: usize = if cfg!(loom) { 1 } else { 32 };
@@ -18,33 +18,33 @@ pub const BLOCKS: usize = if cfg!(loom) { 1 } else { 32 };
 /// See the module's header.
 pub struct ShardPageCache {
     /// What is left of the block in use.
-    pub cache: Option<PageCache>,
+    pub current: Option<PageCache>,
     /// The blocks taken last, in a ring.
-    blocks: [Page; BLOCKS],
+    recent: [Page; BLOCKS],
     next: usize,
 }
 
 impl ShardPageCache {
     /// No pages, no blocks.
     pub const fn new() -> Self {
-        Self { cache: None, blocks: [Page(0); BLOCKS], next: 0 }
+        Self { current: None, recent: [Page(0); BLOCKS], next: 0 }
     }
 
     /// The first pages of the blocks taken before; page 0 stands for none.
-    pub fn blocks(&self) -> [Page; BLOCKS] {
-        self.blocks
+    pub fn recent(&self) -> [Page; BLOCKS] {
+        self.recent
     }
 
     /// Begins to use a block; what was left of the one before is the caller's.
     pub fn replace(&mut self, cache: PageCache) -> Option<PageCache> {
         self.note(cache.base);
-        self.cache.replace(cache)
+        self.current.replace(cache)
     }
 
     /// Notes that pages were taken from the block at `base`.
     pub fn note(&mut self, base: Page) {
-        if !self.blocks.contains(&base) {
-            self.blocks[self.next] = base;
+        if !self.recent.contains(&base) {
+            self.recent[self.next] = base;
             self.next = (self.next + 1) % BLOCKS;
         }
     }
@@ -52,34 +52,34 @@ impl ShardPageCache {
 
 impl PageHeaps {
     /// Takes a short run from the shard's page cache, which gets a new block if it must.
-    pub(super) fn take_by_cache(&self, shard: usize, want: Want) -> Option<Taken> {
-        let cache = &self.page_caches[shard];
-        let blocks = {
-            let mut home = cache.lock();
-            let taken = home.cache.as_mut().and_then(|cache| cache.alloc(want.pages));
+    pub(super) fn take_from_page_cache(&self, shard: usize, request: Request) -> Option<Taken> {
+        let page_cache = &self.page_caches[shard];
+        let recent = {
+            let mut shard_cache = page_cache.lock();
+            let taken = shard_cache.current.as_mut().and_then(|cache| cache.alloc(request.pages));
             if let Some(taken) = taken {
-                drop(home);
-                self.accounts.counters.add_in_use(want.pages, taken.scavenged_pages);
+                drop(shard_cache);
+                self.accounts.counters.add_in_use(request.pages, taken.scavenged_pages);
                 return Some(taken);
             }
-            home.blocks()
+            shard_cache.recent()
         };
         let block = {
-            let mut heap = self.heaps[shard].lock();
-            let own = blocks.into_iter().find_map(|base| heap.allocator.take_cache_at(base, CACHE_RUN_LIMIT));
-            let block = own.or_else(|| heap.allocator.take_cache());
-            self.publish_retained(shard, &mut heap);
+            let mut page_heap = self.page_heaps[shard].lock();
+            let own = recent.into_iter().find_map(|base| page_heap.allocator.take_cache_at(base, CACHE_RUN_LIMIT));
+            let block = own.or_else(|| page_heap.allocator.take_cache());
+            self.publish_retained(shard, &mut page_heap);
             block
         };
-        let Some(mut block) = block else { return self.take_from_heaps(shard, want) };
-        let Some(taken) = block.alloc(want.pages) else {
+        let Some(mut block) = block else { return self.take_from_page_heaps(shard, request) };
+        let Some(taken) = block.alloc(request.pages) else {
             // The block is too fragmented for this run: it goes back at once, rather than push out what the cache holds.
             self.return_page_cache(Some(block));
-            return self.take_from_heaps(shard, want);
+            return self.take_from_page_heaps(shard, request);
         };
-        self.accounts.counters.add_in_use(want.pages, taken.scavenged_pages);
+        self.accounts.counters.add_in_use(request.pages, taken.scavenged_pages);
         if !block.is_empty() {
-            let before = cache.lock().replace(block);
+            let before = page_cache.lock().replace(block);
             self.return_page_cache(before);
         }
         Some(taken)
@@ -91,20 +91,20 @@ impl PageHeaps {
         let block = Run { first: cache.base, pages: 1 };
         let retained = cache.free_pages() != cache.scavenged_pages();
         let shard = self.index.owner(cache.base.chunk());
-        let mut heap = self.heaps[shard].lock();
-        or_abort(heap.allocator.return_cache(cache));
+        let mut page_heap = self.page_heaps[shard].lock();
+        or_abort(page_heap.allocator.return_cache(cache));
         if retained {
             self.index.mark(block);
         }
-        self.publish_retained(shard, &mut heap);
+        self.publish_retained(shard, &mut page_heap);
     }
 
     /// Gives the free pages of all page caches back to their page heaps.
     pub fn trim(&self) {
-        for cache in &self.page_caches {
+        for shard_cache in &self.page_caches {
             let idle = {
-                let mut cache = cache.lock();
-                cache.cache.take()
+                let mut shard_cache = shard_cache.lock();
+                shard_cache.current.take()
             };
             self.return_page_cache(idle);
         }
@@ -121,30 +121,30 @@ mod tests {
 
     #[test]
     fn the_blocks_taken_last_are_remembered_once_each() {
-        let mut home = ShardPageCache::new();
+        let mut shard_cache = ShardPageCache::new();
         for block in 1..=BLOCKS {
-            home.note(Page(64 * block));
-            home.note(Page(64));
+            shard_cache.note(Page(64 * block));
+            shard_cache.note(Page(64));
         }
-        for (place, base) in home.blocks().into_iter().enumerate() {
+        for (place, base) in shard_cache.recent().into_iter().enumerate() {
             assert_eq!(base, Page(64 * (place + 1)));
         }
         // The oldest make room.
-        home.note(Page(64 * 100));
-        home.note(Page(64 * 101));
-        let blocks = home.blocks();
+        shard_cache.note(Page(64 * 100));
+        shard_cache.note(Page(64 * 101));
+        let blocks = shard_cache.recent();
         assert_eq!(blocks[..3], [Page(64 * 100), Page(64 * 101), Page(64 * 3)]);
         assert_eq!(blocks[BLOCKS - 1], Page(64 * BLOCKS));
-        home.note(Page(64));
-        assert_eq!(home.blocks()[2], Page(64));
+        shard_cache.note(Page(64));
+        assert_eq!(shard_cache.recent()[2], Page(64));
     }
 
     #[test]
     fn the_block_before_is_the_callers() {
-        let mut home = ShardPageCache::new();
-        assert_eq!(home.replace(cache(64)), None);
-        assert_eq!(home.replace(cache(128)), Some(cache(64)));
-        assert_eq!(home.cache, Some(cache(128)));
-        assert_eq!(home.blocks()[..3], [Page(64), Page(128), Page(0)]);
+        let mut shard_cache = ShardPageCache::new();
+        assert_eq!(shard_cache.replace(cache(64)), None);
+        assert_eq!(shard_cache.replace(cache(128)), Some(cache(64)));
+        assert_eq!(shard_cache.current, Some(cache(128)));
+        assert_eq!(shard_cache.recent()[..3], [Page(64), Page(128), Page(0)]);
     }
 }

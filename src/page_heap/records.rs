@@ -39,8 +39,8 @@ impl PageHeaps {
         });
         let (mut taken, mut again) = (0, 0);
         {
-            let mut heap = self.heap_of(chunk).lock();
-            let released = heap.allocator.released_blocks(chunk);
+            let mut page_heap = self.page_heap_of(chunk).lock();
+            let released = page_heap.allocator.released_blocks(chunk);
             let mut blocks = released & touched;
             for part in 0..HUGE_PAGES_PER_CHUNK {
                 let whole = huge_page_blocks(part);
@@ -52,8 +52,8 @@ impl PageHeaps {
             while blocks != 0 {
                 let block = blocks.trailing_zeros() as usize;
                 blocks &= blocks - 1;
-                if heap.allocator.alloc_exact(record_block(chunk, block)).is_some() {
-                    heap.begin_flight(RECORD_PAGES);
+                if page_heap.allocator.alloc_exact(record_block(chunk, block)).is_some() {
+                    page_heap.begin_flight(RECORD_PAGES);
                     taken |= 1u64 << block;
                 }
             }
@@ -63,7 +63,7 @@ impl PageHeaps {
             let first = rest.trailing_zeros() as usize;
             let count = (rest >> first).trailing_ones() as usize;
             rest &= !((u64::MAX >> (64 - count)) << first);
-            if let Some(base) = self.map.record_address(record_block(chunk, first).first) {
+            if let Some(base) = self.span_map.record_address(record_block(chunk, first).first) {
                 // SAFETY: every page of the blocks is held, so no record of them is live or can become so; released
                 // records read as zero, which is dead. A refusal leaves them as they are, dead as well.
                 let _ = unsafe { sys::vm::release_metadata(pointer(base), count * record_bytes) };
@@ -75,10 +75,10 @@ impl PageHeaps {
             }
         }
         if taken != 0 {
-            let mut heap = self.heap_of(chunk).lock();
+            let mut page_heap = self.page_heap_of(chunk).lock();
             for block in (0..CHUNK_PAGES / RECORD_PAGES).filter(|block| taken >> block & 1 == 1) {
-                or_abort(heap.allocator.free_scavenged(record_block(chunk, block)));
-                heap.in_flight_pages -= RECORD_PAGES;
+                or_abort(page_heap.allocator.free_scavenged(record_block(chunk, block)));
+                page_heap.in_flight_pages -= RECORD_PAGES;
             }
         }
     }

@@ -34,7 +34,7 @@ impl PageHeaps {
         options: ReleaseOptions,
     ) -> usize {
         {
-            let mut state = self.scavenge.lock();
+            let mut state = self.scavenge_state.lock();
             for run in runs {
                 state.note_release(*run);
             }
@@ -53,21 +53,21 @@ impl PageHeaps {
         self.after_release(&cuts, refused_from == runs.len());
         let mut bytes = 0;
         {
-            let mut heap = self.heap_of(chunk).lock();
+            let mut page_heap = self.page_heap_of(chunk).lock();
             for (index, run) in runs.iter().enumerate() {
                 let result: Result<(), Fault> = if index < refused_from {
                     bytes += run.bytes();
-                    heap.allocator.free_scavenged(*run)
+                    page_heap.allocator.free_scavenged(*run)
                 } else {
                     // Locked in memory, perhaps. It stays retained, and is not tried again until it was used or somebody
                     // asks for everything.
                     self.index.postpone(chunk);
-                    heap.allocator.free(*run)
+                    page_heap.allocator.free(*run)
                 };
                 or_abort(result);
-                heap.in_flight_pages -= run.pages;
+                page_heap.in_flight_pages -= run.pages;
             }
-            self.publish_retained(self.index.owner(chunk), &mut heap);
+            self.publish_retained(self.index.owner(chunk), &mut page_heap);
         }
         let bytes = bytes.saturating_sub(released_before * PAGE_BYTES);
         self.accounts.counters.add_released(bytes);

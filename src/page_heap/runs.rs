@@ -12,7 +12,7 @@ use crate::pages::{CACHE_RUN_LIMIT, Taken};
 use crate::units::Run;
 
 use super::PageHeaps;
-use super::single::{MOST_CACHED_PAGES, PageHeap, Tables, Want, or_abort};
+use super::single::{MOST_CACHED_PAGES, PageHeap, Request, Tables, or_abort};
 
 impl PageHeaps {
     /// The shard whose page heap a shard's threads go to.
@@ -22,36 +22,38 @@ impl PageHeaps {
 
     /// Takes `pages` pages for a large block, at a multiple of `align_pages`; `None` if the OS gives no more memory.
     pub fn take_run(&self, shard: usize, pages: usize, align_pages: usize) -> Option<Taken> {
-        self.take_from_heaps(self.page_shard(shard, true), Want { pages, align_pages, in_region: false })
+        self.take_from_page_heaps(self.page_shard(shard, true), Request { pages, align_pages, in_region: false })
     }
 
     /// Takes a run for a small span: in one region of the span map, from a page cache where it fits. `None` if the OS gives
     /// no more memory.
     pub fn take_span_run(&self, shard: usize, pages: usize, align_pages: usize) -> Option<Taken> {
         let shard = self.page_shard(shard, false);
-        let want = Want { pages, align_pages, in_region: true };
+        let request = Request { pages, align_pages, in_region: true };
         if pages < CACHE_RUN_LIMIT && align_pages == 1 {
-            self.take_by_cache(shard, want)
+            self.take_from_page_cache(shard, request)
         } else {
-            self.take_from_heaps(shard, want)
+            self.take_from_page_heaps(shard, request)
         }
     }
 
     /// Pages in flight in all page heaps, and how often some have gone.
     pub fn flights(&self) -> (usize, usize) {
         let sum = |all: (usize, usize), one: (usize, usize)| (all.0 + one.0, all.1.wrapping_add(one.1));
-        self.heaps_in_use().map(|heap| heap.lock().flights()).fold((0, 0), sum)
+        self.page_heaps_in_use().map(|page_heap| page_heap.lock().flights()).fold((0, 0), sum)
     }
 
     /// Takes a run from the shard's own page heap; else from another, if that has one to spare; else the own heap grows,
     /// or any other that still can: where address space is short it was reserved for one of them.
-    pub(super) fn take_from_heaps(&self, shard: usize, want: Want) -> Option<Taken> {
-        self.take_from(shard, want)
-            .or_else(|| self.accounts.shards.others(shard).find_map(|other| self.take_from_other(shard, other, want)))
+    pub(super) fn take_from_page_heaps(&self, shard: usize, request: Request) -> Option<Taken> {
+        self.take_from(shard, request)
+            .or_else(|| {
+                self.accounts.shards.others(shard).find_map(|other| self.take_from_other(shard, other, request))
+            })
             .or_else(|| {
                 iter::once(shard)
                     .chain(self.accounts.shards.others(shard))
-                    .find_map(|shard| self.take_or_grow(shard, want))
+                    .find_map(|shard| self.take_or_grow(shard, request))
             })
     }
 
@@ -59,68 +61,73 @@ impl PageHeaps {
     /// them; for a large block, whose fresh pages would cost more, if that retains so much more than the own does, or than caches
     /// hold. Where threads took all that the first page heap retained, that had to grow for its own, and its threads touched most
     /// fresh pages. What is larger than caches may be all address space, which counts nowhere.
-    fn take_from_other(&self, own: usize, other: usize, want: Want) -> Option<Taken> {
+    fn take_from_other(&self, own: usize, other: usize, request: Request) -> Option<Taken> {
         let retained = self.accounts.counters.shard_retained_pages(other);
-        if want.in_region {
-            if retained < want.pages {
+        if request.in_region {
+            if retained < request.pages {
                 return None;
             }
             let epoch = self.accounts.epoch();
-            return self.take_by(other, want, |heap| heap.take_excess(&self.index, want, epoch));
+            return self.take_with(other, request, |page_heap| page_heap.take_excess(&self.index, request, epoch));
         }
         let own_retained = self.accounts.counters.shard_retained_pages(own).min(MOST_CACHED_PAGES);
-        if want.pages < MOST_CACHED_PAGES && retained < want.pages + own_retained {
+        if request.pages < MOST_CACHED_PAGES && retained < request.pages + own_retained {
             return None;
         }
-        self.take_from(other, want)
+        self.take_from(other, request)
     }
 
     /// Takes a run from a shard's page heap, which grows if it must.
-    pub(super) fn take_or_grow(&self, shard: usize, want: Want) -> Option<Taken> {
-        let tables = Tables { map: &self.map, index: &self.index, limit: &self.limit, shard };
+    pub(super) fn take_or_grow(&self, shard: usize, request: Request) -> Option<Taken> {
+        let tables = Tables { span_map: &self.span_map, index: &self.index, limit: &self.limit, shard };
         let (taken, grown) = {
-            let mut heap = self.heaps[shard].lock();
-            let result = heap.take_or_grow(&tables, want);
-            self.publish_retained(shard, &mut heap);
-            if heap.arena.is_short() {
+            let mut page_heap = self.page_heaps[shard].lock();
+            let result = page_heap.take_or_grow(&tables, request);
+            self.publish_retained(shard, &mut page_heap);
+            if page_heap.arena.is_short() {
                 self.accounts.shards.keep_one_page_heap();
             }
             result?
         };
-        self.accounts.counters.add_in_use(want.pages, taken.scavenged_pages);
+        self.accounts.counters.add_in_use(request.pages, taken.scavenged_pages);
         self.after_growth(grown);
         Some(taken)
     }
 
     /// Takes a run of what a shard's page heap has.
-    pub(super) fn take_from(&self, shard: usize, want: Want) -> Option<Taken> {
-        self.take_by(shard, want, |heap| heap.take(&self.index, want))
+    pub(super) fn take_from(&self, shard: usize, request: Request) -> Option<Taken> {
+        self.take_with(shard, request, |page_heap| page_heap.take(&self.index, request))
     }
 
-    fn take_by(&self, shard: usize, want: Want, take: impl FnOnce(&mut PageHeap) -> Option<Taken>) -> Option<Taken> {
+    fn take_with(
+        &self,
+        shard: usize,
+        request: Request,
+        take: impl FnOnce(&mut PageHeap) -> Option<Taken>,
+    ) -> Option<Taken> {
         let taken = {
-            let mut heap = self.heaps[shard].lock();
-            let taken = take(&mut heap);
-            self.publish_retained(shard, &mut heap);
+            let mut page_heap = self.page_heaps[shard].lock();
+            let taken = take(&mut page_heap);
+            self.publish_retained(shard, &mut page_heap);
             taken?
         };
-        self.accounts.counters.add_in_use(want.pages, taken.scavenged_pages);
+        self.accounts.counters.add_in_use(request.pages, taken.scavenged_pages);
         Some(taken)
     }
 
     /// Under the heap lock, after a change: the level that frees and growth compare with.
-    pub(super) fn publish_retained(&self, shard: usize, heap: &mut PageHeap) {
-        self.accounts.counters.set_retained_pages(shard, heap.note_retained());
+    pub(super) fn publish_retained(&self, shard: usize, page_heap: &mut PageHeap) {
+        self.accounts.counters.set_retained_pages(shard, page_heap.note_retained());
     }
 
     /// Gives pages back. They are retained: whether they go to the OS is the scavenger's decision.
     pub fn free_run(&self, run: Run) {
         {
             let shard = self.index.owner(run.first.chunk());
-            let mut heap = self.heaps[shard].lock();
-            or_abort(heap.allocator.free(run));
+            let mut page_heap = self.page_heaps[shard].lock();
+            or_abort(page_heap.allocator.free(run));
             self.index.mark(run);
-            self.publish_retained(shard, &mut heap);
+            self.publish_retained(shard, &mut page_heap);
         }
         self.accounts.counters.subtract_in_use(run.pages);
         self.accounts.after_free();
@@ -129,8 +136,8 @@ impl PageHeaps {
     /// Gives pages back whose memory the OS has already taken.
     pub fn free_released_run(&self, run: Run) {
         {
-            let mut heap = self.heap_of(run.first.chunk()).lock();
-            or_abort(heap.allocator.free_scavenged(run));
+            let mut page_heap = self.page_heap_of(run.first.chunk()).lock();
+            or_abort(page_heap.allocator.free_scavenged(run));
         }
         self.accounts.counters.subtract_in_use(run.pages);
     }
@@ -140,9 +147,9 @@ impl PageHeaps {
     pub fn take_following(&self, run: Run, pages: usize) -> Option<Taken> {
         let taken = {
             let shard = self.index.owner(run.first.chunk());
-            let mut heap = self.heaps[shard].lock();
-            let taken = heap.allocator.alloc_exact(Run { first: run.end(), pages })?;
-            self.publish_retained(shard, &mut heap);
+            let mut page_heap = self.page_heaps[shard].lock();
+            let taken = page_heap.allocator.alloc_exact(Run { first: run.end(), pages })?;
+            self.publish_retained(shard, &mut page_heap);
             taken
         };
         self.accounts.counters.add_in_use(pages, taken.scavenged_pages);

@@ -51,11 +51,11 @@ impl ScavengeState {
 impl PageHeaps {
     /// Releases at least `want_bytes` of free memory, or all there is. Entered without any lock.
     pub fn scavenge(&self, want_bytes: usize, options: ReleaseOptions) -> Scavenged {
-        self.scavenge_some(want_bytes, options, usize::MAX)
+        self.scavenge_chunks(want_bytes, options, usize::MAX)
     }
 
     /// The same in `most_chunks` chunks at most.
-    pub(super) fn scavenge_some(&self, want_bytes: usize, options: ReleaseOptions, most_chunks: usize) -> Scavenged {
+    pub(super) fn scavenge_chunks(&self, want_bytes: usize, options: ReleaseOptions, most_chunks: usize) -> Scavenged {
         let mut chunks = 0;
         let mut result = Scavenged::default();
         if options.split_huge_pages {
@@ -93,24 +93,24 @@ impl PageHeaps {
     }
 
     fn begin_pass(&self) {
-        let mut state = self.scavenge.lock();
+        let mut state = self.scavenge_state.lock();
         state.generation = state.generation.wrapping_add(1);
         state.low_water = None;
     }
 
     /// Reserves a chunk for this scavenger alone.
     fn reserve(&self, chunk: Chunk) -> bool {
-        let _state = self.scavenge.lock();
+        let _state = self.scavenge_state.lock();
         self.index.claim(chunk)
     }
 
     /// Releases up to about `want_bytes` in one chunk. Says how much it was, and whether there may be more.
     fn scavenge_chunk(&self, chunk: Chunk, want_bytes: usize, options: ReleaseOptions) -> (usize, bool) {
-        if !options.split_huge_pages && self.huge.may_be_huge(chunk) {
+        if !options.split_huge_pages && self.huge_map.may_be_huge(chunk) {
             return (self.scavenge_huge_pages(chunk, options), false);
         }
         let unit = self.accounts.release_unit_pages();
-        let huge_page_pages = self.huge.huge_page_pages();
+        let huge_page_pages = self.huge_map.huge_page_pages();
         let mut released = 0;
         let mut from = CHUNK_PAGES - 1;
         loop {
@@ -119,10 +119,10 @@ impl PageHeaps {
             let mut pages = 0;
             let mut more = true;
             {
-                let mut heap = self.heap_of(chunk).lock();
+                let mut page_heap = self.page_heap_of(chunk).lock();
                 if released == 0
-                    && self.huge.may_be_huge(chunk)
-                    && (!options.include_dense && heap.allocator.chunk_in_use(chunk) >= DENSE_PAGES)
+                    && self.huge_map.may_be_huge(chunk)
+                    && (!options.include_dense && page_heap.allocator.chunk_in_use(chunk) >= DENSE_PAGES)
                 {
                     // Left alone until something is freed here, or somebody asks for everything.
                     self.index.postpone(chunk);
@@ -130,7 +130,7 @@ impl PageHeaps {
                 }
                 while runs < BATCH && released + pages * PAGE_BYTES < want_bytes && more {
                     let wanted = (want_bytes - released - pages * PAGE_BYTES).div_ceil(PAGE_BYTES);
-                    let candidate = heap.allocator.take_candidate(chunk, from, unit, wanted, huge_page_pages);
+                    let candidate = page_heap.allocator.alloc_candidate(chunk, from, unit, wanted, huge_page_pages);
                     let Some(run) = candidate.run else {
                         more = false;
                         break;
@@ -141,8 +141,8 @@ impl PageHeaps {
                     runs += 1;
                     pages += run.pages;
                 }
-                heap.begin_flight(pages);
-                self.publish_retained(self.index.owner(chunk), &mut heap);
+                page_heap.begin_flight(pages);
+                self.publish_retained(self.index.owner(chunk), &mut page_heap);
             }
             if runs == 0 {
                 return (released, false);
@@ -164,23 +164,23 @@ impl PageHeaps {
         let mut runs = 0;
         let mut released_before = 0;
         {
-            let mut heap = self.heap_of(chunk).lock();
+            let mut page_heap = self.page_heap_of(chunk).lock();
             for part in 0..HUGE_PAGES_PER_CHUNK {
                 let run = huge_page(chunk, part);
-                let Some(taken) = heap.allocator.alloc_exact(run) else { continue };
+                let Some(taken) = page_heap.allocator.alloc_exact(run) else { continue };
                 if taken.scavenged_pages == run.pages {
-                    or_abort(heap.allocator.free_scavenged(run));
+                    or_abort(page_heap.allocator.free_scavenged(run));
                     continue;
                 }
                 batch[runs] = run;
                 runs += 1;
                 released_before += taken.scavenged_pages;
-                heap.begin_flight(run.pages);
+                page_heap.begin_flight(run.pages);
             }
-            if heap.allocator.chunk_retained(chunk) != 0 {
+            if page_heap.allocator.chunk_retained(chunk) != 0 {
                 self.index.postpone(chunk);
             }
-            self.publish_retained(self.index.owner(chunk), &mut heap);
+            self.publish_retained(self.index.owner(chunk), &mut page_heap);
         }
         if runs == 0 { 0 } else { self.release_batch(chunk, &batch[..runs], released_before, options) }
     }

@@ -24,7 +24,7 @@ const LONG_PAGES: usize = (64 << 10) / PAGE_BYTES;
 
 /// A run that is wanted.
 #[derive(Clone, Copy, Debug)]
-pub struct Want {
+pub struct Request {
     /// Its length.
     pub pages: usize,
     /// What its first page is a multiple of.
@@ -33,7 +33,7 @@ pub struct Want {
     pub in_region: bool,
 }
 
-impl Want {
+impl Request {
     fn region_align(&self) -> usize {
         self.align_pages.max(self.pages.next_power_of_two())
     }
@@ -42,7 +42,7 @@ impl Want {
 /// What growth writes to beside the heap that grows; all heaps share it.
 pub struct Tables<'a> {
     /// The span map.
-    pub map: &'a SpanMap,
+    pub span_map: &'a SpanMap,
     /// The scavenge index.
     pub index: &'a ScavengeIndex,
     /// The hard limit.
@@ -117,12 +117,12 @@ impl PageHeap {
     }
 
     /// [`PageHeap::take`] for another shard: only of that.
-    pub fn take_excess(&mut self, index: &ScavengeIndex, want: Want, epoch: u32) -> Option<Taken> {
-        if self.excess_pages(epoch) < want.pages {
+    pub fn take_excess(&mut self, index: &ScavengeIndex, request: Request, epoch: u32) -> Option<Taken> {
+        if self.excess_pages(epoch) < request.pages {
             return None;
         }
-        let taken = self.take(index, want)?;
-        self.working_set.lent(want.pages - taken.scavenged_pages);
+        let taken = self.take(index, request)?;
+        self.working_set.lent(request.pages - taken.scavenged_pages);
         Some(taken)
     }
 
@@ -145,16 +145,16 @@ impl PageHeap {
     }
 
     /// Takes a run of what there is. `None` if no free run fits.
-    pub fn take(&mut self, index: &ScavengeIndex, want: Want) -> Option<Taken> {
-        let taken = self.take_anywhere(want.pages, want.align_pages)?;
-        if !want.in_region || !span::crosses_region(taken.run) {
+    pub fn take(&mut self, index: &ScavengeIndex, request: Request) -> Option<Taken> {
+        let taken = self.take_anywhere(request.pages, request.align_pages)?;
+        if !request.in_region || !span::crosses_region(taken.run) {
             return Some(taken);
         }
         // Rare. A run aligned to the next power of two of its size crosses none; to align every run so would leave a gap
         // behind most of them.
         or_abort(self.allocator.free(taken.run));
         index.mark(taken.run);
-        self.take_anywhere(want.pages, want.region_align())
+        self.take_anywhere(request.pages, request.region_align())
     }
 
     fn take_anywhere(&mut self, pages: usize, align_pages: usize) -> Option<Taken> {
@@ -163,19 +163,19 @@ impl PageHeap {
 
     /// Takes a run, growing the heap if it must; the growth is retried in the same critical section, so the thread that
     /// grew the heap is sure of its run. `None` if the OS gives no more memory.
-    pub fn take_or_grow(&mut self, tables: &Tables, want: Want) -> Option<(Taken, Grown)> {
-        if let Some(taken) = self.take(tables.index, want) {
+    pub fn take_or_grow(&mut self, tables: &Tables, request: Request) -> Option<(Taken, Grown)> {
+        if let Some(taken) = self.take(tables.index, request) {
             return Some((taken, Grown::default()));
         }
         // An aligned run needs room before it, unless growth begins aligned anyway.
-        let align_pages = if want.in_region { want.region_align() } else { want.align_pages };
+        let align_pages = if request.in_region { request.region_align() } else { request.align_pages };
         let slack = if align_pages > CHUNK_PAGES { align_pages } else { 0 };
         let is_first = self.allocator.mapped_pages() == 0;
-        let mut grown = self.grow(tables, want.pages.checked_add(slack)?)?;
-        if is_first && self.begins_small && want.pages.checked_add(align_pages)? <= CHUNK_PAGES - UNUSED_PAGES {
+        let mut grown = self.grow(tables, request.pages.checked_add(slack)?)?;
+        if is_first && self.begins_small && request.pages.checked_add(align_pages)? <= CHUNK_PAGES - UNUSED_PAGES {
             self.leave_unused(&mut grown);
         }
-        Some((self.take(tables.index, want)?, grown))
+        Some((self.take(tables.index, request)?, grown))
     }
 
     /// In a heap that has outgrown its small pages, or is about to, long runs are taken above those: they would be touched
@@ -256,10 +256,10 @@ impl PageHeap {
                 or_abort(self.allocator.add_root(root, unsafe { memory.cast().as_mut() }));
             }
         }
-        while let Some(region) = tables.map.missing_region(run) {
+        while let Some(region) = tables.span_map.missing_region(run) {
             let Some(metadata) = sys::vm::map_metadata(span::REGION_METADATA_BYTES) else { return false };
             // SAFETY: fresh zeroed memory of that size, page aligned, never unmapped.
-            unsafe { tables.map.publish(region, metadata) };
+            unsafe { tables.span_map.publish(region, metadata) };
         }
         tables.index.set_owner(run, tables.shard);
         true

@@ -202,7 +202,7 @@ impl PageAllocator {
     /// `max_pages` (rounded up to whole groups, at least one) are there, the run is their upper end. The run is longer only
     /// where its lower end would cut a huge page (`huge_page_pages`; 0 or 1 if there are none) that is retained as a whole.
     /// The caller releases the run, then gives it back with [`free_scavenged`](Self::free_scavenged).
-    pub fn take_candidate(
+    pub fn alloc_candidate(
         &mut self,
         chunk: Chunk,
         from_index: usize,

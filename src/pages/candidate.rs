@@ -34,7 +34,7 @@ impl ChunkBits {
         !fill_aligned(!(self.free[word] & !self.scavenged[word]), group)
     }
 
-    /// Finds the run that [`PageAllocator::take_candidate`](super::PageAllocator::take_candidate) takes, and which is
+    /// Finds the run that [`PageAllocator::alloc_candidate`](super::PageAllocator::alloc_candidate) takes, and which is
     /// described there.
     pub(super) fn candidate(
         &self,

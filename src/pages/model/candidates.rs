@@ -8,10 +8,10 @@ use super::place::{page, place};
 use super::{Model, State, choose, empty_slot};
 
 impl Model<'_> {
-    pub(super) fn take_candidate(&mut self, chunk: usize, from: usize, min: u32, max: usize, huge: u32) {
+    pub(super) fn alloc_candidate(&mut self, chunk: usize, from: usize, min: u32, max: usize, huge: u32) {
         let Some(slot) = empty_slot(&self.in_flight) else { return };
         let (min, huge) = (1 << min, 1 << huge);
-        let candidate = self.pages.take_candidate(page(chunk * CHUNK_PAGES).chunk(), from, min, max, huge);
+        let candidate = self.pages.alloc_candidate(page(chunk * CHUNK_PAGES).chunk(), from, min, max, huge);
         let base = chunk * CHUNK_PAGES;
         let retained = |at: usize, pages: usize| {
             self.states[base + at..base + at + pages].iter().all(|&state| state == State::Retained)

@@ -122,7 +122,9 @@ impl<'a> Model<'a> {
             Op::TakeCacheAt(at, retained) => self.take_cache_at(at % PAGES, retained),
             Op::CacheAlloc(which, pages) => self.cache_alloc(which, pages),
             Op::ReturnCache(which) => self.return_cache(which),
-            Op::TakeCandidate(chunk, from, min, max, huge) => self.take_candidate(chunk % CHUNKS, from, min, max, huge),
+            Op::AllocCandidate(chunk, from, min, max, huge) => {
+                self.alloc_candidate(chunk % CHUNKS, from, min, max, huge)
+            }
             Op::Released(which) => self.released(which),
         }
     }

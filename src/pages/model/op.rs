@@ -39,7 +39,7 @@ pub enum Op {
     /// Give a page cache back.
     ReturnCache(usize),
     /// Take a candidate: chunk of the model, from page, log2 of the minimum, maximum, log2 of the huge page's pages.
-    TakeCandidate(usize, usize, u32, usize, u32),
+    AllocCandidate(usize, usize, u32, usize, u32),
     /// Give a candidate back as released.
     Released(usize),
 }
@@ -70,7 +70,7 @@ impl Op {
             23..=24 => Self::TakeCache,
             25..=26 => Self::CacheAlloc(a, 1 + b % 16),
             27 => Self::ReturnCache(a),
-            28..=29 => Self::TakeCandidate(a, cd % CHUNK_PAGES, (b % 7) as u32, pages, (f % 10) as u32),
+            28..=29 => Self::AllocCandidate(a, cd % CHUNK_PAGES, (b % 7) as u32, pages, (f % 10) as u32),
             30..=31 => Self::Released(a),
             32..=33 => Self::AllocAbove(ab, pages),
             _ => Self::TakeCacheAt(ab, 1 + c % 20),

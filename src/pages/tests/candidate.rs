@@ -169,7 +169,7 @@ fn a_portion_is_the_upper_end_of_a_longer_run_and_leaves_the_rest_alone() {
         let case = (first, retained, os_page, huge, wanted);
         let mut heap = Heap::with(&[(BASE, 1)]);
         heap.back(B + first, retained);
-        let taken = heap.take_candidate(Chunk(BASE), P - 1, os_page, wanted, huge);
+        let taken = heap.alloc_candidate(Chunk(BASE), P - 1, os_page, wanted, huge);
         assert_eq!(taken.run, Some(Run { first: Page(B + portion_first), pages: portion }), "{case:?}");
         assert_eq!(taken.more_below, portion < retained, "{case:?}");
         assert_eq!(heap.chunk_retained(Chunk(BASE)), retained - portion, "{case:?}");
@@ -206,7 +206,7 @@ fn portions_of_random_memory_are_as_long_as_wanted_and_leave_nothing_behind() {
         let (retained, scavenged) = (heap.chunk_retained(Chunk(BASE)), heap.scavenged_pages());
         let (mut released, mut from) = (0, P - 1);
         loop {
-            let found = heap.take_candidate(Chunk(BASE), from, os_page, wanted, 0);
+            let found = heap.alloc_candidate(Chunk(BASE), from, os_page, wanted, 0);
             let Some(run) = found.run else { break };
             let first = run.first.index_in_chunk();
             let is_retained = |page: usize| {
@@ -224,7 +224,7 @@ fn portions_of_random_memory_are_as_long_as_wanted_and_leave_nothing_behind() {
             from = first - 1;
         }
         assert_eq!(heap.scavenged_pages(), scavenged + released);
-        assert_eq!(heap.take_candidate(Chunk(BASE), P - 1, os_page, P, 0).run, None);
+        assert_eq!(heap.alloc_candidate(Chunk(BASE), P - 1, os_page, P, 0).run, None);
         assert!(os_page > 1 || released == retained);
     }
 }
@@ -237,7 +237,7 @@ fn scavenge(heap: &mut Heap, pages: usize, os_page: usize) -> usize {
     for &chunk in chunks.iter().rev() {
         while released < pages {
             let in_use = heap.chunk_in_use(Chunk(chunk));
-            let candidate = heap.take_candidate(Chunk(chunk), P - 1, os_page, pages - released, 0);
+            let candidate = heap.alloc_candidate(Chunk(chunk), P - 1, os_page, pages - released, 0);
             let Some(run) = candidate.run else {
                 break;
             };
@@ -327,6 +327,6 @@ fn scavenge_across_gaps() {
 fn candidates_outside_the_heap_do_not_exist() {
     let mut heap = Heap::with(&[(BASE, 1)]);
     for chunk in [0, BASE - 1, BASE + 1, usize::MAX >> 13] {
-        assert_eq!(heap.take_candidate(Chunk(chunk), P - 1, 1, P, 256).run, None);
+        assert_eq!(heap.alloc_candidate(Chunk(chunk), P - 1, 1, P, 256).run, None);
     }
 }
