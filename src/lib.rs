@@ -43,6 +43,8 @@ pub mod span;
 pub mod sync;
 pub mod sys;
 pub mod units;
+#[cfg(not(loom))]
+pub mod unwind;
 
 pub use accounts::stats::Stats;
 #[cfg(not(loom))]

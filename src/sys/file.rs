@@ -7,35 +7,61 @@
 
 use super::errno::{Errno, Saved};
 use super::held::assert_none_held;
-use core::ffi::{CStr, c_long};
+use core::ffi::{CStr, c_long, c_void};
 
-/// Reads the start of a file into `buffer` and returns the number of bytes read. `None` if the file cannot be opened or
-/// read. A file longer than the buffer is cut.
-pub fn read_small(path: &CStr, buffer: &mut [u8]) -> Option<usize> {
-    assert_none_held("read");
-    let _saved = Saved::new();
-    let flags = libc::O_RDONLY | libc::O_CLOEXEC;
-    // SAFETY: the path is a live C string.
-    let file = retry(|| unsafe { libc::syscall(libc::SYS_openat, libc::AT_FDCWD, path.as_ptr(), flags, 0) });
-    if file < 0 {
-        return None;
+/// An open file; closed when dropped.
+#[derive(Debug)]
+pub struct File(c_long);
+
+impl File {
+    /// Opens a file for reading.
+    pub fn open(path: &CStr) -> Option<Self> {
+        assert_none_held("open");
+        let flags = libc::O_RDONLY | libc::O_CLOEXEC;
+        // SAFETY: the path is a live C string.
+        let file = retry(|| unsafe { libc::syscall(libc::SYS_openat, libc::AT_FDCWD, path.as_ptr(), flags, 0) });
+        (file >= 0).then_some(Self(file))
     }
+
+    /// Reads what comes next into `buffer`; 0 at the end, `None` if it cannot be read.
+    pub fn read(&self, buffer: &mut [u8]) -> Option<usize> {
+        assert_none_held("read");
+        // SAFETY: the kernel writes at most `buffer.len()` bytes to the live slice.
+        let read = retry(|| unsafe { libc::syscall(libc::SYS_read, self.0, buffer.as_mut_ptr(), buffer.len()) });
+        usize::try_from(read).ok()
+    }
+
+    /// Asks the file's driver for something; what it answers, negative if it refuses.
+    ///
+    /// # Safety
+    /// The kernel may read and write through `argument` what the request says.
+    pub unsafe fn control(&self, request: u64, argument: *mut c_void) -> c_long {
+        assert_none_held("ioctl");
+        // SAFETY: the caller's contract.
+        unsafe { libc::syscall(libc::SYS_ioctl, self.0, request, argument) }
+    }
+}
+
+impl Drop for File {
+    fn drop(&mut self) {
+        // SAFETY: the descriptor was opened above and is nobody else's. A close is never retried: it is closed even so.
+        unsafe { libc::syscall(libc::SYS_close, self.0) };
+    }
+}
+
+/// Reads the start of a file into `buffer` and returns how many bytes it holds now. `None` if the file cannot be opened or
+/// read. A file that is longer than the buffer is cut.
+pub fn read_small(path: &CStr, buffer: &mut [u8]) -> Option<usize> {
+    let _saved = Saved::new();
+    let file = File::open(path)?;
     let mut len = 0;
-    let result = loop {
-        let rest = &mut buffer[len..];
-        if rest.is_empty() {
-            break Some(len);
+    while len < buffer.len() {
+        match file.read(&mut buffer[len..])? {
+            0 => break,
+            read => len += read,
         }
-        // SAFETY: the kernel writes at most `rest.len()` bytes to the live slice.
-        match retry(|| unsafe { libc::syscall(libc::SYS_read, file, rest.as_mut_ptr(), rest.len()) }) {
-            0 => break Some(len),
-            read if read > 0 => len += read as usize,
-            _ => break None,
-        }
-    };
-    // SAFETY: the descriptor was opened above and belongs to this call. A close that is interrupted has closed it too.
-    unsafe { libc::syscall(libc::SYS_close, file) };
-    result
+    }
+    Some(len)
 }
 
 /// Repeats a call while a signal interrupts it.

@@ -33,9 +33,13 @@ pub mod file;
 #[cfg(not(loom))]
 pub mod fork;
 #[cfg(not(loom))]
+pub mod mapping;
+#[cfg(not(loom))]
 pub mod membarrier;
 #[cfg(not(loom))]
 mod move_pages;
+#[cfg(not(loom))]
+pub mod object;
 #[cfg(not(loom))]
 pub mod page;
 #[cfg(not(loom))]

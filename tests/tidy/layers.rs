@@ -8,7 +8,7 @@ pub const LAYERS: &[&[&str]] = &[
     &["units", "sync"],
     &["size_class", "config", "pages", "pacing", "accounts::stats", "accounts::working_set"],
     &["sys", "holes"],
-    &["lock"],
+    &["lock", "unwind"],
     &["accounts"],
     &["span"],
     &["page_heap"],
