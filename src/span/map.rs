@@ -1,24 +1,26 @@
-//! The span map: from an address to the span that holds it, in two dependent loads.
+//! The span map: leads from an address to the span that holds the address, in two dependent loads.
 //!
-//! Address space is split into regions of 1 GiB. A region with heap memory in it has one metadata mapping: a tag for each
-//! page (how far back its span's first page is, and the span's class) and a record for each page. The mapping is address
-//! space until it is touched, so its cost follows the pages in use: 67 bytes for 8 KiB at most. The class is in the tag
-//! because C's `free` knows nothing else. Builds with C's names have it once more, for the pages `FreeTable` where the heap
-//! began, by page alone: one load.
+//! Address space is split into regions of 1 GiB. A region with heap memory has one metadata mapping: a tag for each page
+//! (how far back the first page of the span is, and the span's class) and a record for each page. The mapping is only
+//! address space until it is touched, so its cost follows the pages in use: at most 67 bytes for a page of 8 KiB. The tag
+//! holds the class because C's `free` knows only an address. Builds that serve C hold the class a second time, in the
+//! `FreeTable`.
 //!
-//! Rejected: a hash table (locks, or a lock-free table to model), a header in user pages (a wild write there ruins the
-//! heap, and an aligned object would pay for it).
+//! Rejected: a hash table (it needs locks, or a lock-free table that needs a model) and a header in user pages (a wild
+//! write there ruins the heap, and each aligned object pays for the header).
 //!
 //! Invariants:
 //! 1. A region's mapping, once published, stays for the life of the heap.
-//! 2. A small span never crosses a region (`create` refuses it), so that its bitmap is contiguous.
-//! 3. A page of a live small span has its tag; so has the first page of a large span. All other pages have 0, inside
-//!    large spans too, because `retire` clears what `create` wrote. What `FreeTable` has of a page follows from its tag's class.
+//! 2. A small span never crosses a region (`create` refuses it), so its bitmap is contiguous.
+//! 3. Each page of a live small span has a tag, and so has the first page of a large span. All other pages have tag 0, also
+//!    inside large spans, because `retire` clears what `create` wrote. A page's entry in the `FreeTable` follows from the
+//!    tag.
 //!
-//! Orderings: the table and each region's mapping are published with Release and read with Acquire. Tags are Relaxed: they
-//! were written before the span's first slot was handed out, and come to a look-up the way the slot did.
+//! Orderings: the table and each region's mapping are published with Release and read with Acquire. Tags are Relaxed: a tag
+//! was written before the span's first slot was handed out, and reaches a look-up in the way that the slot did.
 //!
-//! Locks: none. `publish` is called under the lock of the page heap that grows; `create` and `retire` by the owner of the pages.
+//! Locks: none. The caller of `publish` holds the lock of the page heap that grows. The caller of `create` and `retire`
+//! owns the pages.
 
 use core::ptr::{NonNull, null_mut};
 
@@ -35,7 +37,7 @@ use crate::units::{ADDRESS_BITS, Page, Run};
 const REGIONS: usize = 1 << (ADDRESS_BITS - REGION_SHIFT);
 const RECORDS_OFFSET: usize = REGION_PAGES * size_of::<Tag>();
 
-/// The regions' metadata, by region number; null where a region has none.
+/// The metadata of each region, by region number; null where a region has no metadata.
 pub type Regions = [AtomicPtr<u8>; REGIONS];
 
 /// A table in which no region has metadata.
@@ -49,10 +51,11 @@ pub const TABLE_BYTES: usize = size_of::<Regions>();
 /// Bytes of one region's metadata mapping: zeroed memory.
 pub const REGION_METADATA_BYTES: usize = RECORDS_OFFSET + REGION_PAGES * RECORD_BYTES;
 
-/// A page's tag. All zero: no span.
+/// A page's tag. All zero means no span.
 #[repr(C, align(2))]
 struct Tag {
-    /// Pages back to its span's first page, plus 1. Only small spans, of 16 pages at most, have tags on later pages.
+    /// How many pages before this page the span begins, plus 1. Only small spans have tags on later pages, and a small span
+    /// has at most 16 pages.
     distance: AtomicU8,
     /// The class of a small span, plus 1; 0 for a large one.
     class: AtomicU8,
@@ -68,7 +71,7 @@ pub struct SpanMap {
 }
 
 impl SpanMap {
-    /// A map without a table: every look-up fails.
+    /// A map without a table. Every look-up fails.
     pub const fn new() -> Self {
         Self {
             table: AtomicPtr::new(null_mut()),
@@ -77,7 +80,7 @@ impl SpanMap {
         }
     }
 
-    /// From now on the map keeps the numbers of near pages in `table` as well. Nothing has been published yet.
+    /// Makes the map write each near page's entry in `table` from now on. Nothing has been published yet.
     #[cfg(serves_c)]
     pub fn attach_free_table(&self, table: &'static FreeTable) {
         self.free_table.store(core::ptr::from_ref(table).cast_mut(), Ordering::Relaxed);
@@ -85,7 +88,7 @@ impl SpanMap {
 
     #[cfg(serves_c)]
     fn free_table(&self) -> Option<&'static FreeTable> {
-        // SAFETY: null, or what `attach_free_table` was given.
+        // SAFETY: the pointer is null, or the reference that `attach_free_table` was given.
         unsafe { self.free_table.load(Ordering::Relaxed).as_ref() }
     }
 
@@ -97,19 +100,20 @@ impl SpanMap {
     /// Gives the map its table.
     ///
     /// # Safety
-    /// `table` is [`TABLE_BYTES`] of zeroed memory, aligned to 8, that stays valid and is nobody else's. Called before any other use.
+    /// - `table` is [`TABLE_BYTES`] of zeroed memory, aligned to 8, that stays valid and belongs to nobody else.
+    /// - The call comes before any other use of the map.
     pub unsafe fn attach(&self, table: NonNull<u8>) {
         self.table.store(table.as_ptr().cast(), Ordering::Release);
     }
 
     #[inline]
     fn region(&self, address: usize) -> Option<&AtomicPtr<u8>> {
-        // SAFETY: the pointer is null or the table of `attach`, which stays valid.
+        // SAFETY: the pointer is null, or the table of `attach`, which stays valid.
         let table = unsafe { self.table.load(Ordering::Acquire).as_ref() }?;
         table.get(address >> REGION_SHIFT)
     }
 
-    /// The first region that `run` touches and that has no metadata yet, as its number.
+    /// The number of the first region that `run` touches and that has no metadata yet.
     pub fn missing_region(&self, run: Run) -> Option<usize> {
         let first = run.first.address() >> REGION_SHIFT;
         let last = (run.end().address() - 1) >> REGION_SHIFT;
@@ -120,11 +124,12 @@ impl SpanMap {
     /// Publishes a region's metadata.
     ///
     /// # Safety
-    /// `metadata` is [`REGION_METADATA_BYTES`] of zeroed memory, aligned to 64, that stays valid and is nobody else's.
+    /// `metadata` is [`REGION_METADATA_BYTES`] of zeroed memory, aligned to 64, that stays valid and belongs to nobody
+    /// else.
     pub unsafe fn publish(&self, region: usize, metadata: NonNull<u8>) {
         if let Some(cell) = self.region(region << REGION_SHIFT) {
-            // Release: pairs with the Acquire of `parts`, though the zeroes would do. Another shard's heap may have been
-            // faster: then its metadata stays, and this is address space lost.
+            // Release pairs with the Acquire in `parts`. If another shard's page heap was faster, its metadata stays and
+            // this address space is lost.
             let _ = cell.compare_exchange(null_mut(), metadata.as_ptr(), Ordering::AcqRel, Ordering::Relaxed);
         }
         #[cfg(serves_c)]
@@ -137,8 +142,8 @@ impl SpanMap {
     fn parts(&self, page: Page) -> Option<(&Tag, NonNull<Record>)> {
         let base = NonNull::new(self.region(page.address())?.load(Ordering::Acquire))?;
         let index = page.0 & (REGION_PAGES - 1);
-        // SAFETY: a published mapping has a tag and a record for every page of its region (`publish`), and the
-        // index is below REGION_PAGES.
+        // SAFETY: a published mapping has a tag and a record for each page of its region (`publish`), and `index` is below
+        // REGION_PAGES.
         unsafe {
             let tag = base.cast::<Tag>().add(index).as_ref();
             let record = base.add(RECORDS_OFFSET + index * RECORD_BYTES).cast::<Record>();
@@ -146,7 +151,7 @@ impl SpanMap {
         }
     }
 
-    /// The live span that holds `address`. Of a large span only the first page is found.
+    /// The live span that holds `address`. A large span is found only by an address in its first page.
     #[inline]
     pub fn lookup(&self, address: usize) -> Option<Span> {
         let page = Page::containing(address);
@@ -155,15 +160,15 @@ impl SpanMap {
         if back > page.0 & (REGION_PAGES - 1) {
             return None;
         }
-        // SAFETY: `back` records before this one is still inside the region's mapping.
+        // SAFETY: `back` is at most the page's index in the region, so the earlier record is inside the region's mapping.
         let record = unsafe { record.sub(back) };
-        // SAFETY: a record inside the span map.
+        // SAFETY: it is a record inside the span map.
         let span = unsafe { Span::from_record(record) };
         (span.state() != STATE_DEAD && span.contains(address)).then_some(span)
     }
 
-    /// The live small span of a class that holds `address`, and the address of its first byte. The tag alone tells (invariant
-    /// 3), so the span's record, a line of its own, is not read.
+    /// The live small span of `class` that holds `address`, and the address of the span's first byte. The tag alone answers
+    /// (invariant 3). So the span's record, which is in another cache line, is not read.
     #[inline(always)]
     pub fn small_span(&self, address: usize, class: usize) -> Option<(Span, usize)> {
         let page = Page::containing(address);
@@ -171,32 +176,33 @@ impl SpanMap {
         if tag.class.load(Ordering::Relaxed) as usize != class + 1 {
             return None;
         }
-        // Of a span that is retired just now, which only a misuse asks for, half a tag may be gone.
+        // A misuse may look up a span that another thread retires at this moment. Half of the tag may be cleared already.
         let back = (tag.distance.load(Ordering::Relaxed) as usize).checked_sub(1)?;
-        // SAFETY: a small span lies in one region (invariant 2), so the record of its first page is in the mapping, too.
+        // SAFETY: a small span lies in one region (invariant 2), so the record of its first page is in the mapping too.
         let span = unsafe { Span::from_record(record.sub(back)) };
         Some((span, Page(page.0 - back).address()))
     }
 
-    /// Makes a span of `run`: of a size class, or a large object where there is none.
+    /// Makes a span of `run`: a small span of `class`, or a large span if `class` is `None`. Returns `None` for a small
+    /// span that would cross a region.
     ///
     /// # Safety
-    /// The pages of `run` are the caller's and their region has metadata.
+    /// The caller owns the pages of `run`, and their region has metadata.
     pub unsafe fn create(&self, run: Run, class: Option<usize>) -> Option<Span> {
         if class.is_some() && crosses_region(run) {
             return None;
         }
         let (_, record) = self.parts(run.first)?;
-        // SAFETY: a record inside the span map; it is dead, since its page belonged to no span.
+        // SAFETY: it is a record inside the span map.
         let span = unsafe { Span::from_record(record) };
         match class {
             Some(class) => {
-                // SAFETY: the caller's contract.
+                // SAFETY: the caller owns the pages. The record is dead, because its page belongs to no span.
                 unsafe { span.make_live(run, STATE_SMALL, class as u8) };
                 self.write_tags(run, |index| (index as u8 + 1, class as u8 + 1));
             }
             None => {
-                // SAFETY: the caller's contract.
+                // SAFETY: as above.
                 unsafe { span.make_live(run, STATE_LARGE, 0) };
                 self.write_tags(Run { pages: 1, ..run }, |_| (1, 0));
             }
@@ -204,10 +210,10 @@ impl SpanMap {
         Some(span)
     }
 
-    /// Ends a span; its pages go on being the caller's.
+    /// Ends a span. The caller goes on owning its pages.
     ///
     /// # Safety
-    /// No slot of the span is out, and the span is in no list.
+    /// The caller owns the pages. No slot of the span is out, and the span is in no list.
     pub unsafe fn retire(&self, span: Span) {
         let run = span.run();
         let written = if span.state() == STATE_SMALL { run.pages } else { 1 };
@@ -223,28 +229,30 @@ impl SpanMap {
                 tag.distance.store(distance, Ordering::Relaxed);
                 tag.class.store(class, Ordering::Relaxed);
                 #[cfg(serves_c)]
-                if let Some(place) = self.free_table().and_then(|table| table.place(run.first.plus(index).address())) {
-                    // SAFETY: a place in the table, which stays.
-                    unsafe { place.as_ref() }.store(push_number(class), Ordering::Relaxed);
+                if let Some(entry) = self.free_table().and_then(|table| table.entry(run.first.plus(index).address())) {
+                    // SAFETY: it is an entry of the table, which is never unmapped.
+                    unsafe { entry.as_ref() }.store(push_number(class), Ordering::Relaxed);
                 }
             }
         }
     }
 
-    /// The address of a page's record; the following pages' records follow. Records are released while every page they
-    /// belong to is free and nobody can take one. They read as zero afterwards: dead.
+    /// The address of a page's record. The records of the following pages follow. A caller may release the memory of
+    /// records while the pages of the records are free and nobody can take a page of them. Released records read as zero:
+    /// dead.
     pub fn record_address(&self, page: Page) -> Option<usize> {
         let (_, record) = self.parts(page)?;
         Some(record.as_ptr() as usize)
     }
 }
 
-/// The class plus 1 of the small span that holds `address`; 0 for a large span, `None` where no heap is near. Whether a
-/// slot begins there is not looked at, and of an address outside the address space the excess bits are ignored: such a
-/// one is found by the look-up of a flush.
+/// The class plus 1 of the small span that holds `address`; 0 if no small span does, `None` if the region has no metadata.
+///
+/// The function does not check whether a slot begins at `address`, and it ignores the bits of an address beyond the address
+/// space. The look-up of a flush finds such an address.
 ///
 /// # Safety
-/// `address` is null or that of a live object, of this heap or another.
+/// `address` is null, or the address of a live object of this heap or of another allocator.
 #[cfg(serves_c)]
 #[inline(always)]
 pub unsafe fn class_number_at(regions: &Regions, address: usize) -> Option<usize> {
@@ -252,8 +260,10 @@ pub unsafe fn class_number_at(regions: &Regions, address: usize) -> Option<usize
     let base = NonNull::new(region.load(Ordering::Acquire))?;
     let index = Page::containing(address).0 & (REGION_PAGES - 1);
     // SAFETY:
-    // - the place: as in `SpanMap::parts`;
-    // - no race: the tag was written before the object was handed out, and stays while it is live. Another heap's object
-    //   is in no page of ours, whose tag does not change while the object keeps us from having the page.
+    // - The tag is inside the mapping, as in `SpanMap::parts`.
+    // - There is no race for an object of this heap: its tag was written before the object was handed out, and the tag
+    //   stays while the object is live.
+    // - There is no race for an object of another allocator: while the object is live this heap cannot have its page, so
+    //   the page's tag does not change.
     Some(unsafe { (*base.cast::<Tag>().add(index).as_ptr()).class.as_ptr().read() } as usize)
 }

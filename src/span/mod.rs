@@ -1,9 +1,9 @@
-//! Spans: runs of pages that hold one size class or one large object, and how an address finds its span.
+//! Spans: runs of pages that hold one size class or one large object, and the look-up of the span that holds an address.
 //!
-//! - `record`: a span's record, out of band, and the handle to it.
-//! - `map`: from an address to its span, in two dependent loads.
-//! - `region`: the pieces into which the map splits the address space.
-//! - `free_table` (builds that serve C): from a page to the magazine that a free goes onto, in one load.
+//! - `record`: a span's record, which lies outside the span, and the handle to the record.
+//! - `map`: leads from an address to its span in two dependent loads.
+//! - `region`: the regions that the map splits the address space into.
+//! - `free_table` (builds that serve C): leads from a page to the magazine that a free goes onto, in one load.
 //!
 //! Locks: none. A small span's record belongs to whoever holds the lock of its central.
 

@@ -1,12 +1,12 @@
-//! Regions: the pieces of 1 GiB into which the span map splits the address space.
+//! Regions: the pieces of 1 GiB that the span map splits the address space into.
 //!
 //! Locks: none.
 
 use crate::units::{PAGE_SHIFT, Run};
 
-/// A region's bytes, as a power of two.
+/// log2 of a region's bytes.
 pub const REGION_SHIFT: u32 = if cfg!(loom) { 22 } else { 30 };
-/// A region's pages.
+/// Pages in a region.
 pub const REGION_PAGES: usize = 1 << (REGION_SHIFT - PAGE_SHIFT);
 
 /// Whether a run lies in more than one region.

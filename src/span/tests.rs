@@ -1,4 +1,4 @@
-//! The look-ups of small spans against each other, and a map for other modules' tests.
+//! Tests of the look-ups against each other, and a span map for the tests of other modules.
 
 use core::ptr::NonNull;
 use std::alloc::{Layout, alloc_zeroed};
@@ -11,18 +11,18 @@ use crate::units::{PAGE_BYTES, Page, Run};
 
 /// The region of the tests' pages.
 pub const REGION: usize = 5;
-/// Its first page.
+/// The region's first page.
 pub const FIRST: usize = REGION * REGION_PAGES;
 
 fn zeroed(bytes: usize) -> NonNull<u8> {
-    // SAFETY: the layout has a size.
+    // SAFETY: the layout's size is not zero.
     NonNull::new(unsafe { alloc_zeroed(Layout::from_size_align(bytes, 4096).unwrap()) }).unwrap()
 }
 
 /// A map whose only region with metadata is [`REGION`]. Its memory is never freed.
 pub fn map() -> SpanMap {
     let map = SpanMap::new();
-    // SAFETY: zeroed, aligned, of the sizes asked for, and nobody else's.
+    // SAFETY: the memory is zeroed, aligned, of the right size, and belongs to nobody else.
     unsafe {
         map.attach(zeroed(TABLE_BYTES));
         map.publish(REGION, zeroed(REGION_METADATA_BYTES));
@@ -37,11 +37,11 @@ pub fn small(map: &SpanMap, page: usize, class: usize) -> Span {
     unsafe { map.create(run, Some(class)) }.unwrap()
 }
 
-/// What `small_span` is to find, by way of the record.
+/// The answer that `small_span` should give, found by way of the record.
 fn slow_twin(map: &SpanMap, address: usize, class: usize) -> Option<(Span, usize)> {
     let span = map.lookup(address)?;
-    let is_it = span.state() == crate::span::STATE_SMALL && span.class() == class;
-    is_it.then(|| (span, span.base()))
+    let matches = span.state() == crate::span::STATE_SMALL && span.class() == class;
+    matches.then(|| (span, span.base()))
 }
 
 fn same_everywhere(map: &SpanMap) {
@@ -66,19 +66,19 @@ fn small_spans_are_found_by_every_address_in_them_and_nothing_else_is() {
     let map = map();
     same_everywhere(&map);
     let mut spans = std::vec::Vec::new();
-    // One after the other, with gaps, and up to the region's end.
+    // Neighbours, spans behind gaps, and a span at the region's end.
     let mut page = 3;
     for class in [0, 40, CLASSES - 1, 20, CLASSES - 1, 1] {
         spans.push(small(&map, page, class));
         page += info(class).span_pages as usize + class % 2;
     }
     spans.push(small(&map, REGION_PAGES - info(CLASSES - 1).span_pages as usize, CLASSES - 1));
-    // SAFETY: pages of nobody else.
+    // SAFETY: the pages belong to nobody else.
     let large = unsafe { map.create(Run { first: Page(FIRST + 80), pages: 7 }, None) }.unwrap();
     same_everywhere(&map);
     for span in spans {
         assert_eq!(map.small_span(span.run().end().address() - 1, span.class()), Some((span, span.base())));
-        // SAFETY: nothing of it is out.
+        // SAFETY: no slot of the span is out.
         unsafe { map.retire(span) };
         same_everywhere(&map);
     }
@@ -93,7 +93,7 @@ fn a_small_span_never_crosses_a_region() {
     let pages = info(CLASSES - 1).span_pages as usize;
     assert!(pages > 1);
     let run = Run { first: Page(FIRST + REGION_PAGES - 1), pages };
-    // SAFETY: pages of nobody else.
+    // SAFETY: the pages belong to nobody else.
     assert_eq!(unsafe { map.create(run, Some(CLASSES - 1)) }, None);
     same_everywhere(&map);
 }
@@ -105,13 +105,13 @@ fn near_pages_have_the_number_of_their_tags_class() {
     let map = SpanMap::new();
     map.attach_free_table(table);
     let number = |page: usize, offset: usize| {
-        // SAFETY: nothing is read but the table, which nobody else writes.
+        // SAFETY: the call reads only the table, which no other thread writes.
         unsafe { table.push_number_at(Page(page).address() + offset) }
     };
     for page in [0, FIRST, usize::MAX >> 13] {
         assert_eq!(number(page, 0), None, "before there is a table: {page}");
     }
-    // SAFETY: zeroed, aligned, of the sizes asked for, and nobody else's.
+    // SAFETY: the memory is zeroed, aligned, of the right size, and belongs to nobody else.
     unsafe {
         map.attach(zeroed(TABLE_BYTES));
         for region in [REGION + 600, REGION + 600 - 448, REGION] {
@@ -126,7 +126,7 @@ fn near_pages_have_the_number_of_their_tags_class() {
         (first - 448 * REGION_PAGES, split, split + 1),
     ] {
         let run = Run { first: Page(page), pages: info(class).span_pages as usize };
-        // SAFETY: nobody else's pages, whose region has metadata.
+        // SAFETY: the pages belong to nobody else, and their region has metadata.
         let span = unsafe { map.create(run, Some(class)) }.unwrap();
         for index in 0..run.pages {
             assert_eq!(number(page + index, 8), Some(expected));
@@ -140,7 +140,7 @@ fn near_pages_have_the_number_of_their_tags_class() {
     assert_eq!(number(first + 65 * REGION_PAGES - 2, 0), Some(0));
     assert_eq!(number(first + 65 * REGION_PAGES - 1, 0), None);
     assert_eq!(number(usize::MAX >> 13, 0), None);
-    // Far from the first region there are spans, too.
+    // A span far from the first region has no entry.
     small(&map, 0, 3);
     assert_eq!(number(FIRST, 0), None);
 }
