@@ -49,8 +49,8 @@ impl Scavenger {
         }
     }
 
-    /// Without a thread: one tick on the caller's time. In how many nanoseconds the next is due; `None` if that is when
-    /// the alarm rings.
+    /// Does one tick on the caller's time, where there is no thread. Returns in how many nanoseconds the next tick is due;
+    /// `None` if the next tick is due at a wake-up.
     pub fn tick_inline(&mut self, heap: &Heap) -> Option<u64> {
         match self.tick(heap, INLINE_CPU_NS) {
             Next::Sleep(ns) => Some(ns),
@@ -80,7 +80,7 @@ impl Scavenger {
             self.limits_read_ns = Some(now_ns);
         }
         let counters = &heap.accounts().counters;
-        let (in_use_min, in_use_max) = counters.take_extent();
+        let (in_use_min, in_use_max) = counters.take_in_use_range();
         let refaulted = counters.refaulted_total();
         let refaulted_bytes = refaulted.wrapping_sub(core::mem::replace(&mut self.refaulted_seen, refaulted));
         let retained_bytes = counters.retained_bytes() as u64;

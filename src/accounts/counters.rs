@@ -1,10 +1,12 @@
-//! The heap's counters: what the accounts and the scavenger's policy read without a lock.
+//! The heap's counters. Statistics and the scavenger's policy read them without a lock.
 //!
-//! `in_use` is kept apart from the page allocator's own counters on purpose: that the two agree, `mapped = in use + free +
-//! in flight + cached`, is a real check and not an identity by construction.
+//! The pages in use are counted here and not derived from the page allocators' own counters. So `mapped = in use + free +
+//! in flight + cached` compares two independent counts: it is a real check, not an identity by construction.
 //!
-//! Orderings: Relaxed throughout. Each counter is exact by itself; a reader that needs several to agree waits for
+//! Orderings: Relaxed throughout. Each counter is exact by itself. A reader that needs several counters to agree waits for
 //! quiescence, where locks have ordered everything.
+//!
+//! Locks: none.
 
 use crate::lock::CachePadded;
 use crate::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
@@ -14,20 +16,21 @@ use crate::units::PAGE_BYTES;
 use super::shards::SHARDS;
 use super::stats::Stats;
 
-/// A shard's levels are looked at each time one of them passes a multiple of this: they are the sum over lines that other
-/// threads write, and reading those at each flush is what shards are there to avoid. A model looks each time.
+/// A thread compares the levels with the wake-up levels only when a counter that it raises passes a multiple of this. A
+/// level is a sum over the counters of all shards. To read it at each flush would share the cache lines that shards keep
+/// apart. A model compares each time.
 ///
-/// So a level can stand above the one that wakes the scavenger, by less than the grain for each counter (of free slots and of
-/// depots) of each shard: 1 MiB in all. Nobody acts on that before the next rise past a multiple; `scavenge()` and
-/// growth do not ask for it.
+/// So a level can stand above the level that wakes the scavenger: by less than one grain for each counter (free slots,
+/// depots) of each shard, 1 MiB in all. Nobody is woken for this part before the next rise past a multiple. `scavenge()`
+/// and growth do not depend on wake-ups.
 const GRAIN_BYTES: usize = if cfg!(loom) { 1 } else { 64 << 10 };
 
-/// Whether a level that rises from `before` passes a multiple of the grain.
+/// Whether a counter that rises from `before` by `rise` passes a multiple of the grain.
 fn passes_a_grain(before: usize, rise: usize) -> bool {
     before / GRAIN_BYTES != (before + rise) / GRAIN_BYTES
 }
 
-/// What the threads of a shard count at each flush and each trade, on a line of their own.
+/// The counters that a shard's threads change at each flush and at each trade with the depot.
 struct ShardCounters {
     free_slot_bytes: AtomicUsize,
     depot_bytes: AtomicUsize,
@@ -46,12 +49,13 @@ impl ShardCounters {
     }
 }
 
-/// The counters. What threads write often has a cache line pair of its own: the pages in use, and each shard's.
+/// The counters. The pages in use and each shard's counters are written often, so each has a pair of cache lines of its
+/// own.
 pub struct Counters {
     in_use_pages: CachePadded<AtomicUsize>,
-    /// Most and fewest pages in use since the scavenger last looked.
-    most_pages: AtomicUsize,
-    fewest_pages: AtomicUsize,
+    /// The most and the fewest pages in use since the scavenger last looked.
+    most_in_use_pages: AtomicUsize,
+    fewest_in_use_pages: AtomicUsize,
     hole_bytes: AtomicUsize,
     refaulted_bytes: AtomicUsize,
     shards: [CachePadded<ShardCounters>; SHARDS],
@@ -68,8 +72,8 @@ impl Counters {
         pub fn new() -> Self {
             Self {
                 in_use_pages: CachePadded::new(AtomicUsize::new(0)),
-                most_pages: AtomicUsize::new(0),
-                fewest_pages: AtomicUsize::new(0),
+                most_in_use_pages: AtomicUsize::new(0),
+                fewest_in_use_pages: AtomicUsize::new(0),
                 hole_bytes: AtomicUsize::new(0),
                 refaulted_bytes: AtomicUsize::new(0),
                 shards: repeat![CachePadded::new(ShardCounters::new()); SHARDS],
@@ -82,36 +86,37 @@ impl Counters {
         }
     }
 
-    /// Pages went into use.
+    /// Counts pages that went into use; `scavenged_pages` of them were released.
     pub fn add_in_use(&self, pages: usize, scavenged_pages: usize) {
         let now = self.in_use_pages.fetch_add(pages, Ordering::Relaxed) + pages;
-        if now > self.most_pages.load(Ordering::Relaxed) {
-            self.most_pages.fetch_max(now, Ordering::Relaxed);
+        if now > self.most_in_use_pages.load(Ordering::Relaxed) {
+            self.most_in_use_pages.fetch_max(now, Ordering::Relaxed);
         }
         if scavenged_pages != 0 {
             self.add_refaulted(scavenged_pages * PAGE_BYTES);
         }
     }
 
-    /// Pages went out of use.
+    /// Counts pages that went out of use.
     pub fn subtract_in_use(&self, pages: usize) {
         let now = self.in_use_pages.fetch_sub(pages, Ordering::Relaxed) - pages;
-        if now < self.fewest_pages.load(Ordering::Relaxed) {
-            self.fewest_pages.fetch_min(now, Ordering::Relaxed);
+        if now < self.fewest_in_use_pages.load(Ordering::Relaxed) {
+            self.fewest_in_use_pages.fetch_min(now, Ordering::Relaxed);
         }
     }
 
-    /// In the child of a fork, where nobody else counts: replaces what other threads may have left half counted.
+    /// Sets the pages in use in the child of a fork. Other threads may have left the count half done, and nobody else
+    /// counts now.
     pub fn set_in_use_in_child(&self, in_use_pages: usize) {
         self.in_use_pages.store(in_use_pages, Ordering::Relaxed);
     }
 
-    /// The same for the free slots of a shard's spans.
+    /// Sets the bytes of free slots in a shard's spans, likewise in the child of a fork.
     pub fn set_free_slots_in_child(&self, shard: usize, bytes: usize) {
         self.shards[shard].free_slot_bytes.store(bytes, Ordering::Relaxed);
     }
 
-    /// The same for a shard's depots.
+    /// Sets the bytes of slots in a shard's depots, likewise in the child of a fork.
     pub fn set_depot_in_child(&self, shard: usize, bytes: usize) {
         self.shards[shard].depot_bytes.store(bytes, Ordering::Relaxed);
     }
@@ -121,20 +126,20 @@ impl Counters {
         self.in_use_pages.load(Ordering::Relaxed) * PAGE_BYTES
     }
 
-    /// Fewest and most bytes in use since the last call.
-    pub fn take_extent(&self) -> (usize, usize) {
+    /// The fewest and the most bytes in use since the last call.
+    pub fn take_in_use_range(&self) -> (usize, usize) {
         let now = self.in_use_pages.load(Ordering::Relaxed);
-        let fewest = self.fewest_pages.swap(now, Ordering::Relaxed).min(now);
-        let most = self.most_pages.swap(now, Ordering::Relaxed).max(now);
+        let fewest = self.fewest_in_use_pages.swap(now, Ordering::Relaxed).min(now);
+        let most = self.most_in_use_pages.swap(now, Ordering::Relaxed).max(now);
         (fewest * PAGE_BYTES, most * PAGE_BYTES)
     }
 
-    /// Holes were released inside spans.
+    /// Counts holes that were released inside spans.
     pub fn add_holes(&self, bytes: usize) {
         self.hole_bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// Released holes ended: their slots were taken, or their span went back to the heap.
+    /// Counts released holes that ended: their slots were taken, or their span went back to its page heap.
     pub fn subtract_holes(&self, bytes: usize) {
         self.hole_bytes.fetch_sub(bytes, Ordering::Relaxed);
     }
@@ -144,49 +149,50 @@ impl Counters {
         self.hole_bytes.load(Ordering::Relaxed)
     }
 
-    /// Released memory was handed out and will be faulted in.
+    /// Counts released memory that was handed out and will be faulted in.
     pub fn add_refaulted(&self, bytes: usize) {
         self.refaulted_bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// Released bytes ever handed out; wraps.
+    /// All released bytes that were ever handed out; wraps.
     pub fn refaulted_total(&self) -> usize {
         self.refaulted_bytes.load(Ordering::Relaxed)
     }
 
-    /// The free pages of a shard's page heap that are backed; written under its lock.
+    /// Sets the retained pages of a shard's page heap. The caller holds the page heap's lock.
     pub fn set_retained_pages(&self, shard: usize, pages: usize) {
         self.shards[shard].retained_pages.store(pages, Ordering::Relaxed);
     }
 
-    /// The free pages of a shard's page heap that are backed.
+    /// The retained pages of a shard's page heap.
     pub fn shard_retained_pages(&self, shard: usize) -> usize {
         self.shards[shard].retained_pages.load(Ordering::Relaxed)
     }
 
-    /// Bytes of free pages that are backed.
+    /// Retained bytes of all page heaps.
     pub fn retained_bytes(&self) -> usize {
         (0..SHARDS).map(|shard| self.shard_retained_pages(shard)).sum::<usize>() * PAGE_BYTES
     }
 
-    /// Slots went back to partly used spans, or a span of free slots was added. Whether the levels are worth a look.
+    /// Counts slots that went back to a shard's spans, or that a new span adds. Returns whether the levels are worth a
+    /// look.
     pub fn add_free_slots(&self, shard: usize, bytes: usize) -> bool {
         let before = self.shards[shard].free_slot_bytes.fetch_add(bytes, Ordering::Relaxed);
         passes_a_grain(before, bytes)
     }
 
-    /// Slots were taken from spans, or a span of free slots went away.
+    /// Counts slots that were taken from a shard's spans, or that an emptied span took along.
     pub fn subtract_free_slots(&self, shard: usize, bytes: usize) {
         self.shards[shard].free_slot_bytes.fetch_sub(bytes, Ordering::Relaxed);
     }
 
-    /// A full magazine goes into a depot. Whether the levels are worth a look.
+    /// Counts a full magazine that goes into a depot. Returns whether the levels are worth a look.
     pub fn add_depot(&self, shard: usize, bytes: usize) -> bool {
         let before = self.shards[shard].depot_bytes.fetch_add(bytes, Ordering::Relaxed);
         passes_a_grain(before, bytes)
     }
 
-    /// A full magazine left a depot.
+    /// Counts a full magazine that left a depot.
     pub fn subtract_depot(&self, shard: usize, bytes: usize) {
         self.shards[shard].depot_bytes.fetch_sub(bytes, Ordering::Relaxed);
     }
@@ -196,23 +202,23 @@ impl Counters {
         self.shards[shard].depot_bytes.load(Ordering::Relaxed)
     }
 
-    /// Bytes of slots in the depots.
+    /// Bytes of slots in all depots.
     pub fn depot_bytes(&self) -> usize {
         self.shards.iter().map(|shard| shard.depot_bytes.load(Ordering::Relaxed)).sum()
     }
 
-    /// Bytes of free slots in spans that are not released: an upper estimate of the holes to come.
+    /// Bytes of free slots in spans, without the released holes. It is an upper estimate of the holes that can be released.
     pub fn unreleased_hole_bytes(&self) -> usize {
         let free: usize = self.shards.iter().map(|shard| shard.free_slot_bytes.load(Ordering::Relaxed)).sum();
         free.saturating_sub(self.hole_bytes())
     }
 
-    /// Memory went back to the OS.
+    /// Counts memory that went back to the OS.
     pub fn add_released(&self, bytes: usize) {
         self.released_total.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// The heap grew, and the thread that grew it released so many bytes instead.
+    /// Counts a growth of the heap, and the bytes that the thread which grew it released in exchange.
     pub fn add_growth(&self, released_bytes: usize) {
         self.growths.fetch_add(1, Ordering::Relaxed);
         self.inline_released.fetch_add(released_bytes, Ordering::Relaxed);
@@ -223,17 +229,17 @@ impl Counters {
         self.growths.load(Ordering::Relaxed)
     }
 
-    /// All bytes ever released by threads that grew the heap; wraps.
+    /// All bytes that threads ever released after they grew the heap; wraps.
     pub fn inline_released(&self) -> usize {
         self.inline_released.load(Ordering::Relaxed)
     }
 
-    /// All bytes ever given back to the OS; wraps.
+    /// All bytes that ever went back to the OS; wraps.
     pub fn released_total(&self) -> usize {
         self.released_total.load(Ordering::Relaxed)
     }
 
-    /// Fills in the counters' part of a snapshot.
+    /// Writes the counters' part of a snapshot.
     pub fn fill(&self, stats: &mut Stats) {
         stats.in_use_bytes = self.in_use_bytes() as u64;
         stats.hole_released_bytes = self.hole_bytes() as u64;
@@ -246,7 +252,7 @@ impl Counters {
         stats.refaulted_bytes_total = self.refaulted_total() as u64;
     }
 
-    /// Notes the scavenger's CPU time.
+    /// Sets the scavenger's CPU time.
     pub fn set_scavenger_cpu_ns(&self, ns: u64) {
         self.scavenger_cpu_ns.store(ns, Ordering::Relaxed);
     }
@@ -256,12 +262,12 @@ impl Counters {
         self.scavenger_cpu_ns.load(Ordering::Relaxed)
     }
 
-    /// The scavenger's tick: a clock for ages.
+    /// The number of the scavenger's current tick. Ages are differences of ticks.
     pub fn tick(&self) -> u32 {
         self.tick.load(Ordering::Relaxed)
     }
 
-    /// Moves the tick on.
+    /// Begins the next tick.
     pub fn next_tick(&self) -> u32 {
         self.tick.fetch_add(1, Ordering::Relaxed).wrapping_add(1)
     }

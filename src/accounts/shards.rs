@@ -1,18 +1,19 @@
-//! Shards: each has a page heap, a page cache, and a depot and a central of each class; threads are spread over them.
+//! Shards: how many are in use, and which shard a thread goes to.
 //!
-//! A span belongs to the shard that made it, and a chunk to the page heap that grew by it. So threads of different shards
-//! neither wait for each other nor write to the same cache lines: those of locks, of records and bitmaps, and of each other's
-//! objects. Where a line takes 170 ns from one core to the other (two groups of cores), binary trees and maps on two threads
-//! took half as long again with one shard.
+//! A shard has a page heap, a page cache, and for each size class a depot and a central. Threads are spread over the
+//! shards. A span belongs to the shard that made it, and a chunk belongs to the page heap that grew by it. So threads of
+//! different shards neither wait for each other nor write to the same cache lines: the lines of locks, of records and
+//! bitmaps, and of each other's objects.
 //!
-//! A small process has one shard, for each makes the heap's extent larger; and one page heap for longer than one shard, for
-//! each begins with a huge page of its own. A thread whose shard has nothing takes what
-//! other shards do not need (`unneeded`) before its own page heap grows, so memory is not kept apart for good.
+//! A small process has one shard, because each shard makes the heap larger. Even with several shards it has one page heap
+//! at first, because each page heap begins with a huge page of its own. Memory is not kept apart for good: a thread whose
+//! shard has nothing takes the excess of other shards (`working_set`) before its own page heap grows.
 //!
-//! Orderings: the number in use is written with Release and read with Acquire: who sees a shard sees what was published before
-//! it came into use. A number that is behind means a shard not used, or not looked at, for a moment longer. The rest is Relaxed.
+//! Orderings: the number of shards is written with Release and read with Acquire. A thread that sees a shard sees what was
+//! published before the shard came into use. A thread that reads an older number leaves a shard unused, or does not look at
+//! it, for a moment longer. All else is Relaxed.
 //!
-//! Locks: none here; the number in use changes under the registry's lock, so that it stands still during a fork.
+//! Locks: none here. The number changes under the registry's lock, so it stands still during a fork.
 
 use core::ops::Range;
 
@@ -21,88 +22,89 @@ use crate::sync::{const_unless_loom, plain};
 use crate::units::CHUNK_BYTES;
 pub use crate::units::SHARDS;
 
-/// With so much in use for each shard there may be as many.
-const SHARD_BYTES: usize = if cfg!(loom) { 0 } else { 768 << 10 };
-/// With so much in use there is a second page heap for small spans. Two threads that come to the same huge page first are both
-/// in the kernel for it, which clears it twice: with one page heap until 16 MiB in use a server's p99.9 was a third higher.
-const SECOND_BYTES: usize = if cfg!(loom) { 1 } else { 6 << 20 };
-/// With so much in use for each page heap there may be as many for small spans ...
-const SPANS_BYTES: usize = if cfg!(loom) { 1 } else { 2 * CHUNK_BYTES };
-/// ... and as many for large blocks, whose threads would wait for each other at every step.
-const LARGE_BYTES: usize = if cfg!(loom) { 1 } else { CHUNK_BYTES / 2 };
+/// The bytes in use that each shard needs: the heap has two shards once it has twice as much in use.
+const BYTES_PER_SHARD: usize = if cfg!(loom) { 0 } else { 768 << 10 };
+/// The bytes in use from which on small spans have a second page heap. With one page heap two threads may touch the same
+/// fresh huge page at once: both are in the kernel then, and the kernel clears the huge page twice.
+const SECOND_PAGE_HEAP_BYTES: usize = if cfg!(loom) { 1 } else { 6 << 20 };
+/// The bytes in use that each page heap for small spans needs, from the third page heap on.
+const BYTES_PER_PAGE_HEAP: usize = if cfg!(loom) { 1 } else { 2 * CHUNK_BYTES };
+/// The same for large blocks. It is less, because threads with large blocks would wait for each other at every step.
+const LARGE_BYTES_PER_PAGE_HEAP: usize = if cfg!(loom) { 1 } else { CHUNK_BYTES / 2 };
 
 /// How many shards are in use, and how many there may be.
 pub struct Shards {
-    used: AtomicUsize,
-    most: plain::AtomicUsize,
+    in_use: AtomicUsize,
+    max: plain::AtomicUsize,
     /// Whether address space is too short for more than one page heap.
     one_page_heap: plain::AtomicBool,
 }
 
 impl Shards {
     const_unless_loom! {
-        /// All zero; [`Shards::configure`] comes before anything else.
+        /// All zero. The caller calls [`Shards::configure`] before anything else.
         pub fn new() -> Self {
-            Self { used: AtomicUsize::new(0), most: plain::AtomicUsize::new(0), one_page_heap: plain::AtomicBool::new(false) }
+            Self { in_use: AtomicUsize::new(0), max: plain::AtomicUsize::new(0), one_page_heap: plain::AtomicBool::new(false) }
         }
     }
 
-    /// One shard, and up to one a processor: with more, threads that come and go spread thin over them, and two busy ones seldom share one.
+    /// Begins with one shard, and allows one shard a processor. Two busy threads seldom share a shard then. With more
+    /// shards, threads that come and go would leave memory in all of them.
     pub fn configure(&self, cpus: usize) {
-        self.used.store(1, Ordering::Relaxed);
-        self.most.store(cpus.next_power_of_two().min(SHARDS), Ordering::Relaxed);
+        self.in_use.store(1, Ordering::Relaxed);
+        self.max.store(cpus.next_power_of_two().min(SHARDS), Ordering::Relaxed);
     }
 
-    /// Whether a heap with so much in use wants more shards than there are.
+    /// Whether a heap with `in_use_bytes` in use wants more shards than it has.
     pub fn wants_more(&self, in_use_bytes: usize) -> bool {
-        let more = 2 * self.used.load(Ordering::Relaxed);
-        more <= self.most.load(Ordering::Relaxed) && in_use_bytes >= more * SHARD_BYTES
+        let more = 2 * self.in_use.load(Ordering::Relaxed);
+        more <= self.max.load(Ordering::Relaxed) && in_use_bytes >= more * BYTES_PER_SHARD
     }
 
-    /// Twice as many shards. Called under the registry's lock, if more are wanted.
+    /// Doubles the number of shards. Called under the registry's lock, if the heap wants more.
     pub fn double(&self) {
-        self.used.store(2 * self.used.load(Ordering::Relaxed), Ordering::Release);
+        self.in_use.store(2 * self.in_use.load(Ordering::Relaxed), Ordering::Release);
     }
 
-    /// The shard of the thread with that number.
+    /// The shard of the thread with the number `thread`.
     #[inline]
     pub fn of(&self, thread: usize) -> usize {
-        // A power of two.
-        thread & (self.used.load(Ordering::Acquire) - 1) & (SHARDS - 1)
+        // The number of shards is a power of two.
+        thread & (self.in_use.load(Ordering::Acquire) - 1) & (SHARDS - 1)
     }
 
-    /// The shard whose page heap and page cache a shard's threads go to for a small span, or for a large block, with so much
-    /// in use.
+    /// The shard whose page heap and page cache serve the threads of `shard`, for a small span or for a large block. A heap
+    /// with little in use has fewer page heaps than shards.
     #[inline]
-    pub fn page_heap_of(&self, shard: usize, in_use_bytes: usize, is_large: bool) -> usize {
+    pub fn page_shard(&self, shard: usize, in_use_bytes: usize, is_large: bool) -> usize {
         if shard == 0 || self.one_page_heap.load(Ordering::Relaxed) {
             return 0;
         }
-        let heaps = if is_large {
-            in_use_bytes / LARGE_BYTES
-        } else if in_use_bytes < SECOND_BYTES {
+        let page_heaps = if is_large {
+            in_use_bytes / LARGE_BYTES_PER_PAGE_HEAP
+        } else if in_use_bytes < SECOND_PAGE_HEAP_BYTES {
             1
         } else {
-            (in_use_bytes / SPANS_BYTES).max(2)
+            (in_use_bytes / BYTES_PER_PAGE_HEAP).max(2)
         };
-        shard % heaps.clamp(1, SHARDS)
+        shard % page_heaps.clamp(1, SHARDS)
     }
 
-    /// From now on all shards use the first page heap: address space is short, and a second reservation would leave both without
-    /// room.
+    /// Makes all shards use the first page heap from now on. Address space is short, and a second reservation would leave
+    /// both page heaps without room.
     pub fn keep_one_page_heap(&self) {
         self.one_page_heap.store(true, Ordering::Relaxed);
     }
 
-    /// The shards in use: these and no others have memory.
+    /// The shards in use. No other shard has memory.
     pub fn all(&self) -> Range<usize> {
-        0..self.used.load(Ordering::Acquire)
+        0..self.in_use.load(Ordering::Acquire)
     }
 
-    /// The shards in use but `shard`, those that follow it first.
+    /// The shards in use except `shard`. The shards that follow it come first.
     pub fn others(&self, shard: usize) -> impl Iterator<Item = usize> + use<> {
-        let used = self.used.load(Ordering::Acquire);
-        (1..used).map(move |distance| (shard + distance) % used)
+        let in_use = self.in_use.load(Ordering::Acquire);
+        (1..in_use).map(move |distance| (shard + distance) % in_use)
     }
 }
 
@@ -130,24 +132,24 @@ mod tests {
     #[test]
     fn small_heaps_are_spread_over_few_page_heaps() {
         let shards = Shards::new();
-        for (in_use_mib, heaps) in
+        for (in_use_mib, page_shards) in
             [(0, [0; 4]), (5, [0; 4]), (6, [0, 1, 0, 1]), (23, [0, 1, 0, 1]), (24, [0, 1, 2, 1]), (64, [0, 1, 2, 7])]
         {
             assert_eq!(
-                [0, 1, 2, 7].map(|shard| shards.page_heap_of(shard, in_use_mib * MIB, false)),
-                heaps,
+                [0, 1, 2, 7].map(|shard| shards.page_shard(shard, in_use_mib * MIB, false)),
+                page_shards,
                 "{in_use_mib} MiB"
             );
         }
-        for (in_use_mib, heaps) in [(0, [0, 0, 0]), (3, [0, 0, 0]), (4, [0, 1, 1]), (16, [0, 1, 7])] {
+        for (in_use_mib, page_shards) in [(0, [0, 0, 0]), (3, [0, 0, 0]), (4, [0, 1, 1]), (16, [0, 1, 7])] {
             assert_eq!(
-                [0, 1, 7].map(|shard| shards.page_heap_of(shard, in_use_mib * MIB, true)),
-                heaps,
+                [0, 1, 7].map(|shard| shards.page_shard(shard, in_use_mib * MIB, true)),
+                page_shards,
                 "{in_use_mib} MiB"
             );
         }
         shards.keep_one_page_heap();
-        assert_eq!([0, 1, 7].map(|shard| shards.page_heap_of(shard, 1 << 30, true)), [0; 3]);
+        assert_eq!([0, 1, 7].map(|shard| shards.page_shard(shard, 1 << 30, true)), [0; 3]);
     }
 
     #[test]

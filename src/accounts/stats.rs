@@ -1,21 +1,22 @@
-//! Statistics: a snapshot of plain numbers, and how to write it as text, JSON and Prometheus metrics.
+//! Statistics: a snapshot of plain numbers, written as text, JSON, XML or Prometheus metrics.
 //!
-//! One table defines the fields, so that no writer forgets one. "Retained" is memory that is free and still backed (in
-//! jemalloc's `stats.retained` it is nearly the opposite).
+//! One table defines the fields, so no writer forgets a field. "Retained" means free and still backed. (jemalloc's
+//! `stats.retained` means nearly the opposite: address space whose memory is gone.)
 //!
 //! Invariants
 //! 1. At a quiescent point `mapped = in use + retained + released + in flight + cached`, in bytes. While other threads
-//!    allocate a snapshot may miss that by what they move.
-//! 2. The writers neither allocate nor fail, except where the target does.
+//!    allocate, the two sides of a snapshot may differ by the bytes that change their state.
+//! 2. The writers allocate nothing. They fail only if the target fails.
 //!
-//! Locks: none. This module reads no heap: the heap fills in the numbers.
+//! Locks: none. This module reads no heap: each floor of the heap writes its own numbers into the snapshot.
 #![forbid(unsafe_code)]
 
 use core::fmt::{self, Write};
 
 macro_rules! stats {
     ($($name:ident $kind:ident $help:literal)*) => {
-        /// A snapshot of the heap. Byte counts unless the name says otherwise; `total` marks what only ever grows.
+        /// A snapshot of the heap. A number counts bytes unless its name says otherwise. A number with `total` in its name
+        /// only ever grows.
         #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
         #[non_exhaustive]
         pub struct Stats {
@@ -23,7 +24,7 @@ macro_rules! stats {
         }
 
         impl Stats {
-            /// Every field: its name, what kind of metric it is, its meaning and its value.
+            /// Every field: its name, its kind of metric, its meaning and its value.
             fn fields(&self) -> impl Iterator<Item = Field> {
                 [$(Field { name: stringify!($name), kind: Kind::$kind, help: $help, value: self.$name },)*].into_iter()
             }
@@ -33,14 +34,14 @@ macro_rules! stats {
 
 stats! {
     reserved_bytes Gauge "Address space set aside for the heap."
-    mapped_bytes Gauge "Heap the pages of which exist, backed or not."
+    mapped_bytes Gauge "Pages that the heap has, backed or not."
     in_use_bytes Gauge "Pages that belong to spans."
     retained_bytes Gauge "Pages that are free and still backed."
     released_bytes Gauge "Pages that are free and not backed."
     in_flight_bytes Gauge "Pages that are being released at this moment."
     cached_bytes Gauge "Free pages in page caches."
     hole_released_bytes Gauge "Parts of pages in use that hold no live slot and are not backed."
-    hole_bytes Gauge "Free slots of partly used spans that are still backed (an estimate; part of the pages in use)."
+    hole_bytes Gauge "Free slots of partly used spans, still backed (an estimate; part of the pages in use)."
     depot_bytes Gauge "Free slots in depots (part of the pages in use)."
     metadata_bytes Gauge "Backed memory for the allocator's own tables."
     limit_bytes Gauge "The memory limit in force; 0 without one."
@@ -49,9 +50,9 @@ stats! {
     refaulted_bytes_total Counter "Released bytes that were taken again, fresh pages included."
     inline_released_bytes_total Counter "Bytes that allocating threads released when the heap grew."
     growths_total Counter "Times the heap grew."
-    scavenges_total Counter "Passes over the free memory, the scavenger's and those of other threads."
+    scavenges_total Counter "Passes over the free memory, by the scavenger and by other threads."
     scavenged_down_to_address Gauge "Lowest address released in the last pass; 0 if it released nothing."
-    scavenger_cpu_ns_total Counter "CPU time the scavenger has used, in nanoseconds."
+    scavenger_cpu_ns_total Counter "CPU time that the scavenger has used, in nanoseconds."
 }
 
 /// One number of a snapshot.
@@ -69,7 +70,7 @@ enum Kind {
 }
 
 impl Stats {
-    /// The right side of the identity: the states a mapped page can be in, added up.
+    /// The right side of the identity: the sum over the states that a mapped page can be in.
     pub const fn accounted_bytes(&self) -> u64 {
         self.in_use_bytes
             .saturating_add(self.retained_bytes)
@@ -83,8 +84,8 @@ impl Stats {
         self.mapped_bytes == self.accounted_bytes()
     }
 
-    /// What of the heap is backed, by the allocator's own books: an upper bound of its share of the process's RSS, as
-    /// pages that were never written do not count there.
+    /// The backed bytes of the heap, by the allocator's own accounts. It is an upper bound of the heap's share of the
+    /// process's RSS, because RSS does not count pages that were never written.
     pub const fn backed_bytes(&self) -> u64 {
         self.in_use_bytes
             .saturating_sub(self.hole_released_bytes)
@@ -125,7 +126,7 @@ impl Stats {
     }
 }
 
-/// For people: one field a line, bytes in MiB, the identity first.
+/// Text for people: the identity first, then one field a line. Bytes are in MiB.
 impl fmt::Display for Stats {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(

@@ -1,22 +1,25 @@
-//! The alarm: how frees wake the scavenger, and how it parks without a timer.
+//! How a free wakes the scavenger, and how the scavenger parks without a timer.
 //!
-//! The scavenger publishes the levels of free memory from which on it has work. Frees compare with them on their slow
-//! paths. A parked scavenger is woken once; one that was never started is asked for (`wants_thread`), and whoever is at the
-//! outermost level, outside every lock, starts it.
+//! The scavenger publishes its wake-up levels: with this much free memory it has work. Frees compare the current levels
+//! with them on their slow paths. A free wakes a parked scavenger once. If there is no scavenger, a free asks for one
+//! (`wants_thread`), and the outermost function starts the thread outside every lock.
 //!
-//! C's frees may not start it: the C library makes some of them under locks that starting a thread needs. There it is
-//! asked for ahead of them, by the allocation with which so much is in use that frees could ring (`ask_ahead`).
+//! C's frees may not start the scavenger: the C library makes some frees under locks that the start of a thread needs.
+//! There an allocation asks for the scavenger ahead of the frees, once enough is in use for frees to reach a wake-up level
+//! (`ask_ahead`).
 //!
-//! No wake-up is lost: the scavenger announces that it parks, then looks at the levels once more; a free raises the level,
-//! then looks for the announcement. A full fence on each side makes sure that one of them sees the other (Dekker). That
-//! a free compares with the levels published last is not the fences' doing: see `Heap::synchronized_levels`. Not each flush
-//! looks, though: a parked scavenger may sleep with a level up to 1 MiB above its wake-up (see `counters`), no more.
+//! No wake-up is lost: the scavenger announces that it parks, then looks at the levels once more. A free raises a level,
+//! then looks for the announcement. A full fence on each side makes sure that one of the two sees the other (Dekker). The
+//! fences do not make sure that a free compares with the wake-up levels published last: `Heap::synchronized_levels` does.
+//! Some flushes do not compare at all, so a parked scavenger may sleep with a level up to 1 MiB above its wake-up level
+//! (see `counters`).
 //!
-//! Orderings: the state is what the fences are about. Its AcqRel, Release and Acquire pair with each other: who finds the
-//! scavenger awake or gone sees what it published before. Levels, goals and the request for a thread are Relaxed: each
-//! stands for itself, and what they miss the fences and the locks find (models: `wakeup.rs`).
+//! Orderings: the fences order the state and the levels. The AcqRel, Release and Acquire accesses of the state pair with
+//! each other: a thread that finds the scavenger awake or absent sees what the scavenger published before. Levels, goals
+//! and the request for a thread are Relaxed: each stands for itself, and the fences and the locks find what a Relaxed read
+//! misses (models: `wakeup.rs`).
 //!
-//! Locks: none; wakes are made with none held.
+//! Locks: none, and a wake is made with none held.
 
 use crate::lock::Futex;
 use crate::pacing::{Goal, Wake};
@@ -25,9 +28,9 @@ use crate::sync::const_unless_loom;
 
 /// No scavenger was started, or it is gone (after a fork).
 const ABSENT: u32 = 0;
-/// It is at work, or sleeps with a timer.
+/// The scavenger is at work, or sleeps with a timer.
 const AWAKE: u32 = 1;
-/// It waits without a timer.
+/// The scavenger waits without a timer.
 const PARKED: u32 = 2;
 
 /// See the module's header.
@@ -38,13 +41,13 @@ pub struct Wakeup {
     wake_hole_bytes: AtomicU64,
     goal_retained_bytes: AtomicU64,
     goal_backed_bytes: AtomicU64,
-    /// With so much in use the scavenger is asked for ahead of the frees; all ones once that is done.
+    /// The bytes in use at which an allocation asks for the scavenger; all ones once an allocation has asked.
     ask_ahead_bytes: AtomicU64,
 }
 
 impl Wakeup {
     const_unless_loom! {
-        /// All zero: no thread; [`Wakeup::begin`] comes before anything else.
+        /// All zero: there is no thread. The caller calls [`Wakeup::begin`] before anything else.
         pub fn new() -> Self {
             Self {
                 state: Futex::new(ABSENT),
@@ -58,7 +61,7 @@ impl Wakeup {
         }
     }
 
-    /// Publishes the policy's answer.
+    /// Publishes the policy's wake-up levels and its goal for growth.
     pub fn publish(&self, wake: Wake, goal: Goal) {
         self.wake_retained_bytes.store(wake.retained_bytes, Ordering::Relaxed);
         self.wake_hole_bytes.store(wake.hole_bytes, Ordering::Relaxed);
@@ -66,7 +69,7 @@ impl Wakeup {
         self.goal_backed_bytes.store(goal.backed_bytes, Ordering::Relaxed);
     }
 
-    /// The goal for growth.
+    /// The policy's goal for growth.
     pub fn goal(&self) -> Goal {
         Goal {
             retained_bytes: self.goal_retained_bytes.load(Ordering::Relaxed),
@@ -82,16 +85,16 @@ impl Wakeup {
         wake.is_due(retained_bytes, hole_bytes)
     }
 
-    /// After a free: wakes the scavenger, or asks for one, if there is work for it. The caller has raised the levels.
+    /// Wakes the scavenger, or asks for one, if there is work for it. Called after a free, which has raised the levels.
     #[inline]
     pub fn after_free(&self, retained_bytes: u64, hole_bytes: u64) {
         if self.is_due(retained_bytes, hole_bytes) {
-            self.ring();
+            self.wake_or_ask();
         }
     }
 
     #[cold]
-    fn ring(&self) {
+    fn wake_or_ask(&self) {
         // Pairs with the fence in `park`.
         fence(Ordering::SeqCst);
         match self.state.word().load(Ordering::Relaxed) {
@@ -108,46 +111,46 @@ impl Wakeup {
         }
     }
 
-    /// Whether somebody should start the scavenger. Cheap: asked at the end of slow paths.
+    /// Whether somebody should start the scavenger. Each slow path looks at its end, so the look is cheap.
     #[inline]
     pub fn wants_thread(&self) -> bool {
         self.wants_thread.load(Ordering::Relaxed) != 0
     }
 
-    /// After an allocation: asks for the scavenger while only frees are still to come, if there is enough in use for them
-    /// to ring. Once only, whoever takes the request.
+    /// Asks for the scavenger after an allocation, if enough is in use for frees to reach a wake-up level: perhaps only
+    /// frees are still to come. It asks once only, whoever takes the request.
     #[cfg(serves_c)]
     #[inline]
     pub fn ask_ahead(&self, in_use_bytes: u64) {
         if in_use_bytes >= self.ask_ahead_bytes.load(Ordering::Relaxed) {
             self.ask_ahead_bytes.store(u64::MAX, Ordering::Relaxed);
-            self.ring();
+            self.wake_or_ask();
         }
     }
 
-    /// Takes it upon the caller to start the scavenger; `false` if somebody else does.
+    /// Takes the request: the caller starts the scavenger. `false` if somebody else starts it.
     pub fn claim_start(&self) -> bool {
         self.wants_thread.store(0, Ordering::Relaxed);
         self.state.word().compare_exchange(ABSENT, AWAKE, Ordering::AcqRel, Ordering::Relaxed).is_ok()
     }
 
-    /// Takes a request for work without starting a thread.
+    /// Takes the request without starting a thread: the caller does the work.
     pub fn acknowledge(&self) {
         self.wants_thread.store(0, Ordering::Relaxed);
     }
 
-    /// Asks for work without a free.
+    /// Makes a request without a free.
     pub fn request(&self) {
         self.wants_thread.store(1, Ordering::Relaxed);
     }
 
-    /// The thread could not be started.
+    /// Notes that there is no thread: the start has failed.
     pub fn set_absent(&self) {
         self.wants_thread.store(0, Ordering::Relaxed);
         self.state.word().store(ABSENT, Ordering::Release);
     }
 
-    /// There is no scavenger: a process has just begun, or is the child of a fork with so much in use.
+    /// Begins without a scavenger, in a new process or in the child of a fork. `in_use_bytes` are in use.
     pub fn begin(&self, in_use_bytes: u64) {
         self.set_absent();
         self.publish(Wake::INITIAL, Goal::INITIAL);
@@ -155,11 +158,11 @@ impl Wakeup {
         self.ask_ahead_bytes.store(ahead, Ordering::Relaxed);
     }
 
-    /// The scavenger waits until a free finds work for it. `levels` reads the current levels, as
-    /// `Heap::synchronized_levels` does.
+    /// Waits until a free finds work for the scavenger, which calls this. `levels` reads the current levels in the way of
+    /// `Heap::synchronized_levels`.
     pub fn park(&self, levels: impl FnOnce() -> (u64, u64)) {
         self.state.word().store(PARKED, Ordering::Release);
-        // Pairs with the fence in `ring`: either that free sees PARKED, or this look sees its level.
+        // Pairs with the fence in `wake_or_ask`: either that free sees PARKED, or this look sees its level.
         fence(Ordering::SeqCst);
         let (retained, holes) = levels();
         if self.is_due(retained, holes) {
@@ -171,7 +174,7 @@ impl Wakeup {
         }
     }
 
-    /// The scavenger sleeps for a while; nothing wakes it earlier.
+    /// Sleeps for `ns`. Nothing wakes the scavenger earlier.
     pub fn sleep(&self, ns: u64) {
         self.state.wait(AWAKE, Some(ns));
     }

@@ -1,39 +1,39 @@
-//! How much of a level of free memory nobody needed for a while.
+//! A working set: which part of a level of free memory was needed lately. The rest of the level is excess.
 //!
-//! For small objects a shard takes what another has free, unless there is no more memory, only if that has not been needed for
-//! a whole epoch. What is freed and taken again all the time lies in the caches of the processors that do so: to fetch a line
-//! from there takes longer than to have a fresh one cleared, thirty times where a line takes 170 ns, and they want it back. More
-//! than those caches can hold is another matter.
+//! A shard takes memory for small objects from another shard only out of the other shard's excess, unless the OS gives no
+//! more memory. Memory that threads free and take again all the time lies in the caches of their processors. To fetch a
+//! line from another processor's cache takes longer than to have a fresh line cleared, and the owner wants the memory back
+//! soon. A level that is larger than these caches is excess as a whole.
 //!
-//! Periods are by the clock and not by the scavenger's ticks, which stop while it has nothing to do. They end at the first look
-//! after their time, so that the owners pay one comparison each time they take; what was needed since the look before, however
-//! long ago, counts as needed once more.
+//! An epoch follows the clock and not the scavenger's ticks, which stop while the scavenger has nothing to do. An epoch
+//! ends at the first look after its time. So an owner that takes memory pays one comparison and reads no clock. Memory that
+//! was needed since the last look, however long ago that look was, counts as needed in the epoch.
 //!
-//! Locks: none; the caller holds the one around the level.
+//! Locks: none. The caller holds the lock around the level.
 #![forbid(unsafe_code)]
 
-/// The length of a epoch: longer than a compiler takes for a file or a server for a request.
+/// The length of an epoch: longer than a compiler needs for a file or a server for a request.
 const EPOCH_NS: u64 = 100_000_000;
 
-/// The number of the epoch at a time of the clock. It may wrap.
+/// The number of the epoch at `now_ns` of the clock. The number may wrap.
 pub const fn epoch(now_ns: u64) -> u32 {
     (now_ns / EPOCH_NS) as u32
 }
 
-/// The least that a level was in a epoch, and in the one before, without what others were given since.
+/// The least that a level was in the current epoch and in the epoch before, less what was lent to other shards since.
 pub struct WorkingSet {
     epoch: u32,
     least: usize,
-    before: usize,
+    least_before: usize,
 }
 
 impl WorkingSet {
-    /// Of a level that is zero.
+    /// The working set of a level that is zero.
     pub const fn new() -> Self {
-        Self { epoch: 0, least: 0, before: 0 }
+        Self { epoch: 0, least: 0, least_before: 0 }
     }
 
-    /// The level has fallen, or may have.
+    /// Notes that the level may have fallen to `now`.
     #[inline]
     pub const fn fell_to(&mut self, now: usize) {
         if now < self.least {
@@ -41,15 +41,17 @@ impl WorkingSet {
         }
     }
 
-    /// Others were given so much of it.
+    /// Notes that another shard was given `amount` of the level: the same excess is not given twice.
     pub const fn lent(&mut self, amount: usize) {
         self.least = self.least.saturating_sub(amount);
-        self.before = self.before.saturating_sub(amount);
+        self.least_before = self.least_before.saturating_sub(amount);
     }
 
-    /// How much of a level that is `now` was there all through the last epoch that somebody looked at, and since; all of it,
-    /// where it is more than `most_cached`. Of two threads that look as a epoch begins, the later may
-    /// come with the older number.
+    /// The excess of a level that is `now`: the part that was free all through the last epoch in which somebody looked, and
+    /// ever since. A level above `most_cached` is excess as a whole.
+    ///
+    /// Two threads may look just as an epoch begins, and the later one may come with the older number. So the number of the
+    /// epoch before changes nothing.
     pub const fn excess(&mut self, epoch: u32, now: usize, most_cached: usize) -> usize {
         // In a model no time passes.
         if cfg!(loom) || now > most_cached {
@@ -57,11 +59,11 @@ impl WorkingSet {
         }
         if epoch != self.epoch && epoch != self.epoch.wrapping_sub(1) {
             self.epoch = epoch;
-            self.before = self.least;
+            self.least_before = self.least;
             self.least = now;
         }
-        // The level itself may be lower for a moment, while slots are in flight to have their pages released.
-        let least = if self.before < self.least { self.before } else { self.least };
+        // The level may be lower than `least` for a moment: slots in flight, whose pages are being released, do not count.
+        let least = if self.least_before < self.least { self.least_before } else { self.least };
         if least < now { least } else { now }
     }
 }
@@ -75,7 +77,7 @@ mod tests {
     #[test]
     fn what_was_there_all_through_an_epoch_is_excess() {
         let mut level = WorkingSet::new();
-        // (epoch, what it fell to before the look, the level at the look, what is unneeded)
+        // (epoch, what the level fell to before the look, the level at the look, the excess)
         for (epoch, fell_to, now, excess) in [
             (7, 0, 100, 0),
             (7, 100, 120, 0),
@@ -84,7 +86,7 @@ mod tests {
             (8, 40, 140, 40),
             (9, 140, 140, 40),
             (20, 140, 140, 140),
-            // Somebody who is late changes nothing.
+            // A thread that is late changes nothing.
             (19, 140, 150, 140),
             (21, 0, 150, 0),
             (22, 150, 150, 150),
@@ -101,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn what_others_were_given_does_not_count_again() {
+    fn excess_that_was_lent_does_not_count_again() {
         let mut level = WorkingSet::new();
         level.excess(1, 140, MOST);
         level.fell_to(40);
@@ -114,13 +116,13 @@ mod tests {
     }
 
     #[test]
-    fn periods_may_wrap() {
+    fn epochs_may_wrap() {
         let mut level = WorkingSet::new();
         for epoch in [u32::MAX - 1, u32::MAX, 0, 1] {
             level.excess(epoch, 5, MOST);
             assert_eq!(level.epoch, epoch);
         }
-        assert_eq!((level.excess(0, 5, MOST), level.epoch), (5, 1), "somebody who is late");
+        assert_eq!((level.excess(0, 5, MOST), level.epoch), (5, 1), "a thread that is late");
         assert_eq!([0, EPOCH_NS - 1, EPOCH_NS, EPOCH_NS << 32].map(epoch), [0, 0, 1, 0]);
     }
 }

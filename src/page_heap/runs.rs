@@ -17,7 +17,7 @@ use super::single::{MOST_CACHED_PAGES, PageHeap, Request, Tables, or_abort};
 impl PageHeaps {
     /// The shard whose page heap a shard's threads go to.
     fn page_shard(&self, shard: usize, is_large: bool) -> usize {
-        self.accounts.shards.page_heap_of(shard, self.accounts.counters.in_use_bytes(), is_large)
+        self.accounts.shards.page_shard(shard, self.accounts.counters.in_use_bytes(), is_large)
     }
 
     /// Takes `pages` pages for a large block, at a multiple of `align_pages`; `None` if the OS gives no more memory.
