@@ -5,7 +5,7 @@
 
 use loom::cell::UnsafeCell;
 use loom::sync::Arc;
-use loom::thread;
+use loom::thread::{self, JoinHandle};
 use neap::lock::{Hold, Lock, Rank, RawMutex};
 
 struct Guarded {
@@ -57,15 +57,16 @@ impl Guarded {
     }
 }
 
+/// Another thread that adds `times`.
+fn add_beside(guarded: &Arc<Guarded>, times: usize) -> JoinHandle<()> {
+    let guarded = Arc::clone(guarded);
+    thread::spawn(move || (0..times).for_each(|_| guarded.add()))
+}
+
 /// `others` threads and the first one, each adding `times`.
 fn adders(others: usize, times: usize) {
     let guarded = Guarded::new();
-    let threads: Vec<_> = (0..others)
-        .map(|_| {
-            let guarded = Arc::clone(&guarded);
-            thread::spawn(move || (0..times).for_each(|_| guarded.add()))
-        })
-        .collect();
+    let threads: Vec<_> = (0..others).map(|_| add_beside(&guarded, times)).collect();
     (0..times).for_each(|_| guarded.add());
     for thread in threads {
         thread.join().unwrap();
@@ -101,10 +102,7 @@ fn three_threads_exclude_each_other_and_none_sleeps_for_ever() {
 fn a_fork_handler_that_gives_up_leaves_nobody_asleep() {
     check(3, || {
         let guarded = Guarded::new();
-        let others = [(); 2].map(|()| {
-            let guarded = Arc::clone(&guarded);
-            thread::spawn(move || guarded.add())
-        });
+        let others = [(); 2].map(|()| add_beside(&guarded, 1));
         let added = usize::from(guarded.add_over_fork());
         others.into_iter().for_each(|other| other.join().unwrap());
         assert_eq!(guarded.count(), 2 + added);
@@ -115,10 +113,7 @@ fn a_fork_handler_that_gives_up_leaves_nobody_asleep() {
 fn a_fork_handler_knows_what_its_thread_holds() {
     loom::model(|| {
         let guarded = Guarded::new();
-        let other = {
-            let guarded = Arc::clone(&guarded);
-            thread::spawn(move || guarded.add())
-        };
+        let other = add_beside(&guarded, 1);
         guarded.mutex.lock();
         // A waiter's mark on the word does not hide its owner.
         assert_eq!(guarded.mutex.hold_over_fork(), Hold::Interrupted);

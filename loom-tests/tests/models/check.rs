@@ -1,6 +1,7 @@
-//! Running a model.
+//! Running a model and its threads.
 
 use loom::model::Builder;
+use loom::thread::{self, JoinHandle};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -35,6 +36,12 @@ pub fn check(name: &str, preemptions: usize, model: impl Fn() + Sync + Send + 's
         builder.preemption_bound.map_or("all".into(), |bound| bound.to_string()),
         start.elapsed().as_secs_f64()
     );
+}
+
+/// Another thread of the model, which does `work` on what it shares with this one.
+pub fn beside<S: 'static, T: 'static>(shared: &Arc<S>, work: impl FnOnce(&S) -> T + 'static) -> JoinHandle<T> {
+    let shared = Arc::clone(shared);
+    thread::spawn(move || work(&shared))
 }
 
 /// A model whose name is that of the test.

@@ -1,10 +1,10 @@
 //! fork: the three handlers, against threads that allocate and a scavenger. See `neap::sys::sim::process` for how the
 //! child is simulated.
 
-use crate::check::{ALL, check, model};
-use crate::world::{User, World, free_pages, use_pages};
+use crate::check::{ALL, beside, check, model};
+use crate::world::{User, World, use_and_free_pages};
 use loom::sync::atomic::Ordering;
-use loom::thread;
+use loom::thread::JoinHandle;
 use neap::caches::{ThreadCache, gone};
 use neap::lock;
 use neap::page_heap::ReleaseOptions;
@@ -46,21 +46,37 @@ fn own(user: &User) -> *const ThreadCache {
     if own == gone() { null() } else { own }
 }
 
-model!(a_fork_is_invisible_to_the_parents_other_threads, ALL, || {
+/// A process that will fork.
+fn that_forks() -> Arc<World> {
     let world = World::new();
     process::plan_fork();
-    let other = {
-        let user = User::new(&world);
-        thread::spawn(move || {
-            process::run_thread(|| {
-                let slot = user.allocate(1);
-                user.free(1, slot);
-                let run = use_pages(&user.world, 1);
-                free_pages(&user.world, run);
-                user.exit();
-            });
-        })
-    };
+    world
+}
+
+/// Another thread of a process that will fork.
+fn begin(user: User, work: impl FnOnce(&User) + 'static) -> JoinHandle<()> {
+    user.begin(|user| process::run_thread(|| work(user)))
+}
+
+/// Another thread of a process that will fork, which has no cache.
+fn begin_without_cache(world: &Arc<World>, work: fn(&World)) -> JoinHandle<()> {
+    beside(world, move |world| process::run_thread(|| work(world)))
+}
+
+/// In the child: slots that two threads hold would be handed out twice here.
+fn allocate_many(user: &User, class: usize, slots: usize) {
+    for _ in 0..slots {
+        user.allocate(class);
+    }
+}
+
+model!(a_fork_is_invisible_to_the_parents_other_threads, ALL, || {
+    let world = that_forks();
+    let other = begin(User::new(&world), |user| {
+        user.use_slot(1);
+        use_and_free_pages(&user.world, 1);
+        user.exit();
+    });
     fork(&User::new(&world), 0);
     other.join().unwrap();
     world.heap.scavenge_all(null());
@@ -68,20 +84,11 @@ model!(a_fork_is_invisible_to_the_parents_other_threads, ALL, || {
 });
 
 model!(a_fork_is_invisible_to_a_thread_that_begins_to_use_a_shard, 3, || {
-    let world = World::new();
-    process::plan_fork();
+    let world = that_forks();
     // The first shard's: so the other thread is the second's first.
     let user = User::new(&world);
     user.allocate(1);
-    let other = {
-        let user = User::new(&world);
-        thread::spawn(move || {
-            process::run_thread(|| {
-                let slot = user.allocate(1);
-                user.free(1, slot);
-            });
-        })
-    };
+    let other = begin(User::new(&world), |user| user.use_slot(1));
     fork(&user, 0);
     other.join().unwrap();
 });
@@ -89,23 +96,16 @@ model!(a_fork_is_invisible_to_a_thread_that_begins_to_use_a_shard, 3, || {
 /// Forks while another thread does `work` with its own cache, having done `before`; then the child must be able to allocate,
 /// free, scavenge and fork, and be handed nothing that is held.
 fn in_the_child(before: impl FnOnce(&User), work: impl FnOnce(&User) + 'static) {
-    let world = World::new();
-    process::plan_fork();
+    let world = that_forks();
     let user = User::new(&world);
     let slots = [user.allocate(1), user.allocate(1), user.allocate(1)];
-    let other = {
-        let user = User::new(&world);
-        before(&user);
-        thread::spawn(move || process::run_thread(|| work(&user)))
-    };
+    let theirs = User::new(&world);
+    before(&theirs);
+    let other = begin(theirs, work);
     fork(&user, 1);
-    for slot in slots {
-        user.free(1, slot);
-    }
+    user.free_all(1, slots);
     let slots = [(); 4].map(|()| user.allocate(1));
-    for slot in slots {
-        user.free(1, slot);
-    }
+    user.free_all(1, slots);
     world.heap.scavenge_all(own(&user));
     user.allocate(1);
     other.join().unwrap();
@@ -125,7 +125,7 @@ model!(a_child_takes_nothing_out_of_a_magazine_that_another_thread_was_flushing,
     in_the_child(
         |user| {
             let slots = [user.allocate(1), user.allocate(1)];
-            slots.into_iter().for_each(|slot| user.free(1, slot));
+            user.free_all(1, slots);
         },
         |user| {
             // SAFETY: the thread's own cache.
@@ -140,8 +140,7 @@ model!(a_child_takes_nothing_out_of_a_magazine_that_another_thread_was_flushing,
 fn of_one_shard(world: &Arc<World>, class: usize) -> [User; 2] {
     let [first, between, second] = [(); 3].map(|()| {
         let user = User::new(world);
-        let slot = user.allocate(class);
-        user.free(class, slot);
+        user.use_slot(class);
         user
     });
     between.exit();
@@ -149,105 +148,73 @@ fn of_one_shard(world: &Arc<World>, class: usize) -> [User; 2] {
 }
 
 model!(a_child_takes_no_slot_out_of_a_magazine_that_another_thread_was_filling, ALL, || {
-    let world = World::new();
-    process::plan_fork();
+    let world = that_forks();
     let [user, theirs] = of_one_shard(&world, 1);
     // The magazine's words still hold the two slots when the next allocation fills it.
     let _held = [theirs.allocate(1), theirs.allocate(1)];
-    let other = thread::spawn(move || {
-        process::run_thread(|| {
-            theirs.allocate(1);
-        });
+    let other = begin(theirs, move |theirs| {
+        theirs.allocate(1);
     });
     fork(&user, 1);
     world.heap.scavenge_all(own(&user));
-    for _ in 0..8 {
-        user.allocate(1);
-    }
+    allocate_many(&user, 1, 8);
     other.join().unwrap();
 });
 
 model!(a_child_goes_on_when_another_thread_was_freeing_by_way_of_the_depot, 5, || {
-    let world = World::new();
-    process::plan_fork();
+    let world = that_forks();
     let [user, theirs] = of_one_shard(&world, 1);
     // Its loaded and spare magazines are full: the next free trades one at the depot.
     let slots = [(); 6].map(|()| theirs.allocate(1));
-    for slot in &slots[..4] {
-        theirs.free(1, *slot);
-    }
-    let other = thread::spawn(move || {
-        process::run_thread(|| {
-            theirs.free(1, slots[4]);
-            theirs.allocate(1);
-        });
+    theirs.free_all(1, slots[..4].iter().copied());
+    let other = begin(theirs, move |theirs| {
+        theirs.free(1, slots[4]);
+        theirs.allocate(1);
     });
     user.allocate(1);
     fork(&user, 1);
-    for _ in 0..8 {
-        user.allocate(1);
-    }
+    allocate_many(&user, 1, 8);
     other.join().unwrap();
 });
 
 model!(a_child_goes_on_when_another_thread_was_exchanging_its_magazines, ALL, || {
-    let world = World::new();
-    process::plan_fork();
+    let world = that_forks();
     let [user, theirs] = of_one_shard(&world, 0);
     let slots = [(); 4].map(|()| theirs.allocate(0));
     // Two onto the spare; the loaded magazine is empty.
     theirs.free_by_address(0, slots[0]);
     theirs.free_by_address(0, slots[1]);
-    let other = thread::spawn(move || {
-        process::run_thread(|| {
-            theirs.allocate(0);
-            theirs.allocate(0);
-            theirs.free_by_address(0, slots[2]);
-        });
+    let other = begin(theirs, move |theirs| {
+        theirs.allocate(0);
+        theirs.allocate(0);
+        theirs.free_by_address(0, slots[2]);
     });
     fork(&user, 1);
-    for _ in 0..8 {
-        user.allocate(0);
-    }
+    allocate_many(&user, 0, 8);
     world.heap.scavenge_all(own(&user));
     other.join().unwrap();
 });
 
 model!(a_child_goes_on_when_another_thread_was_in_every_slow_path_of_a_free, ALL, || {
-    let world = World::new();
-    process::plan_fork();
+    let world = that_forks();
     let user = User::new(&world);
     let theirs = User::new(&world);
     let slots = [(); 4].map(|()| theirs.allocate(1));
     user.allocate(1);
-    let other = thread::spawn(move || {
-        process::run_thread(|| {
-            for slot in slots {
-                theirs.free(1, slot);
-            }
-        });
+    let other = begin(theirs, move |theirs| {
+        theirs.free_all(1, slots);
     });
     fork(&user, 1);
-    for _ in 0..6 {
-        user.allocate(1);
-    }
+    allocate_many(&user, 1, 6);
     other.join().unwrap();
 });
 
 model!(a_child_goes_on_when_a_scavenger_was_at_work, ALL, || {
-    let world = World::new();
-    process::plan_fork();
+    let world = that_forks();
     let user = User::new(&world);
-    let run = use_pages(&world, 2);
-    free_pages(&world, run);
-    let other = {
-        let world = Arc::clone(&world);
-        thread::spawn(move || {
-            process::run_thread(|| {
-                world.heap.page_heaps().scavenge(usize::MAX, ReleaseOptions::FULL);
-            });
-        })
-    };
+    use_and_free_pages(&world, 2);
+    let other =
+        begin_without_cache(&world, |world| _ = world.heap.page_heaps().scavenge(usize::MAX, ReleaseOptions::FULL));
     fork(&user, 1);
     // A chunk that the other thread had claimed is marked again.
     assert_ne!(
@@ -255,36 +222,26 @@ model!(a_child_goes_on_when_a_scavenger_was_at_work, ALL, || {
         Some(false),
         "retained pages that no scavenger will find"
     );
-    let slot = user.allocate(1);
-    user.free(1, slot);
+    user.use_slot(1);
     world.heap.scavenge_all(own(&user));
     other.join().unwrap();
 });
 
 model!(a_child_goes_on_when_its_own_cache_was_being_drained, 4, || {
-    let world = World::new();
-    process::plan_fork();
+    let world = that_forks();
     let user = User::new(&world);
     let slots = [(); 4].map(|()| user.allocate(1));
-    for slot in slots {
-        user.free(1, slot);
-    }
-    let other = {
-        let world = Arc::clone(&world);
-        thread::spawn(move || process::run_thread(|| world.heap.caches().drain(null())))
-    };
+    user.free_all(1, slots);
+    let other = begin_without_cache(&world, |world| world.heap.caches().drain(null()));
     fork(&user, 1);
-    for _ in 0..6 {
-        user.allocate(1);
-    }
+    allocate_many(&user, 1, 6);
     other.join().unwrap();
 });
 
 model!(a_child_goes_on_when_another_thread_was_exiting, ALL, || {
     in_the_child(
         |user| {
-            let slot = user.allocate(1);
-            user.free(1, slot);
+            user.use_slot(1);
         },
         User::exit,
     );
@@ -296,14 +253,10 @@ type Work = fn(&User);
 /// A signal's handler forks at some step of `work`, while another thread does `theirs`. `work` goes on when the handler
 /// returns, in the child (`others` is 1) too; then the books are settled, and whatever comes must work. Whether the signal came.
 fn interrupted(step: usize, others: usize, work: Work, theirs: Work) -> bool {
-    let world = World::new();
-    process::plan_fork();
+    let world = that_forks();
     let user = User::new(&world);
     let slots = [user.allocate(1), user.allocate(1), user.allocate(1)];
-    let other = {
-        let user = User::new(&world);
-        thread::spawn(move || process::run_thread(|| theirs(&user)))
-    };
+    let other = begin(User::new(&world), theirs);
     user.words.inside.store(1, Ordering::Relaxed);
     let handler = User { world: Arc::clone(&world), words: user.words };
     process::interrupt_at(step, move || fork(&handler, others));
@@ -315,13 +268,9 @@ fn interrupted(step: usize, others: usize, work: Work, theirs: Work) -> bool {
     } else if others != 0 {
         recover(&user);
     }
-    for slot in slots {
-        user.free(1, slot);
-    }
+    user.free_all(1, slots);
     let slots = [(); 4].map(|()| user.allocate(1));
-    for slot in slots {
-        user.free(1, slot);
-    }
+    user.free_all(1, slots);
     world.heap.scavenge_all(own(&user));
     other.join().unwrap();
     user.exit();
@@ -350,11 +299,8 @@ fn at_each_step(name: &str, preemptions: usize, work: Work, theirs: Work) {
 /// The user has a slot left in its magazine: one allocation without a lock, a refill, and one from what it brought.
 fn allocate_and_free(user: &User) {
     let slots = [(); 3].map(|()| user.allocate(1));
-    for slot in slots {
-        user.free(1, slot);
-    }
-    let run = use_pages(&user.world, 1);
-    free_pages(&user.world, run);
+    user.free_all(1, slots);
+    use_and_free_pages(&user.world, 1);
 }
 
 fn drain_everybody(user: &User) {
@@ -364,8 +310,7 @@ fn drain_everybody(user: &User) {
 #[test]
 fn a_signal_forks_in_the_middle_of_allocations() {
     at_each_step("allocations", 1, allocate_and_free, |user| {
-        let slot = user.allocate(1);
-        user.free(1, slot);
+        user.use_slot(1);
     });
 }
 
@@ -377,8 +322,7 @@ fn a_signal_forks_in_the_middle_of_an_allocation_whose_thread_is_drained() {
 /// What another thread does beside a drain: it has no cache, for a thread that waits for the drainer takes no step of a lock
 /// at which the simulation could end it.
 fn take_pages(user: &User) {
-    let run = use_pages(&user.world, 1);
-    free_pages(&user.world, run);
+    use_and_free_pages(&user.world, 1);
 }
 
 #[test]

@@ -1,7 +1,6 @@
 //! The scavenge index: marks, hint and the unlocked search, by themselves.
 
-use crate::check::{ALL, model};
-use loom::thread;
+use crate::check::{ALL, beside, model};
 use neap::page_heap::ScavengeIndex;
 use neap::units::{Chunk, Run};
 use std::sync::Arc;
@@ -53,10 +52,7 @@ fn all_claimed(index: &ScavengeIndex, mut claimed: Vec<usize>, expected: &[usize
 model!(a_mark_set_behind_a_search_is_found_by_the_next, ALL, || {
     let index = index();
     mark(&index.0, 1);
-    let free = {
-        let index = Arc::clone(&index);
-        thread::spawn(move || mark(&index.0, 3))
-    };
+    let free = beside(&index, |index| mark(&index.0, 3));
     let claimed = pass(&index.0);
     free.join().unwrap();
     all_claimed(&index.0, claimed, &[1, 3]);
@@ -66,10 +62,7 @@ model!(a_mark_set_again_behind_a_claim_is_found_by_the_next, ALL, || {
     let index = index();
     mark(&index.0, 3);
     // A free into the chunk that the search has just claimed does not raise a hint that is high enough already.
-    let free = {
-        let index = Arc::clone(&index);
-        thread::spawn(move || mark(&index.0, 3))
-    };
+    let free = beside(&index, |index| mark(&index.0, 3));
     let first = pass(&index.0);
     free.join().unwrap();
     let second = pass(&index.0);
@@ -83,10 +76,7 @@ model!(a_mark_set_again_behind_a_claim_is_found_by_the_next, ALL, || {
 model!(a_mark_below_the_search_is_found_too, ALL, || {
     let index = index();
     mark(&index.0, 5);
-    let free = {
-        let index = Arc::clone(&index);
-        thread::spawn(move || mark(&index.0, 2))
-    };
+    let free = beside(&index, |index| mark(&index.0, 2));
     let claimed = pass(&index.0);
     free.join().unwrap();
     all_claimed(&index.0, claimed, &[2, 5]);
@@ -96,14 +86,8 @@ model!(two_searches_and_a_free_share_the_marks_without_losing_one, 3, || {
     let index = index();
     mark(&index.0, 1);
     mark(&index.0, 2);
-    let free = {
-        let index = Arc::clone(&index);
-        thread::spawn(move || mark(&index.0, 4))
-    };
-    let other = {
-        let index = Arc::clone(&index);
-        thread::spawn(move || pass(&index.0))
-    };
+    let free = beside(&index, |index| mark(&index.0, 4));
+    let other = beside(&index, |index| pass(&index.0));
     let mut claimed = pass(&index.0);
     free.join().unwrap();
     claimed.extend(other.join().unwrap());
@@ -112,10 +96,7 @@ model!(two_searches_and_a_free_share_the_marks_without_losing_one, 3, || {
 
 model!(two_frees_into_one_chunk_raise_the_hint_once_and_lose_nothing, 4, || {
     let index = index();
-    let frees = [3, 3].map(|chunk| {
-        let index = Arc::clone(&index);
-        thread::spawn(move || mark(&index.0, chunk))
-    });
+    let frees = [(); 2].map(|()| beside(&index, |index| mark(&index.0, 3)));
     let claimed = pass(&index.0);
     for free in frees {
         free.join().unwrap();

@@ -1,8 +1,7 @@
 //! Pages: scavenging, growth and page caches.
 
-use crate::check::{ALL, model};
-use crate::world::{World, free_pages, use_pages};
-use loom::thread;
+use crate::check::{ALL, beside, model};
+use crate::world::{World, free_pages, use_and_free_pages, use_pages};
 use neap::pacing::{Goal, Wake};
 use neap::page_heap::ReleaseOptions;
 use neap::sys::fault::{self, Op};
@@ -13,8 +12,17 @@ use std::sync::Arc;
 /// A heap with `pages` retained pages at the bottom of its first chunk.
 fn with_retained(pages: usize) -> Arc<World> {
     let world = World::new();
-    let run = use_pages(&world, pages);
-    free_pages(&world, run);
+    use_and_free_pages(&world, pages);
+    world
+}
+
+/// A heap of one chunk, all in use but eight retained pages, where growth must scavenge.
+fn with_eight_free_pages() -> Arc<World> {
+    let world = World::new();
+    let whole = use_pages(&world, CHUNK_PAGES);
+    free_pages(&world, Run { first: whole.first, pages: 8 });
+    let any = Wake { retained_bytes: u64::MAX, hole_bytes: u64::MAX };
+    world.heap.accounts().wakeup.publish(any, Goal { retained_bytes: 0, backed_bytes: u64::MAX });
     world
 }
 
@@ -24,22 +32,15 @@ fn scavenge(world: &World) -> usize {
 
 model!(a_page_is_never_released_while_it_is_in_use_and_the_accounts_stay_exact, ALL, || {
     let world = with_retained(2);
-    let scavenger = {
-        let world = Arc::clone(&world);
-        thread::spawn(move || scavenge(&world))
-    };
-    let run = use_pages(&world, 1);
-    free_pages(&world, run);
+    let scavenger = beside(&world, scavenge);
+    use_and_free_pages(&world, 1);
     scavenger.join().unwrap();
     world.check_pages();
 });
 
 model!(two_scavengers_release_each_page_once, ALL, || {
     let world = with_retained(2);
-    let other = {
-        let world = Arc::clone(&world);
-        thread::spawn(move || scavenge(&world))
-    };
+    let other = beside(&world, scavenge);
     let mine = scavenge(&world);
     let theirs = other.join().unwrap();
     assert_eq!(mine + theirs, 2 * neap::units::PAGE_BYTES);
@@ -48,12 +49,8 @@ model!(two_scavengers_release_each_page_once, ALL, || {
 
 model!(two_scavengers_and_a_user_agree_on_every_page, 2, || {
     let world = with_retained(2);
-    let scavengers = [(); 2].map(|()| {
-        let world = Arc::clone(&world);
-        thread::spawn(move || scavenge(&world))
-    });
-    let run = use_pages(&world, 1);
-    free_pages(&world, run);
+    let scavengers = [(); 2].map(|()| beside(&world, scavenge));
+    use_and_free_pages(&world, 1);
     for scavenger in scavengers {
         scavenger.join().unwrap();
     }
@@ -65,28 +62,17 @@ model!(two_scavengers_and_a_user_agree_on_every_page, 2, || {
 model!(a_refused_release_leaves_its_pages_retained, ALL, || {
     let world = with_retained(1);
     fault::fail_nth(Op::Release, 0);
-    let scavenger = {
-        let world = Arc::clone(&world);
-        thread::spawn(move || scavenge(&world))
-    };
-    let run = use_pages(&world, 1);
-    free_pages(&world, run);
+    let scavenger = beside(&world, scavenge);
+    use_and_free_pages(&world, 1);
     scavenger.join().unwrap();
     world.check_pages();
 });
 
 model!(a_thread_that_grows_the_heap_always_gets_its_span, 3, || {
-    // Eight retained pages, and none else free: whoever wants 300 must grow. Two growths are allowed.
-    let world = World::new();
-    let whole = use_pages(&world, CHUNK_PAGES);
-    free_pages(&world, Run { first: whole.first, pages: 8 });
-    let any = Wake { retained_bytes: u64::MAX, hole_bytes: u64::MAX };
-    world.heap.accounts().wakeup.publish(any, Goal { retained_bytes: 0, backed_bytes: u64::MAX });
+    // Whoever wants 300 pages must grow. Two growths are allowed.
+    let world = with_eight_free_pages();
     fault::fail_from(Op::Back, 2);
-    let other = {
-        let world = Arc::clone(&world);
-        thread::spawn(move || world.heap.take_pages(300).map(|taken| sim::mark_owned(taken.run)))
-    };
+    let other = beside(&world, |world| world.heap.take_pages(300).map(|taken| sim::mark_owned(taken.run)));
     let mine = world.heap.take_pages(300).map(|taken| sim::mark_owned(taken.run));
     let theirs = other.join().unwrap();
     assert!(mine.is_some() && theirs.is_some(), "a thread that needed memory went away empty-handed");
@@ -98,43 +84,26 @@ model!(a_thread_that_grows_the_heap_always_gets_its_span, 3, || {
 });
 
 model!(growth_scavenges_while_another_allocator_takes_every_free_page, 3, || {
-    let world = World::new();
-    let whole = use_pages(&world, CHUNK_PAGES);
-    free_pages(&world, Run { first: whole.first, pages: 8 });
-    let any = Wake { retained_bytes: u64::MAX, hole_bytes: u64::MAX };
-    world.heap.accounts().wakeup.publish(any, Goal { retained_bytes: 0, backed_bytes: u64::MAX });
-    let other = {
-        let world = Arc::clone(&world);
-        thread::spawn(move || {
-            let run = use_pages(&world, 8);
-            free_pages(&world, run);
-        })
-    };
-    let run = use_pages(&world, 300);
-    free_pages(&world, run);
+    let world = with_eight_free_pages();
+    let other = beside(&world, |world| use_and_free_pages(world, 8));
+    use_and_free_pages(&world, 300);
     other.join().unwrap();
     let (in_use, ..) = world.heap.page_heaps().check_accounts();
     assert_eq!(in_use, CHUNK_PAGES - 8);
 });
 
-model!(page_caches_lose_no_page_to_refills_and_ticks, 3, || {
+model!(page_caches_lose_no_page_to_refills_and_trims, 3, || {
     let world = with_retained(3);
     let user = |world: &World| {
         let run = world.heap.take_span_pages(2).unwrap().run;
         sim::mark_owned(run);
         free_pages(world, run);
     };
-    let other = {
-        let world = Arc::clone(&world);
-        thread::spawn(move || user(&world))
-    };
-    let tick = {
-        let world = Arc::clone(&world);
-        thread::spawn(move || world.heap.caches().trim(false))
-    };
+    let other = beside(&world, user);
+    let trimmer = beside(&world, |world| world.heap.caches().trim(false));
     user(&world);
     other.join().unwrap();
-    tick.join().unwrap();
+    trimmer.join().unwrap();
     world.check_pages();
     world.heap.caches().trim(true);
     scavenge(&world);
@@ -144,13 +113,10 @@ model!(page_caches_lose_no_page_to_refills_and_ticks, 3, || {
 
 model!(a_page_in_a_page_cache_is_not_released, ALL, || {
     let world = with_retained(3);
-    let scavenger = {
-        let world = Arc::clone(&world);
-        thread::spawn(move || {
-            world.heap.caches().trim(false);
-            scavenge(&world)
-        })
-    };
+    let scavenger = beside(&world, |world| {
+        world.heap.caches().trim(false);
+        scavenge(world)
+    });
     let run = world.heap.take_span_pages(2).unwrap().run;
     sim::mark_owned(run);
     free_pages(&world, run);
@@ -161,10 +127,7 @@ model!(a_page_in_a_page_cache_is_not_released, ALL, || {
 model!(pages_that_come_back_from_a_page_cache_are_marked_again, ALL, || {
     let world = with_retained(4);
     let run = world.heap.take_span_pages(2).unwrap().run;
-    let scavenger = {
-        let world = Arc::clone(&world);
-        thread::spawn(move || scavenge(&world))
-    };
+    let scavenger = beside(&world, scavenge);
     world.heap.caches().trim(false);
     scavenger.join().unwrap();
     assert_ne!(
@@ -180,10 +143,7 @@ model!(pages_that_come_back_from_a_page_cache_are_marked_again, ALL, || {
 
 model!(the_record_of_a_live_span_is_never_given_back, ALL, || {
     let world = with_retained(2);
-    let scavenger = {
-        let world = Arc::clone(&world);
-        thread::spawn(move || scavenge(&world))
-    };
+    let scavenger = beside(&world, scavenge);
     // Ends the process if the record was lost in between.
     let large = world.heap.allocate_large(0, 1, 1).unwrap();
     let run = Run { first: Page::containing(large.base.addr().get()), pages: 1 };

@@ -1,14 +1,14 @@
 //! Slots: refill, flush, depots, trimming, spans that run empty, holes.
 
-use crate::check::{ALL, model};
+use crate::check::{ALL, beside, model};
 use crate::world::{User, World, pages_of};
 use loom::sync::atomic::Ordering;
-use loom::thread;
 use neap::caches::gone;
 use neap::page_heap::ReleaseOptions;
 use neap::sys::fault::{self, Op};
 use neap::sys::sim;
 use neap::units::PAGE_BYTES;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 /// A thread whose cache is gone: it trades single slots with the spans.
@@ -37,8 +37,7 @@ model!(a_slot_has_one_owner_through_refill_and_flush, 2, || {
         user.free(0, slots[1]);
         user.exit();
     };
-    let user = User::new(&world);
-    let other = thread::spawn(move || work(&user));
+    let other = User::new(&world).begin(work);
     work(&User::new(&world));
     other.join().unwrap();
     all_given_back(&world);
@@ -49,19 +48,12 @@ model!(a_slot_freed_by_another_thread_has_one_owner_through_the_depot, ALL, || {
     let maker = User::new(&world);
     let slots = [(); 6].map(|()| maker.allocate(1));
     // A freed-only thread: its full magazines go by way of the depot.
-    let freer = {
-        let user = User::new(&world);
-        thread::spawn(move || {
-            for slot in slots {
-                user.free(1, slot);
-            }
-            user.exit();
-        })
-    };
+    let freer = User::new(&world).begin(move |user| {
+        user.free_all(1, slots);
+        user.exit();
+    });
     let mine = [maker.allocate(1), maker.allocate(1)];
-    for slot in mine {
-        maker.free(1, slot);
-    }
+    maker.free_all(1, mine);
     freer.join().unwrap();
     maker.exit();
     all_given_back(&world);
@@ -71,18 +63,12 @@ model!(trimming_a_depot_takes_no_slot_from_a_user, 2, || {
     let world = World::new();
     let maker = User::new(&world);
     let slots = [(); 6].map(|()| maker.allocate(1));
-    for slot in slots {
-        maker.free(1, slot);
-    }
+    maker.free_all(1, slots);
     // A full magazine is in the depot; unused since the first of these calls.
     world.heap.caches().trim(false);
-    let trimmer = {
-        let world = Arc::clone(&world);
-        thread::spawn(move || world.heap.caches().trim(false))
-    };
+    let trimmer = beside(&world, |world| world.heap.caches().trim(false));
     let user = User::new(&world);
-    let slot = user.allocate(1);
-    user.free(1, slot);
+    user.use_slot(1);
     trimmer.join().unwrap();
     user.exit();
     maker.exit();
@@ -94,7 +80,7 @@ model!(a_span_that_runs_empty_is_retired_once_and_reused_whole, 4, || {
     let users = [without_cache(&world), without_cache(&world)];
     let slots = [users[0].allocate(1), users[0].allocate(1), users[0].allocate(1), users[0].allocate(1)];
     let [first, second] = users;
-    let other = thread::spawn(move || {
+    let other = first.begin(move |first| {
         first.free(1, slots[0]);
         first.free(1, slots[2]);
     });
@@ -111,9 +97,7 @@ model!(a_double_free_ends_the_process_whoever_comes_first, ALL, || {
     let users = [without_cache(&world), without_cache(&world)];
     let slot = users[0].allocate(1);
     let _neighbour = users[0].allocate(1);
-    let threads = users.map(|user| {
-        thread::spawn(move || std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| user.free_raw(1, slot))))
-    });
+    let threads = users.map(|user| user.begin(move |user| catch_unwind(AssertUnwindSafe(|| user.free_raw(1, slot)))));
     let results = threads.map(|thread| thread.join().unwrap());
     let message = |result: &Result<(), Box<dyn std::any::Any + Send>>| {
         result.as_ref().err().map(|panic| panic.downcast_ref::<String>().cloned().unwrap_or_default())
@@ -121,6 +105,10 @@ model!(a_double_free_ends_the_process_whoever_comes_first, ALL, || {
     let messages: Vec<String> = results.iter().filter_map(message).collect();
     assert!(messages.len() == 1 && messages[0].contains("double free"), "{messages:?}");
 });
+
+fn release_holes(world: &World) -> usize {
+    world.heap.centrals().release_holes(usize::MAX, 0, ReleaseOptions::FULL).bytes
+}
 
 /// A span of class 1 with one slot in use and one free.
 fn half_used(world: &Arc<World>) -> (User, usize) {
@@ -136,10 +124,7 @@ fn half_used(world: &Arc<World>) -> (User, usize) {
 model!(a_hole_is_not_released_under_a_slot_that_was_taken, ALL, || {
     let world = World::new();
     let (user, neighbour) = half_used(&world);
-    let scavenger = {
-        let world = Arc::clone(&world);
-        thread::spawn(move || world.heap.centrals().release_holes(usize::MAX, 0, ReleaseOptions::FULL).bytes)
-    };
+    let scavenger = beside(&world, release_holes);
     let slot = user.allocate(1);
     sim::mark_owned(pages_of(1, slot));
     sim::clear_owned(pages_of(1, slot));
@@ -157,10 +142,7 @@ model!(a_hole_is_not_released_under_a_slot_that_was_taken, ALL, || {
 model!(a_span_that_runs_empty_while_its_hole_is_released_goes_back_whole, ALL, || {
     let world = World::new();
     let (user, neighbour) = half_used(&world);
-    let scavenger = {
-        let world = Arc::clone(&world);
-        thread::spawn(move || world.heap.centrals().release_holes(usize::MAX, 0, ReleaseOptions::FULL).bytes)
-    };
+    let scavenger = beside(&world, release_holes);
     sim::clear_owned(pages_of(1, neighbour));
     user.free(1, neighbour);
     scavenger.join().unwrap();
@@ -170,11 +152,8 @@ model!(a_span_that_runs_empty_while_its_hole_is_released_goes_back_whole, ALL, |
 model!(two_scavengers_release_a_hole_once, ALL, || {
     let world = World::new();
     let (user, neighbour) = half_used(&world);
-    let scavenger = {
-        let world = Arc::clone(&world);
-        thread::spawn(move || world.heap.centrals().release_holes(usize::MAX, 0, ReleaseOptions::FULL).bytes)
-    };
-    let mine = world.heap.centrals().release_holes(usize::MAX, 0, ReleaseOptions::FULL).bytes;
+    let scavenger = beside(&world, release_holes);
+    let mine = release_holes(&world);
     assert_eq!(mine + scavenger.join().unwrap(), PAGE_BYTES);
     assert_eq!(world.heap.stats().hole_released_bytes as usize, PAGE_BYTES);
     sim::clear_owned(pages_of(1, neighbour));
@@ -187,8 +166,7 @@ fn of_both_shards(world: &Arc<World>) -> [User; 2] {
     let users = [User::new(world), User::new(world)];
     for user in &users {
         // A thread gets its cache, and with it its shard, in its first slow path.
-        let slot = user.allocate(1);
-        user.free(1, slot);
+        user.use_slot(1);
     }
     users
 }
@@ -210,13 +188,9 @@ model!(a_slot_freed_in_another_shard_goes_back_to_its_own_central_once, 2, || {
     for user in with_each_others_slots(&world) {
         user.exit();
     }
-    let trimmer = {
-        let world = Arc::clone(&world);
-        thread::spawn(move || world.heap.caches().trim(true))
-    };
+    let trimmer = beside(&world, |world| world.heap.caches().trim(true));
     let user = without_cache(&world);
-    let slot = user.allocate(1);
-    user.free(1, slot);
+    user.use_slot(1);
     trimmer.join().unwrap();
     all_given_back(&world);
 });
@@ -224,7 +198,7 @@ model!(a_slot_freed_in_another_shard_goes_back_to_its_own_central_once, 2, || {
 model!(one_trim_gives_back_spans_whose_slots_are_in_other_shards_depots, ALL, || {
     let world = World::new();
     let [first, second] = with_each_others_slots(&world);
-    let other = thread::spawn(move || first.exit());
+    let other = first.begin(User::exit);
     second.exit();
     other.join().unwrap();
     world.heap.caches().trim(true);
@@ -243,13 +217,11 @@ model!(a_refill_takes_from_another_shards_sparse_central_what_comes_back_there_m
     let slots = [owner.allocate(0), owner.allocate(0)];
     owner.free(0, slots[0]);
     let pages = world.heap.page_heaps().check_accounts().0;
-    let other = thread::spawn(move || owner.free(0, slots[1]));
+    let other = owner.begin(move |owner| owner.free(0, slots[1]));
     let taken = [second.allocate(0), second.allocate(0)];
     other.join().unwrap();
     assert_eq!(world.heap.page_heaps().check_accounts().0, pages, "a span was made although there were slots");
-    for slot in taken {
-        second.free(0, slot);
-    }
+    second.free_all(0, taken);
     second.exit();
     first.exit();
     all_given_back(&world);
@@ -259,14 +231,11 @@ model!(a_thread_of_one_shard_allocates_while_one_of_another_frees_and_exits_and_
     let world = World::new();
     let [first, second] = of_both_shards(&world);
     let slots = [(); 6].map(|()| first.allocate(0));
-    let other = thread::spawn(move || {
-        for slot in slots {
-            first.free(0, slot);
-        }
+    let other = first.begin(move |first| {
+        first.free_all(0, slots);
         first.exit();
     });
-    let slot = second.allocate(0);
-    second.free(0, slot);
+    second.use_slot(0);
     other.join().unwrap();
     second.exit();
     all_given_back(&world);
@@ -282,7 +251,7 @@ model!(the_last_free_slots_are_every_shards, 3, || {
     for pages in [256, 128, 64, 32, 16, 8, 4, 2, 1] {
         while world.heap.take_pages(pages).is_some() {}
     }
-    let other = thread::spawn(move || owner.free(0, slots[0]));
+    let other = owner.begin(move |owner| owner.free(0, slots[0]));
     second.allocate(0);
     other.join().unwrap();
     second.allocate(0);
@@ -294,10 +263,7 @@ model!(a_partly_filled_magazine_ends_below_its_last_slot, ALL, || {
     let user = User::new(&world);
     // All slots of a span; the magazine's words still hold the last two.
     let slots = [(); 4].map(|()| user.allocate(0));
-    let other = {
-        let user = without_cache(&world);
-        thread::spawn(move || user.free(0, slots[0]))
-    };
+    let other = without_cache(&world).begin(move |user| user.free(0, slots[0]));
     let more = [user.allocate(0), user.allocate(0)];
     other.join().unwrap();
     for slot in slots[1..].iter().chain(&more) {
@@ -311,18 +277,12 @@ model!(the_levels_never_show_more_than_there_is, 3, || {
     let world = World::new();
     let (user, _neighbour) = half_used(&world);
     let most = world.heap.stats().mapped_bytes as usize;
-    let scavenger = {
-        let world = Arc::clone(&world);
-        thread::spawn(move || world.heap.centrals().release_holes(usize::MAX, 0, ReleaseOptions::FULL).bytes)
-    };
-    let observer = {
-        let world = Arc::clone(&world);
-        thread::spawn(move || {
-            let holes = world.heap.accounts().counters.hole_bytes();
-            let (_, unreleased) = world.heap.accounts().levels();
-            assert!(holes <= most && unreleased as usize <= most, "a level wrapped: {holes:#x} {unreleased:#x}");
-        })
-    };
+    let scavenger = beside(&world, release_holes);
+    let observer = beside(&world, move |world| {
+        let holes = world.heap.accounts().counters.hole_bytes();
+        let (_, unreleased) = world.heap.accounts().levels();
+        assert!(holes <= most && unreleased as usize <= most, "a level wrapped: {holes:#x} {unreleased:#x}");
+    });
     user.allocate(1);
     user.allocate(1);
     scavenger.join().unwrap();

@@ -3,8 +3,7 @@
 //! checked at each lock and each call of every model.
 
 use crate::check::model;
-use crate::world::{User, World, free_pages, use_pages};
-use loom::thread;
+use crate::world::{User, World, use_and_free_pages};
 use neap::lock::Rank;
 use neap::pacing::{Goal, Wake};
 use neap::page_heap::ReleaseOptions;
@@ -45,23 +44,18 @@ fn everything(world: &Arc<World>) {
     let user = User::new(world);
     let slots = [(); 9].map(|()| user.allocate(1));
     let other = User::new(world);
-    for slot in slots {
-        other.free(1, slot);
-    }
+    other.free_all(1, slots);
     heap.caches().drain(null());
     heap.caches().trim(false);
-    let slot = user.allocate(0);
-    user.free(0, slot);
+    user.use_slot(0);
     heap.centrals().release_holes(usize::MAX, 0, ReleaseOptions::FULL);
     // Blocks of pages that replace each other in the page cache.
     for run in [(); 9].map(|()| heap.take_span_pages(15).unwrap().run) {
         heap.free_pages(run);
     }
     // Growth that scavenges inline, large objects, resizing.
-    let run = use_pages(world, CHUNK_PAGES - 64);
-    free_pages(world, run);
-    let run = use_pages(world, CHUNK_PAGES);
-    free_pages(world, run);
+    use_and_free_pages(world, CHUNK_PAGES - 64);
+    use_and_free_pages(world, CHUNK_PAGES);
     let large = heap.allocate_large(0, 100_000, 1).unwrap().base;
     heap.page_heaps().resize_large(large, 200_000);
     heap.page_heaps().resize_large(large, 50_000);
@@ -80,10 +74,7 @@ model!(every_pair_of_locks_that_nests_is_in_the_table, 1, || {
     let world = World::new();
     process::plan_fork();
     everything(&world);
-    let another = {
-        let user = User::new(&world);
-        thread::spawn(move || process::run_thread(|| user.free(0, user.allocate(0))))
-    };
+    let another = User::new(&world).begin(|user| process::run_thread(|| user.use_slot(0)));
     another.join().unwrap();
     let table = table();
     let written = include_str!("../../README.md");

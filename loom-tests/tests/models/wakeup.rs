@@ -1,7 +1,7 @@
-//! The alarm: parking, waking, starting the scavenger.
+//! The wake-up of the scavenger: parking, waking, starting the scavenger.
 
-use crate::check::{ALL, model};
-use crate::world::{User, World, free_pages, use_pages};
+use crate::check::{ALL, beside, model};
+use crate::world::{User, World, free_pages, use_and_free_pages, use_pages};
 use loom::sync::atomic::{AtomicUsize, Ordering};
 use loom::thread;
 use neap::accounts::Wakeup;
@@ -26,13 +26,10 @@ model!(a_free_above_the_level_wakes_a_parking_scavenger, ALL, || {
     awake(&world);
     world.heap.accounts().wakeup.publish(LOW, Goal::INITIAL);
     let run = use_pages(&world, 1);
-    let scavenger = {
-        let world = Arc::clone(&world);
-        thread::spawn(move || {
-            park(&world);
-            world.heap.page_heaps().scavenge(usize::MAX, ReleaseOptions::FULL).bytes
-        })
-    };
+    let scavenger = beside(&world, |world| {
+        park(world);
+        world.heap.page_heaps().scavenge(usize::MAX, ReleaseOptions::FULL).bytes
+    });
     free_pages(&world, run);
     assert_eq!(scavenger.join().unwrap(), PAGE_BYTES);
     world.check_pages();
@@ -42,13 +39,10 @@ model!(a_level_published_just_before_parking_is_not_missed, ALL, || {
     let world = World::new();
     awake(&world);
     let run = use_pages(&world, 1);
-    let scavenger = {
-        let world = Arc::clone(&world);
-        thread::spawn(move || {
-            world.heap.accounts().wakeup.publish(LOW, Goal::INITIAL);
-            park(&world);
-        })
-    };
+    let scavenger = beside(&world, |world| {
+        world.heap.accounts().wakeup.publish(LOW, Goal::INITIAL);
+        park(world);
+    });
     free_pages(&world, run);
     scavenger.join().unwrap();
 });
@@ -58,16 +52,12 @@ model!(a_free_in_a_shard_that_came_into_use_just_now_is_not_missed, 3, || {
     awake(&world);
     // The first shard's thread: its magazine holds what is left of its span, so no slot is free.
     User::new(&world).allocate(1);
-    let scavenger = {
-        let world = Arc::clone(&world);
-        thread::spawn(move || {
-            world.heap.accounts().wakeup.publish(Wake { retained_bytes: u64::MAX, hole_bytes: 1 }, Goal::INITIAL);
-            park(&world);
-        })
-    };
+    let scavenger = beside(&world, |world| {
+        world.heap.accounts().wakeup.publish(Wake { retained_bytes: u64::MAX, hole_bytes: 1 }, Goal::INITIAL);
+        park(world);
+    });
     let user = User::new(&world);
-    let slot = user.allocate(0);
-    user.free(0, slot);
+    user.use_slot(0);
     user.exit();
     scavenger.join().unwrap();
 });
@@ -77,22 +67,15 @@ model!(two_frees_and_a_forced_release_never_leave_the_scavenger_asleep_above_its
     awake(&world);
     world.heap.accounts().wakeup.publish(LOW, Goal::INITIAL);
     let run = use_pages(&world, 1);
-    let scavenger = {
-        let world = Arc::clone(&world);
-        thread::spawn(move || {
-            park(&world);
-            world.heap.page_heaps().scavenge(usize::MAX, ReleaseOptions::FULL);
-        })
-    };
-    let forced = {
-        let world = Arc::clone(&world);
-        thread::spawn(move || world.heap.page_heaps().scavenge(usize::MAX, ReleaseOptions::FULL))
-    };
+    let scavenger = beside(&world, |world| {
+        park(world);
+        world.heap.page_heaps().scavenge(usize::MAX, ReleaseOptions::FULL);
+    });
+    let forced = beside(&world, |world| world.heap.page_heaps().scavenge(usize::MAX, ReleaseOptions::FULL));
     free_pages(&world, run);
     forced.join().unwrap();
     // Whoever was first: the scavenger has been woken, or is woken by the next free.
-    let run = use_pages(&world, 1);
-    free_pages(&world, run);
+    use_and_free_pages(&world, 1);
     scavenger.join().unwrap();
     world.check_pages();
 });
@@ -138,15 +121,12 @@ model!(exactly_one_free_starts_the_scavenger, ALL, || {
 model!(a_failed_start_is_tried_again_at_the_next_free, ALL, || {
     let wakeup = Arc::new(Wakeup::new());
     wakeup.begin(0);
-    let other = {
-        let wakeup = Arc::clone(&wakeup);
-        thread::spawn(move || {
-            wakeup.after_free(u64::MAX, 0);
-            if wakeup.claim_start() {
-                wakeup.set_absent();
-            }
-        })
-    };
+    let other = beside(&wakeup, |wakeup| {
+        wakeup.after_free(u64::MAX, 0);
+        if wakeup.claim_start() {
+            wakeup.set_absent();
+        }
+    });
     wakeup.after_free(u64::MAX, 0);
     other.join().unwrap();
     wakeup.after_free(u64::MAX, 0);

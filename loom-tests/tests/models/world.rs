@@ -3,6 +3,7 @@
 use core::ptr::NonNull;
 use loom::cell::UnsafeCell;
 use loom::sync::atomic::Ordering;
+use loom::thread::{self, JoinHandle};
 use neap::caches::{Free, MAGAZINE_BYTES, Magazine, ThreadCache, ThreadWords, allocate_from_spare};
 use neap::heap::Heap;
 use neap::size_class::{info, is_split};
@@ -191,6 +192,22 @@ impl User {
         self.free_by_address_raw(class, slot);
     }
 
+    /// Frees slots that the caller holds.
+    pub fn free_all(&self, class: usize, slots: impl IntoIterator<Item = usize>) {
+        slots.into_iter().for_each(|slot| self.free(class, slot));
+    }
+
+    /// Allocates a slot and frees it.
+    pub fn use_slot(&self, class: usize) {
+        let slot = self.allocate(class);
+        self.free(class, slot);
+    }
+
+    /// The thread itself: does `work` beside the others.
+    pub fn begin<T: 'static>(self, work: impl FnOnce(&User) -> T + 'static) -> JoinHandle<T> {
+        thread::spawn(move || work(&self))
+    }
+
     /// The thread's exit.
     pub fn exit(&self) {
         // SAFETY: the thread's own words.
@@ -208,6 +225,12 @@ pub fn use_pages(world: &World, pages: usize) -> Run {
     let run = world.heap.take_pages(pages).expect("there was memory").run;
     sim::mark_owned(run);
     run
+}
+
+/// Takes pages and gives them back.
+pub fn use_and_free_pages(world: &World, pages: usize) {
+    let run = use_pages(world, pages);
+    free_pages(world, run);
 }
 
 /// Gives pages back that [`use_pages`] took.
