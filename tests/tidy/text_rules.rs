@@ -8,7 +8,7 @@ const FILE_LINES: usize = 350;
 const TEST_FILE_LINES: usize = 500;
 
 /// Files that are longer than they may be. Each must be.
-pub const LONG: &[&str] = &["src/central.rs", "src/heap/front.rs", "src/heap/huge.rs", "src/heap/scavenge.rs"];
+pub const LONG: &[&str] = &[];
 
 /// Words that must not stay, each in two parts so that this file does not hold them.
 const LEFTOVERS: &[[&str; 2]] = &[["TO", "DO"], ["FIX", "ME"], ["XX", "X"], ["HA", "CK"], ["for ", "now"]];
