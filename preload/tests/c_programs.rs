@@ -1,93 +1,12 @@
 //! Compiles the programs in `tests/c` and runs them on libneap: preloaded, linked as an archive, and fully static.
-//!
-//! `LIBNEAP_DIR` names the directory of the `libneap.so` and `libneap.a` to test; without it they are built with the profile
-//! `preload`. Needs a C and a C++ compiler (`CC`, `CXX`); a missing one fails the test.
+
+mod common;
 
 use std::env;
-use std::ffi::OsString;
 use std::os::unix::process::ExitStatusExt;
-use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use std::sync::OnceLock;
 
-/// How a program gets the library.
-#[derive(Clone, Copy, PartialEq, Debug)]
-enum Link {
-    Preload,
-    Archive,
-    Static,
-}
-
-/// The directory of the libraries, which are built first if need be.
-fn library_dir() -> &'static Path {
-    static DIR: OnceLock<PathBuf> = OnceLock::new();
-    DIR.get_or_init(|| match env::var_os("LIBNEAP_DIR") {
-        Some(dir) => dir.into(),
-        None => {
-            let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
-            let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo")));
-            cargo.args(["build", "--quiet", "--profile", "preload", "--package", "neap-preload", "--target-dir"]);
-            check(cargo.arg(target).current_dir(env!("CARGO_MANIFEST_DIR")));
-            target.join("preload")
-        }
-    })
-}
-
-fn library(name: &str) -> PathBuf {
-    library_dir().join(name)
-}
-
-fn source(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/c").join(name)
-}
-
-fn out(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_TARGET_TMPDIR")).join(name)
-}
-
-fn check(command: &mut Command) -> Output {
-    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
-    let text = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{command:?}: {}\n{text}", output.status);
-    output
-}
-
-fn compiler(variable: &str, default: &str) -> Command {
-    Command::new(env::var_os(variable).unwrap_or_else(|| OsString::from(default)))
-}
-
-/// Compiles a program and returns its path.
-fn build(name: &str, link: Link) -> PathBuf {
-    let path = out(&format!("{}-{link:?}", name.replace('.', "-")));
-    let mut command = if name.ends_with(".cpp") { compiler("CXX", "c++") } else { compiler("CC", "cc") };
-    command.args(["-O1", "-g", "-fno-builtin", "-w", "-pthread"]).arg("-o").arg(&path).arg(source(name));
-    if link != Link::Preload {
-        command.arg(library("libneap.a"));
-    }
-    if link == Link::Static {
-        command.arg("-static");
-    } else {
-        command.args(["-ldl", "-rdynamic"]);
-    }
-    check(&mut command);
-    path
-}
-
-fn program(path: &Path, link: Link) -> Command {
-    let mut command = Command::new(path);
-    if link == Link::Preload {
-        command.env("LD_PRELOAD", library("libneap.so"));
-    }
-    command
-}
-
-fn run_everywhere(name: &str, arguments: &[&str]) {
-    for link in [Link::Preload, Link::Archive, Link::Static] {
-        let path = build(name, link);
-        let output = check(program(&path, link).args(arguments));
-        assert!(output.stderr.is_empty(), "{name} {link:?}: {}", String::from_utf8_lossy(&output.stderr));
-    }
-}
+use common::{Link, build, check, compiler, library, out, program, run_everywhere, source};
 
 #[test]
 fn rules_of_c_and_posix() {
@@ -168,16 +87,6 @@ fn misuse_ends_the_process_with_one_line() {
         assert_eq!(output.status.signal(), Some(6), "{what}: {}: {text}", output.status);
         assert!(text.starts_with("neap: ") && text.contains(expected), "{what}: {text}");
         assert_eq!(text.lines().count(), 1, "{what}: {text}");
-    }
-}
-
-#[test]
-fn little_address_space_is_no_crash() {
-    let path = build("limits.c", Link::Preload);
-    for kib in [200_000, 400_000] {
-        let mut shell = Command::new("sh");
-        shell.arg("-c").arg(format!("ulimit -v {kib}; exec \"$0\"")).arg(&path);
-        check(shell.env("LD_PRELOAD", library("libneap.so")));
     }
 }
 

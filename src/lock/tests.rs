@@ -37,7 +37,9 @@ fn locks_nest_in_the_order_of_ranks_and_in_no_other() {
 type Call = (&'static str, &'static [Rank], fn(NonNull<u8>));
 
 /// The argument is memory of [`BYTES`] that nobody else uses. Kernels differ in what they know, so most results are open.
-const CALLS: [Call; 10] = [
+const CALLS: [Call; 12] = [
+    ("prlimit64", &Rank::GROWTH, |_| _ = sys::limits::address_space_share()),
+    ("prlimit64", &Rank::GROWTH, |_| _ = sys::limits::data_share()),
     ("mmap", &Rank::GROWTH, |_| _ = vm::reserve(BYTES, BYTES)),
     ("mmap", &Rank::GROWTH, |_| _ = vm::map_metadata(BYTES)),
     // SAFETY: the memory is writable already.

@@ -1,15 +1,19 @@
 //! The arena: address space reserved in large steps, backed as the heap grows.
 //!
 //! A step is 64 GiB of inaccessible address space where the kernel places it, which is random; the heap begins at a random
-//! chunk inside. Where that much is refused (RLIMIT_AS, strict overcommit) the step is halved until it is granted or too
-//! small for the request. Backing makes the next part of the step accessible, 64 MiB at a time, so growing by a chunk
-//! rarely makes a system call.
+//! chunk inside. Backing makes the next part of the step accessible, 64 MiB at a time, so growing by a chunk rarely makes a
+//! system call. Where the process has a limit on address space, or on data, both steps are a share of what the limit leaves
+//! (`sys::limits`), or what is asked for if that is more: the heap's tables and the program's thread stacks need room too. The
+//! span map's tables are large beside such a heap, one for each region. So a small reservation goes right below the one
+//! before, and the first to the end of a region. A reservation that is refused all the same is halved until it is granted or
+//! too small for the request.
 //!
 //! Locks: none of its own; the arena is part of what the heap lock protects. Its system calls are the one exception to
 //! "no system call under a lock": the thread that grows the heap must be sure of its span.
 
 use core::ptr::NonNull;
 
+use crate::span::{REGION_BYTES, REGION_METADATA_BYTES};
 use crate::sys;
 use crate::units::{CHUNK_BYTES, Chunk, Page, Run};
 
@@ -37,6 +41,8 @@ pub struct Arena {
     backed_end: usize,
     /// Where the reservation ends.
     end: usize,
+    /// Where the reservation begins; 0 before there is one.
+    base: usize,
     reserved_bytes: usize,
     is_short: bool,
 }
@@ -44,7 +50,7 @@ pub struct Arena {
 impl Arena {
     /// No address space yet.
     pub const fn new() -> Self {
-        Self { next: 0, backed_end: 0, end: 0, reserved_bytes: 0, is_short: false }
+        Self { next: 0, backed_end: 0, end: 0, base: 0, reserved_bytes: 0, is_short: false }
     }
 
     /// Address space reserved so far.
@@ -68,12 +74,13 @@ impl Arena {
         let mut rest = None;
         if self.end - self.next < bytes {
             let left = (self.next, self.end - self.next);
-            let reservation = reserve(bytes)?;
+            let reservation = reserve(bytes, self.base)?;
             if left.1 != 0 && self.back(left.0, left.1) {
                 rest = Some(run(left.0, left.1));
             }
-            (self.next, self.backed_end, self.end) = (reservation.base, reservation.base, reservation.end);
-            self.reserved_bytes += reservation.end - reservation.base;
+            (self.next, self.backed_end, self.end) = (reservation.begin, reservation.begin, reservation.end);
+            self.base = reservation.base;
+            self.reserved_bytes += reservation.end - reservation.begin;
             self.is_short |= reservation.is_short;
         }
         let base = self.next;
@@ -99,7 +106,8 @@ impl Arena {
             return true;
         }
         let from = self.backed_end;
-        let generous = end.max(from.saturating_add(BACKING_BYTES)).min(self.end);
+        let ahead = BACKING_BYTES.min(sys::limits::data_share() & !(CHUNK_BYTES - 1));
+        let generous = end.max(from.saturating_add(ahead)).min(self.end);
         for to in [generous, end] {
             let Some(start) = NonNull::new(core::ptr::with_exposed_provenance_mut(from)) else { return false };
             // SAFETY: the range lies in the current reservation, above everything that was made accessible before.
@@ -127,32 +135,44 @@ pub fn pointer(address: usize) -> NonNull<u8> {
 struct Reservation {
     base: usize,
     end: usize,
+    /// Where the heap begins in it.
+    begin: usize,
     /// Whether it is smaller than it should be.
     is_short: bool,
 }
 
-/// Reserves address space for at least `bytes`.
-fn reserve(bytes: usize) -> Option<Reservation> {
-    let mut size = RESERVATION_BYTES.max(bytes);
+/// Reserves address space for at least `bytes`. The reservation before begins at `before`; 0 if there is none.
+fn reserve(bytes: usize, before: usize) -> Option<Reservation> {
+    let share = sys::limits::address_space_share() & !(CHUNK_BYTES - 1);
+    let mut size = RESERVATION_BYTES.min(share).max(bytes);
     loop {
-        if let Some(base) = sys::vm::reserve(size, CHUNK_BYTES) {
+        let is_short = size < RESERVATION_BYTES;
+        let place = if is_short { reserve_beside(size, before) } else { None };
+        if let Some(base) = place.or_else(|| sys::vm::reserve(size, CHUNK_BYTES)) {
             let base = base.as_ptr().expose_provenance();
-            let chunks = if size - bytes > RANDOM_CHUNKS * CHUNK_BYTES {
-                sys::random_bits() as usize % RANDOM_CHUNKS
-            } else {
-                0
-            };
-            return Some(Reservation {
-                base: base + chunks * CHUNK_BYTES,
-                end: base + size,
-                is_short: size < RESERVATION_BYTES,
-            });
+            let skipped = if is_short || size - bytes <= RANDOM_CHUNKS * CHUNK_BYTES { 0 } else { skipped(base) };
+            return Some(Reservation { base, end: base + size, begin: base + skipped, is_short });
         }
         if size == bytes {
             return None;
         }
         size = (size / 2).max(bytes) & !(CHUNK_BYTES - 1);
     }
+}
+
+/// Reserves `size` bytes where no further region of the span map begins, if that is possible.
+fn reserve_beside(size: usize, before: usize) -> Option<NonNull<u8>> {
+    let end = if before == 0 { sys::vm::free_address()? & !(REGION_BYTES - 1) } else { before };
+    sys::vm::reserve_below(end, size)
+}
+
+/// How far into a full reservation the heap begins.
+fn skipped(base: usize) -> usize {
+    if sys::limits::data_share() < REGION_METADATA_BYTES {
+        // So that it comes to the next region as late as can be.
+        return base.next_multiple_of(REGION_BYTES) - base;
+    }
+    sys::random_bits() as usize % RANDOM_CHUNKS * CHUNK_BYTES
 }
 
 #[cfg(all(test, not(loom)))]

@@ -53,6 +53,9 @@ impl FreeTable {
         if !self.numbers.load(Ordering::Relaxed).is_null() {
             return;
         }
+        if NEAR_PAGES > sys::limits::address_space_share().min(sys::limits::data_share()) {
+            return;
+        }
         let Some(table) = sys::vm::map_metadata(NEAR_PAGES) else { return };
         let table = table.as_ptr().cast();
         // If another shard was faster, its table stays and this address space is lost.

@@ -21,7 +21,7 @@ pub use map::class_number_at;
 pub use map::no_regions;
 pub use map::{REGION_METADATA_BYTES, Regions, SpanMap, TABLE_BYTES};
 pub use record::{RECORD_BYTES, Record, STATE_DEAD, STATE_LARGE, STATE_SMALL, Span};
-pub use region::crosses_region;
+pub use region::{REGION_BYTES, crosses_region};
 
 #[cfg(all(test, not(loom)))]
 pub(crate) mod tests;

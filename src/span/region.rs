@@ -6,6 +6,8 @@ use crate::units::{PAGE_SHIFT, Run};
 
 /// log2 of a region's bytes.
 pub const REGION_SHIFT: u32 = if cfg!(loom) { 22 } else { 30 };
+/// Bytes in a region.
+pub const REGION_BYTES: usize = 1 << REGION_SHIFT;
 /// Pages in a region.
 pub const REGION_PAGES: usize = 1 << (REGION_SHIFT - PAGE_SHIFT);
 

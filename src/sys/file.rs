@@ -17,6 +17,10 @@ impl File {
     /// Opens a file for reading.
     pub fn open(path: &CStr) -> Option<Self> {
         assert_none_held("open");
+        Self::open_unchecked(path)
+    }
+
+    fn open_unchecked(path: &CStr) -> Option<Self> {
         let flags = libc::O_RDONLY | libc::O_CLOEXEC;
         // SAFETY: the path is a live C string.
         let file = retry(|| unsafe { libc::syscall(libc::SYS_openat, libc::AT_FDCWD, path.as_ptr(), flags, 0) });
@@ -26,6 +30,10 @@ impl File {
     /// Reads what comes next into `buffer`; 0 at the end, `None` if it cannot be read.
     pub fn read(&self, buffer: &mut [u8]) -> Option<usize> {
         assert_none_held("read");
+        self.read_unchecked(buffer)
+    }
+
+    fn read_unchecked(&self, buffer: &mut [u8]) -> Option<usize> {
         // SAFETY: the kernel writes at most `buffer.len()` bytes to the live slice.
         let read = retry(|| unsafe { libc::syscall(libc::SYS_read, self.0, buffer.as_mut_ptr(), buffer.len()) });
         usize::try_from(read).ok()
@@ -52,11 +60,17 @@ impl Drop for File {
 /// Reads the start of a file into `buffer` and returns how many bytes it holds now. `None` if the file cannot be opened or
 /// read. A file that is longer than the buffer is cut.
 pub fn read_small(path: &CStr, buffer: &mut [u8]) -> Option<usize> {
+    assert_none_held("read");
+    read_unchecked(path, buffer)
+}
+
+/// The same for a caller that asserts itself which locks its thread holds.
+pub(super) fn read_unchecked(path: &CStr, buffer: &mut [u8]) -> Option<usize> {
     let _saved = Saved::new();
-    let file = File::open(path)?;
+    let file = File::open_unchecked(path)?;
     let mut len = 0;
     while len < buffer.len() {
-        match file.read(&mut buffer[len..])? {
+        match file.read_unchecked(&mut buffer[len..])? {
             0 => break,
             read => len += read,
         }

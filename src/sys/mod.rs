@@ -8,6 +8,7 @@
 //! |---|---|
 //! | `vm`, `release_many`, `move_pages` | memory: reserve, back, release, advise, move |
 //! | `page`, `thp` | the kernel's page size and its setting for huge pages |
+//! | `limits` | what the process's own limits leave |
 //! | `thread`, `signal`, `fork` | threads of our own, thread exit, blocked signals, fork handlers |
 //! | `futex`, `membarrier` | sleep on a word; a barrier on all threads |
 //! | `time`, `random`, `env`, `file` | the clock, random bits, the environment, small kernel files |
@@ -32,6 +33,8 @@ pub mod env;
 pub mod file;
 #[cfg(not(loom))]
 pub mod fork;
+#[cfg(not(loom))]
+pub mod limits;
 #[cfg(not(loom))]
 pub mod mapping;
 #[cfg(not(loom))]
@@ -64,7 +67,7 @@ pub mod vm;
 #[cfg(loom)]
 pub mod sim;
 #[cfg(loom)]
-pub use sim::platform::{page, random, thp, time};
+pub use sim::platform::{limits, page, random, thp, time};
 #[cfg(loom)]
 pub use sim::{thread, vm};
 

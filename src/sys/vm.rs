@@ -48,8 +48,41 @@ pub fn reserve(bytes: usize, align: usize) -> Option<NonNull<u8>> {
     Some(aligned)
 }
 
-/// Maps `bytes` of zeroed memory for the allocator's own tables. The first touch of a page backs the page. `None` when
-/// the kernel refuses.
+/// Reserves as [`reserve`] does, right below `end`. `None` if something is there, or the kernel refuses. An alignment needs
+/// more address space for a moment; a place that is aligned does not.
+///
+/// May run under the lock of growth.
+pub fn reserve_below(end: usize, bytes: usize) -> Option<NonNull<u8>> {
+    assert_only_held("mmap", &Rank::GROWTH);
+    let wanted = end.checked_sub(bytes)?;
+    if bytes == 0 || fault::fails(Op::Map) {
+        return None;
+    }
+    // A hint: the kernel maps elsewhere what does not fit there.
+    let base = map_near(wanted, bytes, libc::PROT_NONE)?;
+    if base.addr().get() != wanted {
+        // SAFETY: mapped just now, and nobody knows it.
+        let _ = unsafe { unmap_raw(base, bytes) };
+        return None;
+    }
+    fault::record(Op::Map, bytes);
+    set_name(base, bytes, c"neap heap");
+    Some(base)
+}
+
+/// An address below which the kernel has free address space, as a rule.
+///
+/// May run under the lock of growth.
+pub fn free_address() -> Option<usize> {
+    assert_only_held("mmap", &Rank::GROWTH);
+    let page = map(super::page::os_page_bytes(), libc::PROT_NONE)?;
+    // SAFETY: mapped just now, and nobody knows it.
+    let _ = unsafe { unmap_raw(page, super::page::os_page_bytes()) };
+    Some(page.addr().get())
+}
+
+/// Maps `bytes` of zeroed memory for the allocator's own tables. The first touch of a page backs the page. `None` when the
+/// kernel refuses.
 ///
 /// Tables are sparse, and parts of them are released. So they stay on small pages in every mode of the system: on huge
 /// pages a touch would take 2 MiB, and a release of a part would give nothing back. The advice is given in every mode,
@@ -147,9 +180,14 @@ pub unsafe fn unmap(base: NonNull<u8>, bytes: usize) -> bool {
 }
 
 fn map(bytes: usize, rights: c_int) -> Option<NonNull<u8>> {
+    map_near(0, bytes, rights)
+}
+
+/// Maps at `hint`, if nothing is there; else elsewhere.
+fn map_near(hint: usize, bytes: usize, rights: c_int) -> Option<NonNull<u8>> {
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
-    // SAFETY: without MAP_FIXED the kernel picks a place where nothing is mapped.
-    let base = unsafe { libc::mmap(ptr::null_mut(), bytes, rights, flags, -1, 0) };
+    // SAFETY: without MAP_FIXED the kernel picks a place where nothing is mapped, whatever the hint is.
+    let base = unsafe { libc::mmap(ptr::without_provenance_mut(hint), bytes, rights, flags, -1, 0) };
     if base == libc::MAP_FAILED { None } else { NonNull::new(base.cast()) }
 }
 

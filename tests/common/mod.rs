@@ -70,8 +70,10 @@ impl Child {
         self
     }
 
-    /// Limits the child's address space from its first instruction on.
+    /// Limits the child's address space from its first instruction on. The C library's own malloc takes no 64 MiB of it for
+    /// each thread, which would be there or not as the threads run.
     pub fn address_space(mut self, bytes: u64) -> Self {
+        self.command.env("MALLOC_ARENA_MAX", "1");
         self.address_space = Some(bytes);
         self
     }

@@ -13,6 +13,21 @@ pub mod page {
     }
 }
 
+/// The process's own limits.
+pub mod limits {
+    /// There is none.
+    pub fn address_space_share() -> usize {
+        super::assert_only_held("prlimit64", &super::Rank::GROWTH);
+        usize::MAX
+    }
+
+    /// There is none.
+    pub fn data_share() -> usize {
+        super::assert_only_held("prlimit64", &super::Rank::GROWTH);
+        usize::MAX
+    }
+}
+
 /// Transparent huge pages.
 pub mod thp {
     /// When the kernel uses huge pages for anonymous memory.

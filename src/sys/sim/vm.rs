@@ -24,6 +24,19 @@ pub fn reserve(bytes: usize, align: usize) -> Option<NonNull<u8>> {
     NonNull::new(ptr::without_provenance_mut(SIM.tables().reserve(bytes, align)?))
 }
 
+/// Refuses: models have no limits, so nobody needs a place.
+pub fn reserve_below(end: usize, bytes: usize) -> Option<NonNull<u8>> {
+    assert_only_held("mmap", &Rank::GROWTH);
+    let _ = (end, bytes);
+    None
+}
+
+/// There is no such address.
+pub fn free_address() -> Option<usize> {
+    assert_only_held("mmap", &Rank::GROWTH);
+    None
+}
+
 /// Allocates real, zeroed memory that lives until the execution of the model ends.
 pub fn map_metadata(bytes: usize) -> Option<NonNull<u8>> {
     assert_only_held("mmap", &Rank::GROWTH);
