@@ -11,8 +11,8 @@
 use divan::counter::{BytesCount, ItemsCount};
 use divan::{Bencher, black_box};
 use neap::Neap;
-use neap::pages::{PageAllocator, Root, RootTable};
-use neap::units::{CHUNK_BYTES, CHUNK_PAGES, Chunk, PAGE_BYTES, Page, Run};
+use neap::internals::pages::{PageAllocator, Root, RootTable};
+use neap::internals::units::{CHUNK_BYTES, CHUNK_PAGES, Chunk, PAGE_BYTES, Page, Run};
 use neap_workloads::random::Random;
 use std::alloc::{GlobalAlloc, Layout};
 

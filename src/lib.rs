@@ -1,4 +1,37 @@
-//! neap: a global allocator that gives idle memory back to the OS.
+//! A global allocator for Linux that gives idle memory back to the operating system.
+//!
+//! ```
+//! #[global_allocator]
+//! static GLOBAL: neap::Neap = neap::Neap::new();
+//!
+//! fn main() {
+//!     let objects: Vec<Box<[u8]>> = (0..1_000).map(|_| vec![1u8; 300].into()).collect();
+//!     drop(objects); // A background thread gives this memory back after a while...
+//!     neap::scavenge(); // ...and this call gives it back now.
+//! }
+//! ```
+//!
+//! The static is all that a program needs. Two functions are there for programs that want to know more:
+//!
+//! - [`stats`] answers where the heap's memory is: in use, free and backed, or released.
+//! - [`scavenge`] releases all free memory now and answers how many bytes it released.
+//!
+//! No setting is needed. [`settings`](https://docs.rs/neap/latest/neap/settings/) lists the environment variables for what the
+//! allocator cannot know, such as a limit. [`architecture`](https://docs.rs/neap/latest/neap/architecture/) tells how the
+//! allocator works.
+//!
+//! # Limits
+//!
+//! - Linux on 64-bit processors.
+//! - One heap a process: the Rust global allocator. C code in the same program keeps its own `malloc`, unless the feature
+//!   `c-symbols` is on.
+//! - Objects do not move, so an OS page that holds a live object cannot be released.
+//!
+//! # Errors and panics
+//!
+//! Out of memory is a null from the allocator, never an abort and never a panic; Rust's collections turn it into their own error.
+//! Misuse that the allocator sees (a double free, a pointer from elsewhere) ends the process with one line on the standard error
+//! stream.
 #![cfg_attr(
     loom,
     allow(clippy::modulo_one, clippy::absurd_extreme_comparisons, reason = "some constants shrink to one under loom")
@@ -22,33 +55,60 @@ extern crate std;
 #[cfg(all(neap_library, not(panic = "abort"), not(test), not(debug_assertions), not(feature = "internals")))]
 extern crate std;
 
-pub mod accounts;
+mod accounts;
 #[cfg(all(serves_c, not(loom)))]
 mod c_symbols;
-pub mod caches;
-pub mod central;
-pub mod config;
+mod caches;
+mod central;
+mod config;
 #[cfg(not(loom))]
 mod global;
-pub mod heap;
-pub mod holes;
-pub mod lock;
-pub mod pacing;
-pub mod page_heap;
-pub mod pages;
+mod heap;
+mod holes;
+#[cfg(feature = "internals")]
+#[doc(hidden)]
+pub mod internals;
+mod lock;
+mod pacing;
+mod page_heap;
+mod pages;
 #[cfg(not(loom))]
-pub mod scavenger;
-pub mod size_class;
-pub mod span;
-pub mod sync;
-pub mod sys;
-pub mod units;
-#[cfg(not(loom))]
-pub mod unwind;
+mod scavenger;
+mod size_class;
+mod span;
+mod sync;
+mod sys;
+mod units;
+// Nothing but its tests uses this yet in builds without profiles.
+#[cfg(all(any(test, feature = "internals"), not(loom)))]
+mod unwind;
 
 pub use accounts::stats::Stats;
 #[cfg(not(loom))]
 pub use global::{Neap, scavenge, stats};
+
+/// How neap works inside: the floors, the life of an allocation, of a free and of a page, and the locks.
+#[cfg(doc)]
+#[doc = include_str!("../ARCHITECTURE.md")]
+pub mod architecture {}
+
+/// The settings: environment variables that are read at start-up. None is needed.
+///
+/// A wrong value or an unknown name that begins with `NEAP_` gives one line on the standard error stream and changes nothing. The
+/// line names the variable, the value and what is accepted. A program that runs with other rights than its user's (setuid)
+/// ignores all variables.
+///
+/// | variable | accepted | default | meaning |
+/// |---|---|---|---|
+/// | `NEAP_SCAVENGER` | `on`, `off` | `on` | The background thread. Without it, slow paths do a bounded part of its work now and then. |
+/// | `NEAP_LIMIT` | a size, `cgroup`, `none` | `cgroup` | Near this much memory, free memory is released at once. |
+/// | `NEAP_HARD_LIMIT` | a size, `none` | `none` | The heap never maps more; allocations fail instead. |
+/// | `NEAP_RETAIN_MAX` | a size, `none` | `none` | Free memory beyond this is released, whatever the demand was. |
+/// | `NEAP_THP` | `auto`, `on`, `off` | `auto` | Transparent huge pages: asked for once the heap is larger than a MiB, from the start, or never. |
+///
+/// A size is a number of bytes, or a number with a unit: `512M`, `2GiB`.
+#[cfg(doc)]
+pub mod settings {}
 
 /// The README's examples, as tests.
 #[cfg(doctest)]

@@ -10,9 +10,9 @@ use std::alloc::{GlobalAlloc, Layout};
 use std::ptr::NonNull;
 
 use common::{Child, MIB, child};
-use neap::caches::{Magazine, ThreadCache};
-use neap::heap::Heap;
-use neap::sys::fault::{self, Op};
+use neap::internals::caches::{Magazine, ThreadCache};
+use neap::internals::heap::Heap;
+use neap::internals::sys::fault::{self, Op};
 
 #[global_allocator]
 static GLOBAL: neap::Neap = neap::Neap::new();
@@ -218,7 +218,7 @@ fn huge_pages_are_split_after_they_were_released_in_part() {
     // All that is split is split by the calling thread.
     let child = child!().env("NEAP_SCAVENGER", "off");
     survives(child, || {
-        if neap::sys::thp::mode() == neap::sys::thp::Mode::Never {
+        if neap::internals::sys::thp::mode() == neap::internals::sys::thp::Mode::Never {
             return;
         }
         let bytes = MIB / 2;

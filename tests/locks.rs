@@ -8,8 +8,8 @@
 mod common;
 
 use common::child;
-use neap::lock::{Lock, Rank};
-use neap::sys::vm;
+use neap::internals::lock::{Lock, Rank};
+use neap::internals::sys::vm;
 
 #[global_allocator]
 static GLOBAL: neap::Neap = neap::Neap::new();

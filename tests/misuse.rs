@@ -77,7 +77,7 @@ fn corrupt_the_record_of(base: *mut u8, pages: u32) {
         let (from, to) = line.split(' ').next().unwrap().split_once('-').unwrap();
         let (from, to) = (usize::from_str_radix(from, 16).unwrap(), usize::from_str_radix(to, 16).unwrap());
         // The tables of a region of address space are a mapping of at least this size.
-        if to - from < neap::span::REGION_METADATA_BYTES || (from..to).contains(&base.addr()) {
+        if to - from < neap::internals::span::REGION_METADATA_BYTES || (from..to).contains(&base.addr()) {
             continue;
         }
         for at in (from..to - 8).step_by(8) {

@@ -6,7 +6,7 @@
 use loom::cell::UnsafeCell;
 use loom::sync::Arc;
 use loom::thread::{self, JoinHandle};
-use neap::lock::{Hold, Lock, Rank, RawMutex};
+use neap::internals::lock::{Hold, Lock, Rank, RawMutex};
 
 struct Guarded {
     mutex: RawMutex,

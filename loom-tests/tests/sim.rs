@@ -3,9 +3,9 @@
 use core::ptr::NonNull;
 use loom::sync::Arc;
 use loom::thread;
-use neap::lock::{Lock, Rank};
-use neap::sys::{sim, time, vm};
-use neap::units::{CHUNK_BYTES, PAGE_BYTES, Page, Run};
+use neap::internals::lock::{Lock, Rank};
+use neap::internals::sys::{sim, time, vm};
+use neap::internals::units::{CHUNK_BYTES, PAGE_BYTES, Page, Run};
 
 /// A chunk of backed addresses.
 fn chunk() -> NonNull<u8> {

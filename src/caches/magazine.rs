@@ -134,11 +134,6 @@ impl MagazineRef {
         unsafe { &*self.place(index) }
     }
 
-    /// The block's memory.
-    pub fn memory(self) -> NonNull<u8> {
-        self.0.cast()
-    }
-
     /// The link word.
     pub fn link(self) -> Option<MagazineRef> {
         let address = self.word(0).load(Ordering::Relaxed);

@@ -33,7 +33,9 @@ pub use magazine::{Magazine, Word};
 pub use slow_path::Free;
 #[cfg(any(serves_c, loom))]
 pub use spare::allocate_from_spare;
-pub use thread_cache::{ThreadCache, ThreadWords, gone};
+#[cfg(loom)]
+pub use thread_cache::gone;
+pub use thread_cache::{ThreadCache, ThreadWords};
 
 use core::ops::Range;
 use core::ptr::NonNull;

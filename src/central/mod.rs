@@ -18,6 +18,7 @@ mod misuse;
 mod refill;
 mod release_holes;
 
+#[cfg(debug_assertions)]
 pub use misuse::{Misuse, or_abort};
 
 use core::ops::Range;

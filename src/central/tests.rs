@@ -1,9 +1,10 @@
 //! Which central others may take from, and what comes back where.
 
+use super::Centrals;
 use super::class::{Central, MOST_CACHED_BYTES, SPARSE_BYTES, SPARSE_PART};
 use super::hole_queue::Visits;
 use super::lists::SpanChain;
-use super::{Centrals, Misuse};
+use super::misuse::Misuse;
 use crate::size_class::{CLASSES, info};
 use crate::span::tests::{FIRST, map, small};
 use crate::span::{Span, SpanMap};

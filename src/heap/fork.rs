@@ -17,8 +17,7 @@
 //! Locks: all of them.
 
 use crate::caches::{ThreadCache, ThreadWords};
-pub use crate::lock::ForkLock;
-use crate::lock::Hold;
+use crate::lock::{ForkLock, Hold};
 
 use super::Heap;
 

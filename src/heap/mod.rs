@@ -20,8 +20,6 @@ mod inspect;
 mod reclaim;
 mod scavenge_all;
 
-pub use fork::ForkLock;
-
 use core::ptr::NonNull;
 
 use crate::accounts::Accounts;

@@ -35,7 +35,7 @@ pub use lock_futex::LockFutex;
 pub use loom_lock::{Guard, Lock};
 pub use padded::CachePadded;
 #[cfg(not(loom))]
-pub use ranked::{Guard, Lock};
+pub use ranked::Lock;
 pub use raw::{Hold, RawMutex};
 
 #[cfg(all(test, not(loom)))]

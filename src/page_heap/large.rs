@@ -74,6 +74,7 @@ impl PageHeaps {
     }
 
     /// The bytes of a large block; ends the process where there is none.
+    #[cfg(serves_c)]
     pub fn large_bytes(&self, base: NonNull<u8>) -> usize {
         self.large_span(base).run().bytes()
     }

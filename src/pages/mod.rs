@@ -40,9 +40,15 @@ pub mod model;
 mod validate;
 
 pub use allocator::{PageAllocator, Taken};
-pub use cache::{CACHE_PAGES, CACHE_RUN_LIMIT, PageCache};
+#[cfg(any(test, feature = "internals"))]
+pub use cache::CACHE_PAGES;
+pub use cache::{CACHE_RUN_LIMIT, PageCache};
+#[cfg(any(test, feature = "internals"))]
 pub use candidate::Candidate;
-pub use fault::{Fault, FaultKind};
+pub use fault::Fault;
+#[cfg(any(test, feature = "internals"))]
+pub use fault::FaultKind;
+#[cfg(any(test, feature = "internals"))]
 pub use ranges::{ChunkRange, MappedRanges};
 pub use root::Root;
 pub use table::RootTable;

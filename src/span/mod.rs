@@ -20,7 +20,9 @@ pub use map::class_number_at;
 #[cfg(not(loom))]
 pub use map::no_regions;
 pub use map::{REGION_METADATA_BYTES, Regions, SpanMap, TABLE_BYTES};
-pub use record::{RECORD_BYTES, Record, STATE_DEAD, STATE_LARGE, STATE_SMALL, Span};
+#[cfg(any(debug_assertions, test))]
+pub use record::STATE_SMALL;
+pub use record::{RECORD_BYTES, STATE_LARGE, Span};
 pub use region::{REGION_BYTES, crosses_region};
 
 #[cfg(all(test, not(loom)))]

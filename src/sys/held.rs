@@ -38,10 +38,12 @@ pub enum Rank {
 
 impl Rank {
     /// Every rank, outermost first.
+    #[cfg(any(debug_assertions, test, loom))]
     pub const ALL: [Rank; 7] =
         [Rank::Registry, Rank::Depot, Rank::Central, Rank::PageCache, Rank::Heap, Rank::Scavenge, Rank::Metadata];
 
     /// The name in messages.
+    #[cfg(any(debug_assertions, test, loom))]
     pub const fn name(self) -> &'static str {
         match self {
             Rank::Registry => "registry",

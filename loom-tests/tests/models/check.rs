@@ -27,7 +27,7 @@ pub fn check(name: &str, preemptions: usize, model: impl Fn() + Sync + Send + 's
     let counted = Arc::clone(&executions);
     builder.check(move || {
         counted.fetch_add(1, Ordering::Relaxed);
-        neap::sys::fault::reset();
+        neap::internals::sys::fault::reset();
         model();
     });
     println!(

@@ -1,14 +1,14 @@
-//! fork: the three handlers, against threads that allocate and a scavenger. See `neap::sys::sim::process` for how the
+//! fork: the three handlers, against threads that allocate and a scavenger. See `neap::internals::sys::sim::process` for how the
 //! child is simulated.
 
 use crate::check::{ALL, beside, check, model};
 use crate::world::{User, World, use_and_free_pages};
 use loom::sync::atomic::Ordering;
 use loom::thread::JoinHandle;
-use neap::caches::{ThreadCache, gone};
-use neap::lock;
-use neap::page_heap::ReleaseOptions;
-use neap::sys::sim::process;
+use neap::internals::caches::{ThreadCache, gone};
+use neap::internals::lock;
+use neap::internals::page_heap::ReleaseOptions;
+use neap::internals::sys::sim::process;
 use std::ptr::null;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};

@@ -1,8 +1,8 @@
 //! The scavenge index: marks, hint and the unlocked search, by themselves.
 
 use crate::check::{ALL, beside, model};
-use neap::page_heap::ScavengeIndex;
-use neap::units::{Chunk, Run};
+use neap::internals::page_heap::ScavengeIndex;
+use neap::internals::units::{Chunk, Run};
 use std::sync::Arc;
 
 struct Shared(ScavengeIndex);

@@ -2,11 +2,11 @@
 
 use crate::check::{ALL, beside, model};
 use crate::world::{World, free_pages, use_and_free_pages, use_pages};
-use neap::pacing::{Goal, Wake};
-use neap::page_heap::ReleaseOptions;
-use neap::sys::fault::{self, Op};
-use neap::sys::sim;
-use neap::units::{CHUNK_PAGES, Page, Run};
+use neap::internals::pacing::{Goal, Wake};
+use neap::internals::page_heap::ReleaseOptions;
+use neap::internals::sys::fault::{self, Op};
+use neap::internals::sys::sim;
+use neap::internals::units::{CHUNK_PAGES, Page, Run};
 use std::sync::Arc;
 
 /// A heap with `pages` retained pages at the bottom of its first chunk.
@@ -43,7 +43,7 @@ model!(two_scavengers_release_each_page_once, ALL, || {
     let other = beside(&world, scavenge);
     let mine = scavenge(&world);
     let theirs = other.join().unwrap();
-    assert_eq!(mine + theirs, 2 * neap::units::PAGE_BYTES);
+    assert_eq!(mine + theirs, 2 * neap::internals::units::PAGE_BYTES);
     world.check_pages();
 });
 
@@ -78,7 +78,7 @@ model!(a_thread_that_grows_the_heap_always_gets_its_span, 3, || {
     assert!(mine.is_some() && theirs.is_some(), "a thread that needed memory went away empty-handed");
     // A growth is counted by the thread that grew, once it has its run: one whose pages somebody else took is not.
     let stats = world.heap.stats();
-    let chunks = stats.mapped_bytes / neap::units::CHUNK_BYTES as u64;
+    let chunks = stats.mapped_bytes / neap::internals::units::CHUNK_BYTES as u64;
     assert_eq!(stats.growths_total, chunks, "a thread grew the heap for somebody else");
     world.check_pages();
 });

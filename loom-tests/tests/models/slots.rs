@@ -3,11 +3,11 @@
 use crate::check::{ALL, beside, model};
 use crate::world::{User, World, pages_of};
 use loom::sync::atomic::Ordering;
-use neap::caches::gone;
-use neap::page_heap::ReleaseOptions;
-use neap::sys::fault::{self, Op};
-use neap::sys::sim;
-use neap::units::PAGE_BYTES;
+use neap::internals::caches::gone;
+use neap::internals::page_heap::ReleaseOptions;
+use neap::internals::sys::fault::{self, Op};
+use neap::internals::sys::sim;
+use neap::internals::units::PAGE_BYTES;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 

@@ -1,15 +1,15 @@
 //! The table of locks in README.md against what is really nested: every path of the heap is walked, and every pair of
-//! locks held and taken is noted by `neap::sys::held`. The order of ranks, and that no system call is made under a lock, is
+//! locks held and taken is noted by `neap::internals::sys::held`. The order of ranks, and that no system call is made under a lock, is
 //! checked at each lock and each call of every model.
 
 use crate::check::model;
 use crate::world::{User, World, use_and_free_pages};
-use neap::lock::Rank;
-use neap::pacing::{Goal, Wake};
-use neap::page_heap::ReleaseOptions;
-use neap::sys::held::observed;
-use neap::sys::sim::process;
-use neap::units::CHUNK_PAGES;
+use neap::internals::lock::Rank;
+use neap::internals::pacing::{Goal, Wake};
+use neap::internals::page_heap::ReleaseOptions;
+use neap::internals::sys::held::observed;
+use neap::internals::sys::sim::process;
+use neap::internals::units::CHUNK_PAGES;
 use std::fmt::Write as _;
 use std::ptr::null;
 use std::sync::Arc;

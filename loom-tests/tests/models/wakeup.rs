@@ -4,10 +4,10 @@ use crate::check::{ALL, beside, model};
 use crate::world::{User, World, free_pages, use_and_free_pages, use_pages};
 use loom::sync::atomic::{AtomicUsize, Ordering};
 use loom::thread;
-use neap::accounts::Wakeup;
-use neap::pacing::{Goal, Wake};
-use neap::page_heap::ReleaseOptions;
-use neap::units::PAGE_BYTES;
+use neap::internals::accounts::Wakeup;
+use neap::internals::pacing::{Goal, Wake};
+use neap::internals::page_heap::ReleaseOptions;
+use neap::internals::units::PAGE_BYTES;
 use std::sync::Arc;
 
 const LOW: Wake = Wake { retained_bytes: PAGE_BYTES as u64, hole_bytes: u64::MAX };

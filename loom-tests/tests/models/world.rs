@@ -4,11 +4,11 @@ use core::ptr::NonNull;
 use loom::cell::UnsafeCell;
 use loom::sync::atomic::Ordering;
 use loom::thread::{self, JoinHandle};
-use neap::caches::{Free, MAGAZINE_BYTES, Magazine, ThreadCache, ThreadWords, allocate_from_spare};
-use neap::heap::Heap;
-use neap::size_class::{info, is_split};
-use neap::sys::{sim, vm};
-use neap::units::{Page, Run};
+use neap::internals::caches::{Free, MAGAZINE_BYTES, Magazine, ThreadCache, ThreadWords, allocate_from_spare};
+use neap::internals::heap::Heap;
+use neap::internals::size_class::{info, is_split};
+use neap::internals::sys::{sim, vm};
+use neap::internals::units::{Page, Run};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -101,9 +101,9 @@ impl User {
     pub fn new(world: &Arc<World>) -> User {
         let place = vm::map_metadata(size_of::<ThreadWords>()).unwrap().cast::<ThreadWords>();
         let words = ThreadWords {
-            fast: neap::sync::atomic::AtomicPtr::new(world.sentinel_cache),
-            own: neap::sync::atomic::AtomicPtr::new(core::ptr::null_mut()),
-            inside: neap::sync::atomic::AtomicUsize::new(0),
+            fast: neap::internals::sync::atomic::AtomicPtr::new(world.sentinel_cache),
+            own: neap::internals::sync::atomic::AtomicPtr::new(core::ptr::null_mut()),
+            inside: neap::internals::sync::atomic::AtomicUsize::new(0),
         };
         // SAFETY: fresh metadata, aligned to more than needed; it lives as long as the execution, so longer than any thread.
         unsafe {
@@ -118,7 +118,7 @@ impl User {
     /// between two instructions, so an operation that begins after it reads the new word (README.md has the argument), and
     /// what it reads through that word depends on it.
     fn fast(&self) -> &ThreadCache {
-        neap::lock::light_barrier();
+        neap::internals::lock::light_barrier();
         // SAFETY: the word points at the thread's cache or the static one.
         unsafe { &*self.words.fast.load(Ordering::Acquire) }
     }
@@ -217,7 +217,7 @@ impl User {
 
 /// The pages under a slot of a class whose slots are whole pages.
 pub fn pages_of(class: usize, slot: usize) -> Run {
-    Run { first: Page::containing(slot), pages: info(class).slot_bytes as usize / neap::units::PAGE_BYTES }
+    Run { first: Page::containing(slot), pages: info(class).slot_bytes as usize / neap::internals::units::PAGE_BYTES }
 }
 
 /// Takes pages, is seen to own them, and gives them back.
