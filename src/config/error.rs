@@ -2,8 +2,10 @@
 //!
 //! Locks: none.
 
-use super::NAMES;
 use core::fmt;
+
+/// The names of all variables.
+pub(super) const NAMES: [&str; 5] = ["NEAP_SCAVENGER", "NEAP_LIMIT", "NEAP_HARD_LIMIT", "NEAP_RETAIN_MAX", "NEAP_THP"];
 
 /// A variable that was not applied.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

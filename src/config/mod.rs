@@ -67,9 +67,6 @@ pub enum HugePages {
     Off,
 }
 
-/// The names of all variables.
-const NAMES: [&str; 5] = ["NEAP_SCAVENGER", "NEAP_LIMIT", "NEAP_HARD_LIMIT", "NEAP_RETAIN_MAX", "NEAP_THP"];
-
 /// The prefix of all names.
 const PREFIX: &[u8] = b"NEAP_";
 

@@ -1,6 +1,7 @@
 //! Tests of the configuration: tables, and arbitrary bytes.
 
 use super::cgroup::*;
+use super::error::NAMES;
 use super::*;
 use core::ffi::CStr;
 use proptest::prelude::*;

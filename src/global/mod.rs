@@ -9,9 +9,11 @@ mod background;
 #[cfg(serves_c)]
 pub(crate) mod by_address;
 mod exit;
+mod fast;
 mod fork;
 mod inline_scavenger;
 mod process_heap;
+mod reallocate;
 mod sentinel;
 mod settings;
 mod slow;
@@ -53,30 +55,13 @@ impl Neap {
 unsafe impl GlobalAlloc for Neap {
     #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let (size, align) = (layout.size(), layout.align());
-        if let Some(class) = class_of(size, align) {
-            // SAFETY: `fast` is this thread's cache or the static one, read just now.
-            let slot = unsafe { (*tls::fast()).pop(class) };
-            if slot != 0 {
-                return core::ptr::with_exposed_provenance_mut(slot);
-            }
-        }
-        slow::allocate(size, align)
+        fast::allocate(layout.size(), layout.align())
     }
 
     #[inline]
     unsafe fn dealloc(&self, object: *mut u8, layout: Layout) {
-        let (size, align) = (layout.size(), layout.align());
-        if let Some(class) = class_of(size, align) {
-            #[cfg(debug_assertions)]
-            slow::check_free(object, class);
-            // SAFETY: as in `alloc`; the object is a slot of the layout's class, by the caller's contract.
-            if unsafe { (*tls::fast()).push(class, object.expose_provenance()) } {
-                return;
-            }
-        }
         // SAFETY: the caller's contract.
-        unsafe { slow::deallocate(object, size, align) }
+        unsafe { fast::deallocate(object, layout.size(), layout.align()) }
     }
 
     #[inline]
@@ -100,9 +85,9 @@ unsafe impl GlobalAlloc for Neap {
         match (old_class, new_class) {
             (Some(old), Some(new)) if old == new => object,
             // SAFETY: the caller's contract.
-            (Some(_), Some(_)) => unsafe { slow::reallocate_by_moving(object, layout, new_size) },
+            (Some(_), Some(_)) => unsafe { reallocate::by_moving(object, layout, new_size) },
             // SAFETY: as above.
-            _ => unsafe { slow::reallocate(object, layout, new_size) },
+            _ => unsafe { reallocate::reallocate(object, layout, new_size) },
         }
     }
 }

@@ -2,7 +2,6 @@
 //!
 //! Locks: none held here.
 
-use core::alloc::{GlobalAlloc, Layout};
 use core::ptr::{NonNull, from_ref, null, null_mut};
 
 use crate::accounts::stats::Stats;
@@ -13,7 +12,7 @@ use crate::size_class::class_of;
 use crate::sys;
 
 use super::background::{look_after, look_after_allocation};
-use super::{Neap, exit, fork, tls};
+use super::{exit, fork, tls};
 
 /// Allocates when the fast path could not.
 #[cold]
@@ -68,44 +67,6 @@ pub unsafe fn deallocate(object: *mut u8, size: usize, align: usize) {
     look_after(heap);
 }
 
-/// Reallocates where the class changes, or only one of the two is of a class.
-///
-/// # Safety
-/// As for `GlobalAlloc::realloc`.
-#[inline(never)]
-pub unsafe fn reallocate_by_moving(object: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
-    // SAFETY: the new size does not overflow when rounded up to the alignment (the caller's contract).
-    let new_layout = unsafe { Layout::from_size_align_unchecked(new_size, layout.align()) };
-    // SAFETY: the caller's contract; the blocks do not overlap.
-    unsafe {
-        let new = Neap.alloc(new_layout);
-        if !new.is_null() {
-            core::ptr::copy_nonoverlapping(object, new, layout.size().min(new_size));
-            Neap.dealloc(object, layout);
-        }
-        new
-    }
-}
-
-/// Reallocates where the object is large, before or after, or one of the sizes is 0.
-///
-/// # Safety
-/// As for `GlobalAlloc::realloc`.
-#[cold]
-#[inline(never)]
-pub unsafe fn reallocate(object: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
-    let (size, align) = (layout.size(), layout.align());
-    if class_of(size.max(1), align).or(class_of(new_size.max(1), align)).is_some() {
-        // SAFETY: the caller's contract.
-        return unsafe { reallocate_by_moving(object, layout, new_size) };
-    }
-    let (Some((heap, _pause)), Some(base)) = (fork::enter(), NonNull::new(object)) else { return null_mut() };
-    let result =
-        heap.reallocate_large(own_shard(heap), base, size, (new_size, align)).map_or(null_mut(), NonNull::as_ptr);
-    look_after_allocation(heap);
-    result
-}
-
 /// In builds with debug assertions: ends the process if the object cannot be a live one of the class.
 #[cfg(debug_assertions)]
 pub fn check_free(object: *mut u8, class: usize) {
@@ -145,7 +106,7 @@ fn make_cache(heap: &'static Heap) -> Option<&'static ThreadCache> {
 /// kind which never allocated would get its first cache then, and nobody would be told that its words are gone.
 #[cfg(serves_c)]
 #[inline]
-pub(super) fn cache_for_free_by_c(heap: &'static Heap) -> Option<&'static ThreadCache> {
+pub fn cache_for_free_by_c(heap: &'static Heap) -> Option<&'static ThreadCache> {
     own_cache().or_else(|| {
         if sys::thread::has_ended() {
             // SAFETY: the thread's own words.
@@ -157,7 +118,7 @@ pub(super) fn cache_for_free_by_c(heap: &'static Heap) -> Option<&'static Thread
 }
 
 /// The calling thread's shard.
-pub(super) fn own_shard(heap: &Heap) -> usize {
+pub fn own_shard(heap: &Heap) -> usize {
     match own_cache() {
         Some(cache) => heap.caches().shard_of(cache),
         // With one shard for all threads that allocate nothing small, they would wait for each other.

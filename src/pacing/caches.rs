@@ -11,7 +11,7 @@
 //!
 //! Locks: none.
 
-use super::Mode;
+use super::mode::Mode;
 use super::tuning::*;
 
 /// When caches were last looked after.

@@ -29,6 +29,7 @@ mod budget;
 mod caches;
 mod clock;
 mod long_excess;
+mod mode;
 mod observation;
 mod pool;
 mod regret;
@@ -45,6 +46,7 @@ use budget::Budget;
 use caches::Caches;
 use clock::Clock;
 use long_excess::LongExcess;
+use mode::Mode;
 use pool::{Pool, Terms, View};
 use regret::{LearntHold, Regret};
 use tuning::*;
@@ -71,14 +73,6 @@ pub struct Pacing {
     // The sleep that the last tick asked for; 0 if the scavenger parked.
     asked_ns: u64,
     caches: Caches,
-}
-
-/// The state of the process at a tick.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Mode {
-    Busy,
-    Quiet,
-    Pressure,
 }
 
 impl Pacing {

@@ -6,11 +6,12 @@
 //! - `single`: one page heap, which is what a heap lock protects: page allocator, arena, pages in flight.
 //! - `arena`: reserved address space, made accessible as the heap grows.
 //! - `runs`: taking runs from page heaps and giving them back.
-//! - `page_cache`: a shard's page cache, which short runs come from.
+//! - `page_cache`: a shard's page cache. `cached_runs`: short runs, which come from it.
 //! - `growth`: what growth leaves to do once the heap lock has dropped.
 //! - `index`: which chunks have pages to release.
-//! - `scavenge`: finds pages to release and marks them allocated. `release`: releases them without a lock and frees them.
-//!   `records`: releases the memory of their spans' records. `options`: what a release may do.
+//! - `scavenge`: finds pages to release and marks them allocated. `scavenge_state`: how far it has come.
+//! - `release`: releases these pages without a lock and frees them. `records`: releases the memory of their spans' records.
+//! - `options`: what a release may do.
 //! - `huge_map`: which parts may be on a huge page. `huge_pages`: advice to the kernel, and splitting.
 //! - `large`: large objects, which are spans of their own.
 //! - `limit`: the hard limit.
@@ -18,6 +19,7 @@
 //! Locks: page cache, heap, scavenge. No two of them nest, except in the fork handlers.
 
 mod arena;
+mod cached_runs;
 mod growth;
 mod huge_map;
 mod huge_pages;
@@ -32,6 +34,7 @@ mod records;
 mod release;
 mod runs;
 mod scavenge;
+mod scavenge_state;
 mod single;
 
 pub use arena::pointer;
@@ -57,7 +60,7 @@ use crate::units::{Chunk, PAGE_BYTES};
 use huge_map::HugeMap;
 use limit::Limit;
 use page_cache::ShardPageCache;
-use scavenge::ScavengeState;
+use scavenge_state::ScavengeState;
 use single::PageHeap;
 
 /// See the module's header.

@@ -23,31 +23,6 @@ use super::single::or_abort;
 /// A chunk with at least this many pages in use is dense: worth its huge pages.
 const DENSE_PAGES: usize = CHUNK_PAGES * 96 / 100;
 
-/// The scavenger's own fields, under their own lock.
-pub struct ScavengeState {
-    /// Passes over the heap begun so far.
-    generation: u64,
-    /// The lowest page released in this generation, if any: how far down the heap the scavenger has come.
-    low_water: Option<Page>,
-}
-
-impl ScavengeState {
-    /// Nothing released yet.
-    pub const fn new() -> Self {
-        Self { generation: 0, low_water: None }
-    }
-
-    /// Pages of the run go into flight in this generation.
-    pub fn note_release(&mut self, run: Run) {
-        self.low_water = Some(self.low_water.map_or(run.first, |low| low.min(run.first)));
-    }
-
-    /// The generation and its low-water mark.
-    pub fn progress(&self) -> (u64, Option<Page>) {
-        (self.generation, self.low_water)
-    }
-}
-
 impl PageHeaps {
     /// Releases at least `want_bytes` of free memory, or all there is. Entered without any lock.
     pub fn scavenge(&self, want_bytes: usize, options: ReleaseOptions) -> Scavenged {
@@ -93,9 +68,7 @@ impl PageHeaps {
     }
 
     fn begin_pass(&self) {
-        let mut state = self.scavenge_state.lock();
-        state.generation = state.generation.wrapping_add(1);
-        state.low_water = None;
+        self.scavenge_state.lock().begin_pass();
     }
 
     /// Reserves a chunk for this scavenger alone.

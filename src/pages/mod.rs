@@ -43,17 +43,17 @@ pub use allocator::{PageAllocator, Taken};
 #[cfg(any(test, feature = "internals"))]
 pub use cache::CACHE_PAGES;
 pub use cache::{CACHE_RUN_LIMIT, PageCache};
-#[cfg(any(test, feature = "internals"))]
+#[cfg(feature = "internals")]
 pub use candidate::Candidate;
 pub use fault::Fault;
 #[cfg(any(test, feature = "internals"))]
 pub use fault::FaultKind;
-#[cfg(any(test, feature = "internals"))]
+#[cfg(feature = "internals")]
 pub use ranges::{ChunkRange, MappedRanges};
 pub use root::Root;
 pub use table::RootTable;
 
-#[cfg(any(test, feature = "internals"))]
+#[cfg(feature = "internals")]
 pub use validate::Disagreement;
 
 #[cfg(test)]

@@ -15,11 +15,6 @@ use crate::source::{Source, Violation, is_name, within, words};
 
 /// Arrows that close a circle today, and why they may. Each must be there and must close one.
 pub const KNOWN: &[Excuse] = &[
-    ("config::error", "config", "the names of the settings are listed in the face, which needs the error"),
-    ("global::slow", "global", "the allocator's type is defined in the face, which calls the slow paths"),
-    ("page_heap", "page_heap::page_cache", "one file has what the face holds and what the face does with it"),
-    ("page_heap", "page_heap::scavenge", "one file has what the face holds and what the face does with it"),
-    ("pacing::caches", "pacing", "the mode is defined in the face, which needs the caches"),
     ("sys::sim::process", "sys::sim", "the simulated kernel is in the face and holds the state of the fork"),
     ("sys::vm", "sys::release_many", "a file hands on the name of its neighbour, which needs the file"),
 ];

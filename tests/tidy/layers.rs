@@ -18,6 +18,7 @@ pub const LAYERS: &[&[&str]] = &[
     &["scavenger"],
     &["global"],
     &["c_symbols"],
+    &["internals"],
 ];
 
 /// Macros live at the crate's root, whatever module defines them.
