@@ -79,7 +79,7 @@ mod span;
 mod sync;
 mod sys;
 mod units;
-// Nothing but its tests uses this yet in builds without profiles.
+// For profiles: builds without the door to the parts do not use it.
 #[cfg(all(any(test, feature = "internals"), not(loom)))]
 mod unwind;
 

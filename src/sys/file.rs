@@ -7,7 +7,7 @@
 
 use super::errno::{Errno, Saved};
 use super::held::assert_none_held;
-use core::ffi::{CStr, c_long, c_void};
+use core::ffi::{CStr, c_long};
 
 /// An open file; closed when dropped.
 #[derive(Debug)]
@@ -15,6 +15,7 @@ pub struct File(c_long);
 
 impl File {
     /// Opens a file for reading.
+    #[cfg(any(test, feature = "internals"))]
     pub fn open(path: &CStr) -> Option<Self> {
         assert_none_held("open");
         Self::open_unchecked(path)
@@ -28,6 +29,7 @@ impl File {
     }
 
     /// Reads what comes next into `buffer`; 0 at the end, `None` if it cannot be read.
+    #[cfg(any(test, feature = "internals"))]
     pub fn read(&self, buffer: &mut [u8]) -> Option<usize> {
         assert_none_held("read");
         self.read_unchecked(buffer)
@@ -43,7 +45,8 @@ impl File {
     ///
     /// # Safety
     /// The kernel may read and write through `argument` what the request says.
-    pub unsafe fn control(&self, request: u64, argument: *mut c_void) -> c_long {
+    #[cfg(any(test, feature = "internals"))]
+    pub unsafe fn control(&self, request: u64, argument: *mut core::ffi::c_void) -> c_long {
         assert_none_held("ioctl");
         // SAFETY: the caller's contract.
         unsafe { libc::syscall(libc::SYS_ioctl, self.0, request, argument) }

@@ -35,13 +35,13 @@ pub mod file;
 pub mod fork;
 #[cfg(not(loom))]
 pub mod limits;
-#[cfg(not(loom))]
+#[cfg(all(any(test, feature = "internals"), not(loom)))]
 pub mod mapping;
 #[cfg(not(loom))]
 pub mod membarrier;
 #[cfg(not(loom))]
 mod move_pages;
-#[cfg(not(loom))]
+#[cfg(all(any(test, feature = "internals"), not(loom)))]
 pub mod object;
 #[cfg(not(loom))]
 pub mod page;
