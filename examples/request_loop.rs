@@ -43,9 +43,8 @@ impl Cache {
         if let Some(old) = self.entries.insert(key, value) {
             self.bytes -= old.len();
         }
-        while self.bytes > CACHE_BYTES
-            && let Some(oldest) = self.order.pop_front()
-        {
+        while self.bytes > CACHE_BYTES {
+            let Some(oldest) = self.order.pop_front() else { break };
             if let Some(old) = self.entries.remove(&oldest) {
                 self.bytes -= old.len();
             }

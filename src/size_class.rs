@@ -190,9 +190,8 @@ mod tests {
         }
         let rounded = size.next_multiple_of(align);
         let first = (rounded > 8 || align > 8) as usize;
-        (first..CLASSES).find(|&c| {
-            TABLE[c].slot_bytes as usize >= rounded && (TABLE[c].slot_bytes as usize).is_multiple_of(align.max(1))
-        })
+        (first..CLASSES)
+            .find(|&c| TABLE[c].slot_bytes as usize >= rounded && TABLE[c].slot_bytes as usize % align.max(1) == 0)
     }
 
     #[test]

@@ -96,7 +96,7 @@ impl Model {
     fn own(&mut self, base: *mut u8, layout: Layout) -> Result<(), TestCaseError> {
         prop_assert!(!base.is_null(), "{layout:?} got null");
         let (from, end) = (base.addr(), base.addr() + layout.size().max(1));
-        prop_assert!(from.is_multiple_of(layout.align()), "{from:#x} for {layout:?}");
+        prop_assert!(from % layout.align() == 0, "{from:#x} for {layout:?}");
         let below = self.owned.range(..end).next_back();
         prop_assert!(below.is_none_or(|(_, end)| *end <= from), "{layout:?} at {from:#x} overlaps {below:x?}");
         self.owned.insert(from, end);

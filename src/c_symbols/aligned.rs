@@ -25,7 +25,7 @@ fn allocate(align: usize, size: usize) -> *mut u8 {
 /// `out` can be written.
 #[cfg_attr(not(test), unsafe(no_mangle))]
 pub unsafe extern "C" fn posix_memalign(out: *mut *mut c_void, align: usize, size: usize) -> c_int {
-    if !align.is_power_of_two() || !align.is_multiple_of(size_of::<*mut c_void>()) {
+    if !align.is_power_of_two() || align % size_of::<*mut c_void>() != 0 {
         return EINVAL.0;
     }
     let errno = Saved::new();

@@ -66,9 +66,8 @@ fn take_from(
     let mut first = base;
     for word in bitmap {
         let mut free = *word;
-        while free != 0
-            && let Some(place) = places.next_back()
-        {
+        while free != 0 {
+            let Some(place) = places.next_back() else { break };
             let slot = first + free.trailing_zeros() as usize * slot_bytes;
             free &= free - 1;
             taken(slot);
@@ -262,7 +261,7 @@ impl Central {
                 next = unsafe { next.sub(1) };
             }
             // SAFETY: both are in the caller's words.
-            let given = unsafe { first.offset_from_unsigned(next) };
+            let given = unsafe { first.offset_from(next) } as usize;
             if given == 0 {
                 return Err(misuse(&info, address, address.wrapping_sub(base)));
             }
@@ -278,7 +277,7 @@ impl Central {
         // SAFETY: as above.
         unsafe {
             *kept = 0;
-            Ok(kept.offset_from_unsigned(next))
+            Ok(kept.offset_from(next) as usize)
         }
     }
 

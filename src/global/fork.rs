@@ -60,12 +60,12 @@ pub fn enter() -> Option<(&'static Heap, Pause)> {
     let signals = SIGNALS.load(Ordering::Relaxed);
     // In the child this form serves too: nobody is there to be woken.
     give_back_all(heap);
-    if PROCESS.load(Ordering::Relaxed) != sys::fork::process_id()
-        && let Some(own) = own_cache()
-    {
-        // Another library's handler comes before ours: the operation would wait for a drainer who does not exist here.
-        // SAFETY: the child's only thread, and its cache.
-        unsafe { own.forget_drainer(words) };
+    if PROCESS.load(Ordering::Relaxed) != sys::fork::process_id() {
+        if let Some(own) = own_cache() {
+            // Another library's handler comes before ours: the operation would wait for a drainer who does not exist here.
+            // SAFETY: the child's only thread, and its cache.
+            unsafe { own.forget_drainer(words) };
+        }
     }
     Some((heap, Pause { again: Some((heap, signals)) }))
 }

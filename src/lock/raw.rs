@@ -129,11 +129,11 @@ impl RawMutex {
                 continue;
             }
             // A CONTENDED word needs no write.
-            if state & CONTENDED == 0
-                && let Err(now) = word.compare_exchange(state, state | CONTENDED, Relaxed, Relaxed)
-            {
-                state = now;
-                continue;
+            if state & CONTENDED == 0 {
+                if let Err(now) = word.compare_exchange(state, state | CONTENDED, Relaxed, Relaxed) {
+                    state = now;
+                    continue;
+                }
             }
             // This is the only place to give up. The word is CONTENDED, so its unlocker wakes a sleeper, even if this
             // thread got the last wake-up.

@@ -70,9 +70,10 @@ impl PageHeaps {
             return;
         }
         // SAFETY: pages of the heap; the advice leaves content alone.
-        if unsafe { sys::vm::huge_pages(true, pointer(run.first.address()), run.bytes()) }.is_ok()
-            && let Some(bits) = self.huge_map.bits(chunk.root(), true)
-        {
+        if unsafe { sys::vm::huge_pages(true, pointer(run.first.address()), run.bytes()) }.is_err() {
+            return;
+        }
+        if let Some(bits) = self.huge_map.bits(chunk.root(), true) {
             let (word, shift) = HugeMap::word(bits, chunk);
             word.fetch_or(1 << (shift + part as u32), Ordering::Relaxed);
             // Nothing is left of what was to be split.

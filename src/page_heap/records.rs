@@ -30,7 +30,7 @@ impl PageHeaps {
     /// can make a span in it. A huge page that was split and is all such blocks now may be a huge page again.
     pub(super) fn release_records(&self, chunk: Chunk, runs: &[Run]) {
         let record_bytes = RECORD_PAGES * RECORD_BYTES;
-        if !record_bytes.is_multiple_of(self.accounts.os_page_bytes()) {
+        if record_bytes % self.accounts.os_page_bytes() != 0 {
             return;
         }
         let touched = runs.iter().fold(0u64, |blocks, run| {

@@ -99,7 +99,7 @@ impl PageAllocator {
     pub fn grow(&mut self, run: Run) -> Result<(), Fault> {
         let fault = |kind, page| Err(Fault::new(kind, page));
         check_run(run)?;
-        if run.first.index_in_chunk() != 0 || !run.pages.is_multiple_of(CHUNK_PAGES) {
+        if run.first.index_in_chunk() != 0 || run.pages % CHUNK_PAGES != 0 {
             return fault(FaultKind::NotWholeChunks, run.first);
         }
         let Some(table) = self.table.as_deref_mut() else {
@@ -111,9 +111,7 @@ impl PageAllocator {
                 return fault(FaultKind::NoRoot, Page(root * ROOT_PAGES).max(run.first));
             }
         }
-        if let Some(mapped) = table.next_mapped_chunk(first)
-            && mapped < end
-        {
+        if let Some(mapped) = table.next_mapped_chunk(first).filter(|mapped| *mapped < end) {
             return fault(FaultKind::AlreadyMapped, mapped.first_page());
         }
         table.map(first, end.0 - first.0);
@@ -322,10 +320,11 @@ impl PageAllocator {
     /// Some search addresses have moved to `end`, which may be the first page above a mapped range.
     #[inline]
     pub(super) fn keep_search_mapped(&mut self, end: Page) {
-        if end.index_in_chunk() == 0
-            && let Some(table) = self.table.as_deref()
-            && !table.is_mapped(end.chunk())
-        {
+        if end.index_in_chunk() != 0 {
+            return;
+        }
+        let Some(table) = self.table.as_deref() else { return };
+        if !table.is_mapped(end.chunk()) {
             self.search.keep_mapped(|page| table.mapped_at_or_above(page));
         }
     }

@@ -146,10 +146,10 @@ impl ChunkBits {
                 tail += 64;
                 continue;
             }
-            if pages <= 64
-                && let Some(at) = find_run(free, pages)
-            {
-                return Some(word * 64 + at);
+            if pages <= 64 {
+                if let Some(at) = find_run(free, pages) {
+                    return Some(word * 64 + at);
+                }
             }
             tail = free.leading_ones() as usize;
         }

@@ -123,7 +123,7 @@ impl PageAllocator {
             return Ok(());
         }
         check_run(Run { first: cache.base, pages: CACHE_PAGES })?;
-        if !cache.base.0.is_multiple_of(CACHE_PAGES) {
+        if cache.base.0 % CACHE_PAGES != 0 {
             return Err(Fault::new(FaultKind::BadRun, cache.base));
         }
         let word = cache.base.index_in_chunk() / 64;

@@ -113,10 +113,10 @@ impl Walk {
         let chunk = page.chunk().index_in_root();
         let from = page.index_in_chunk();
         let (_, max, end) = root.leaf(chunk).fields();
-        if max >= self.wanted
-            && let Some(found) = root.bits(chunk).find(from, self.wanted)
-        {
-            return Some(Page(self.at - from + found));
+        if max >= self.wanted {
+            if let Some(found) = root.bits(chunk).find(from, self.wanted) {
+                return Some(Page(self.at - from + found));
+            }
         }
         self.at += CHUNK_PAGES - from;
         self.tail = end.min(CHUNK_PAGES - from);

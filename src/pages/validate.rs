@@ -171,9 +171,7 @@ impl PageAllocator {
 fn check_levels(root: &Root, propagated: Option<(usize, Summary)>, page: Page) -> Result<(), Disagreement> {
     let as_propagated = |i: usize, group: &Group| {
         let mut group = *group;
-        if let Some((chunk, propagated)) = propagated
-            && chunk / FANOUT == i
-        {
+        if let Some((chunk, propagated)) = propagated.filter(|(chunk, _)| chunk / FANOUT == i) {
             group[chunk % FANOUT] = propagated;
         }
         group

@@ -129,7 +129,7 @@ impl Object {
         let is_ours =
             header.e_ident[..4] == *b"\x7fELF" && header.e_phentsize as usize == size_of::<libc::Elf64_Phdr>();
         // The loader has read them from the first page, or would have refused the object.
-        if !is_ours || !place.is_multiple_of(8) || place + count * size_of::<libc::Elf64_Phdr>() > FIRST_PAGE_BYTES {
+        if !is_ours || place % 8 != 0 || place + count * size_of::<libc::Elf64_Phdr>() > FIRST_PAGE_BYTES {
             return None;
         }
         // SAFETY: inside the first page of the object's mapping; aligned as checked.

@@ -58,8 +58,12 @@ pub(super) mod tests {
 
     /// A table for tests.
     pub fn empty() -> Box<Cache> {
+        let mut table = Box::<Cache>::new_uninit();
         // SAFETY: all zero bytes are a table.
-        unsafe { Box::<Cache>::new_zeroed().assume_init() }
+        unsafe {
+            table.as_mut_ptr().write_bytes(0, 1);
+            table.assume_init()
+        }
     }
 
     fn rule(distance: i64) -> Rule {

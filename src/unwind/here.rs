@@ -50,7 +50,7 @@ impl Memory for Readable<'_> {
     #[inline]
     fn read(&mut self, address: usize) -> Option<usize> {
         const WORD: usize = size_of::<usize>();
-        let is_inside = address >= self.range.start && address <= self.range.end - WORD && address.is_multiple_of(WORD);
+        let is_inside = address >= self.range.start && address <= self.range.end - WORD && address % WORD == 0;
         // SAFETY: the word lies in the mapping of a stack that this thread runs on, or ran on when a signal came.
         is_inside.then(|| unsafe { core::ptr::with_exposed_provenance::<usize>(address).read_volatile() })
     }

@@ -21,6 +21,9 @@ pub const MIB: usize = 1 << 20;
 const CASE: &str = "TEST_CASE";
 /// A child's last line when its case held.
 const HELD: &str = "the case held";
+/// The variable that holds an emulator's command line, in words, where the tests run in one. The kernel starts a child by its
+/// file, and cannot run the file of a foreign processor.
+const EMULATOR: &str = "TEST_EMULATOR";
 /// No child takes that long unless it hangs.
 const HANG: Duration = Duration::from_secs(90);
 
@@ -48,7 +51,7 @@ impl Child {
     pub fn of<T>(_within: &T) -> Self {
         let path = std::any::type_name::<T>().trim_end_matches("::{{closure}}");
         let (_, test) = path.split_once("::").unwrap();
-        let mut command = Command::new(std::env::current_exe().unwrap());
+        let mut command = own_program();
         command.args(["--exact", test, "--nocapture", "--test-threads=1"]);
         for name in ["NEAP_SCAVENGER", "NEAP_LIMIT", "NEAP_HARD_LIMIT", "NEAP_RETAIN_MAX", "NEAP_THP", "RUST_BACKTRACE"]
         {
@@ -140,6 +143,17 @@ impl Display for Ended {
         let Self { case, code, signal, stdout, stderr } = self;
         write!(f, "{case}: code {code:?}, signal {signal:?}\n{stdout}\n{stderr}")
     }
+}
+
+/// Starts the test's binary again: in the emulator that the parent runs in, if there is one.
+fn own_program() -> Command {
+    let program = std::env::current_exe().unwrap();
+    let emulator = std::env::var(EMULATOR).unwrap_or_default();
+    let mut words = emulator.split_whitespace();
+    let Some(first) = words.next() else { return Command::new(program) };
+    let mut command = Command::new(first);
+    command.args(words).arg(program);
+    command
 }
 
 /// Limits a process to be: its address space, if the limit is given, and no core file for those that crash on purpose.

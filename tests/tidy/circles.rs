@@ -159,7 +159,10 @@ impl Names {
         for (end, _) in source.code.match_indices("::") {
             let start = source.code[..end].rfind(|c: char| !is_name(c as u8)).map_or(0, |before| before + 1);
             let is_first = !source.code[..start].ends_with([':', '.', '$']);
-            if is_first && let Some(base) = self.module_named(source, &source.code[start..end]) {
+            if !is_first {
+                continue;
+            }
+            if let Some(base) = self.module_named(source, &source.code[start..end]) {
                 expand(&source.code[end + 2..], &base, &mut |path, _| found.push((end, path)));
             }
         }

@@ -26,10 +26,10 @@ impl Model<'_> {
         };
         let at = place(run.first) - base;
         assert_eq!(Some(at + run.pages - min), highest.map(|group| group * min));
-        assert!(retained(at, run.pages) && at.is_multiple_of(min) && run.pages.is_multiple_of(min));
+        assert!(retained(at, run.pages) && at % min == 0 && run.pages % min == 0);
         let cut = max.max(min).next_multiple_of(min);
         // Longer than asked for only down to the start of a whole huge page, shorter only where there is no more.
-        assert!(run.pages <= cut || (huge > min && at.is_multiple_of(huge) && at + run.pages - cut < at + huge));
+        assert!(run.pages <= cut || (huge > min && at % huge == 0 && at + run.pages - cut < at + huge));
         assert!(run.pages >= cut || at == 0 || !retained(at - min, min));
         for first in (0..CHUNK_PAGES).step_by(huge).filter(|_| huge > min) {
             let broken = first < at && at < first + huge || first < at + run.pages && at + run.pages < first + huge;

@@ -89,8 +89,8 @@ impl<'a> Model<'a> {
 
     /// Decodes and runs a program.
     pub fn run(&mut self, program: &[u8]) {
-        for bytes in program.as_chunks().0 {
-            self.step(Op::decode(*bytes));
+        for bytes in program.chunks_exact(OP_BYTES) {
+            self.step(Op::decode(bytes.try_into().expect("a chunk has this length")));
         }
     }
 
@@ -132,7 +132,7 @@ impl<'a> Model<'a> {
     /// Compares the bits of every page, and the counters, with the model.
     fn compare(&self, op: Op) {
         let (mut free, mut released, mut mapped) = (0, 0, 0);
-        for (chunk, states) in self.states.as_chunks::<CHUNK_PAGES>().0.iter().enumerate() {
+        for (chunk, states) in self.states.chunks_exact(CHUNK_PAGES).enumerate() {
             let number = page(chunk * CHUNK_PAGES).chunk();
             if states[0] == State::Unmapped {
                 assert_eq!(self.pages.chunk_in_use(number), 0);
@@ -140,7 +140,7 @@ impl<'a> Model<'a> {
             }
             mapped += CHUNK_PAGES;
             let (chunk_free, chunk_released) = (free, released);
-            for (word, states) in states.as_chunks::<64>().0.iter().enumerate() {
+            for (word, states) in states.chunks_exact(64).enumerate() {
                 let bits = |wanted: fn(State) -> bool| {
                     states.iter().rev().fold(0_u64, |bits, &state| bits << 1 | u64::from(wanted(state)))
                 };

@@ -113,7 +113,7 @@ impl Model<'_> {
     /// The place of the lowest aligned run of free pages at or above a place.
     fn first_fit_from(&self, mut at: usize, pages: usize, align: usize) -> Option<usize> {
         while at + pages <= PAGES {
-            if !page(at).0.is_multiple_of(align) {
+            if page(at).0 % align != 0 {
                 at += 1;
                 continue;
             }

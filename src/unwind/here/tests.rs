@@ -146,7 +146,7 @@ fn a_walk_through_garbage_ends() {
         for word in &mut words {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
             let random = (state >> 20) as usize;
-            *word = if random.is_multiple_of(2) { code + random % 100_000 } else { random };
+            *word = if random % 2 == 0 { code + random % 100_000 } else { random };
         }
         let start = words.as_ptr().addr();
         words[round % 1024] = start + round % 8192;
