@@ -3,21 +3,30 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
-readonly USAGE="usage: ./check.sh [--quick]
+readonly USAGE="usage: ./check.sh [--quick | --everything]
 
 Formats, lints, tests, documents, packages, model-checks and stresses neap, in this order; prints the time of each
-step and stops at the first one that fails. On a fresh clone, with 2 cores, all of it takes under 25 minutes.
+step and stops at the first one that fails. The end of the output says which steps were left out.
 
-  --quick   only the first steps: format, shell scripts, lints, tests in the debug profile, documentation
-  --help    this text
+  --quick        only the first steps: format, shell scripts, lints, tests in the debug profile, documentation
+  --everything   also what the plain run leaves out: real programs with libneap preloaded
+                 (scripts/preload_programs.sh), and glibc's own malloc tests on libneap (scripts/malloc_conformance.sh)
+  --help         this text
+
+The plain run takes under 20 minutes on 2 idle cores; CI runs it. CONTRIBUTING.md has a table of what is tested where.
+Not in any run: deeper model checks (loom-tests/deeper.sh) and the benchmarks.
 
 With CI set in the environment, uncommitted changes are an error in the packaging step.
-Needs Rust and a C compiler (for the allocators that the benchmarks compare with); installs rustfmt and clippy."
+Needs Rust and a C compiler (for the allocators that the benchmarks compare with); installs rustfmt and clippy.
+--everything also needs Debian, and root to install the programs that are missing."
 
-quick=false
+# What a step belongs to: every run, the plain run and above, or --everything alone.
+readonly QUICK=0 PLAIN=1 EVERYTHING=2
+extent=$PLAIN
 for argument in "$@"; do
     case "$argument" in
-        --quick) quick=true ;;
+        --quick) extent=$QUICK ;;
+        --everything) extent=$EVERYTHING ;;
         -h | --help)
             printf '%s\n' "$USAGE"
             exit 0
@@ -35,11 +44,16 @@ readonly INTERNALS=(--features neap/internals)
 
 current="start"
 summary=""
+left_out=()
 
 on_exit() {
     local status=$?
     printf '\n%s' "$summary"
     if [[ $status -eq 0 ]]; then
+        if [[ ${#left_out[@]} -gt 0 ]]; then
+            printf 'left out (see --help):\n'
+            printf '         %s\n' "${left_out[@]}"
+        fi
         printf 'check.sh: all green in %s\n' "$(as_time "$SECONDS")"
     else
         printf 'check.sh: FAILED: %s\n' "$current" >&2
@@ -51,10 +65,14 @@ as_time() {
     printf '%d:%02d' $(($1 / 60)) $(($1 % 60))
 }
 
-# step NAME COMMAND...: runs the command under a heading and records its time.
+# step EXTENT NAME COMMAND...: runs the command under a heading and records its time, if this run extends to it.
 step() {
-    current=$1
-    shift
+    if [[ $1 -gt $extent ]]; then
+        left_out+=("$2")
+        return
+    fi
+    current=$2
+    shift 2
     local start=$SECONDS
     printf '\n== %s\n' "$current"
     "$@"
@@ -142,23 +160,22 @@ mutants() {
 }
 
 main() {
-    step "tools" tools
-    step "format" cargo fmt --all --check
-    step "shell scripts" shell_scripts
-    step "lints" lints
-    step "tests, debug" cargo test --locked "${WORKSPACE[@]}" "${INTERNALS[@]}"
-    step "malloc from a Rust program" cargo test --locked -p neap --features c-symbols --test c_symbols
-    step "documentation" documentation
-    if $quick; then
-        return
-    fi
-    step "other targets" other_targets
-    step "tests, release, with 100,000 steps of each property" tests_in_release
-    step "package" package
-    step "model checks (loom)" model_checks
-    step "mutants of the source are caught" mutants
-    step "stress" stress
-    step "real programs" scripts/real_programs.sh
+    step $QUICK "tools" tools
+    step $QUICK "format" cargo fmt --all --check
+    step $QUICK "shell scripts" shell_scripts
+    step $QUICK "lints" lints
+    step $QUICK "tests, debug" cargo test --locked "${WORKSPACE[@]}" "${INTERNALS[@]}"
+    step $QUICK "malloc from a Rust program" cargo test --locked -p neap --features c-symbols --test c_symbols
+    step $QUICK "documentation" documentation
+    step $PLAIN "other targets" other_targets
+    step $PLAIN "tests, release, with 100,000 steps of each property" tests_in_release
+    step $PLAIN "package" package
+    step $PLAIN "model checks (loom)" model_checks
+    step $PLAIN "mutants of the source are caught" mutants
+    step $PLAIN "stress" stress
+    step $PLAIN "real Rust programs on neap" scripts/real_programs.sh
+    step $EVERYTHING "glibc's malloc tests on libneap" scripts/malloc_conformance.sh
+    step $EVERYTHING "real programs with libneap preloaded" scripts/preload_programs.sh
 }
 
 # Last and in one piece, so that bash has read all of this file before anything runs: an edit disturbs no run.
