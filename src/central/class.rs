@@ -1,24 +1,24 @@
-//! Central: a size class's spans that have free slots.
+//! A central: the spans of one size class and one shard that have free slots.
 //!
-//! Refill takes slots from the fullest span there is, lowest address first within it, so that other spans run empty and
-//! go back to the heap whole. Spans are kept in lists by occupancy. A span moves between lists lazily: a free only
-//! counts, and refill puts a span that turns out to be in the wrong list into the right one.
+//! A refill takes slots from the fullest span, and the lowest slots of the span first. So the other spans run empty and go
+//! back to their page heaps as a whole. `lists` keeps the spans by occupancy.
 //!
-//! Each shard has a central of each class. A span belongs to the shard that made it and its slots come back to that
-//! shard's central, whoever frees them: `give` takes those of its own out of a magazine and leaves the others to the caller.
-//! Where much is not needed ([`Central::has_excess`]) other shards' threads take from it, too.
+//! A span belongs to the shard that made it, and its slots come back to this shard's central, whichever thread frees them.
+//! `give` takes the slots of its own shard out of a magazine and leaves the other slots to the caller. Threads of other
+//! shards take slots only from a central's excess ([`Central::has_excess`]).
 //!
-//! Freed slots' pages can be released while the span stays in use (holes): see `hole_queue`.
+//! Pages without a live slot (holes) can be released while the span stays in use: see `hole_queue`.
 //!
 //! Invariants:
-//! 1. A span is in a list exactly if it has a free slot; a span whose slots are all free is in none: it is handed to the
-//!    caller, who retires it.
-//! 2. `free_slots` is the bitmap's population. A slot in flight has its bit clear.
-//! 3. A page marked in `released_holes` holds no slot that is out; refill clears the mark when it takes one.
+//! 1. Whenever the lock is free, a span is in a list exactly if some but not all of its slots are free. A span with all
+//!    slots free is the spare, or it goes to the caller, who retires it.
+//! 2. A record's `free_slots` is the population count of its bitmap. A slot in flight has its bit clear.
+//! 3. An OS page that is marked in `released_holes` holds no slot that is out. A refill that takes a slot on the page
+//!    clears the mark.
 //!
-//! Orderings: Relaxed, into places of the caller's, who publishes them.
+//! Orderings: slots are stored Relaxed into places of the caller, who publishes them.
 //!
-//! Locks: each class has one in every shard (rank central); nothing is taken under it and no system call is made.
+//! Locks: each central has its own lock (rank central). No lock is taken and no system call is made under it.
 
 use crate::accounts::working_set::WorkingSet;
 use crate::holes;
@@ -29,34 +29,39 @@ use crate::sync::atomic::{AtomicUsize, Ordering};
 use super::lists::{SpanChain, SpanLists};
 use super::misuse::{Misuse, misuse};
 
-/// With less than so much unneeded, or less than this part of what it has, a central keeps it for its own shard: slots that
-/// threads of two shards have by turns share cache lines. See [`Central::has_excess`].
-pub(super) const SPARSE_BYTES: usize = if cfg!(loom) { 1 } else { 32 << 10 };
-pub(super) const SPARSE_PART: usize = 8;
-/// The most bytes of a class's free slots that may all be in processors' caches.
+/// A central keeps a smaller excess than this for its own shard, because slots that threads of two shards use in turn share
+/// cache lines. See [`Central::has_excess`].
+pub(super) const LEAST_EXCESS_BYTES: usize = if cfg!(loom) { 1 } else { 32 << 10 };
+/// A central also keeps an excess that is at most this part of all its slots.
+pub(super) const LEAST_EXCESS_PART: usize = 8;
+/// The most bytes of a central's free slots that may all be in processors' caches.
 pub(super) const MOST_CACHED_BYTES: usize = 8 << 20;
 
-/// A class's spans with free slots. All functions that take `&mut self` run under the class's lock, which is what makes
-/// the spans' records theirs.
+/// The spans of a class and a shard that have free slots. Whoever has `&mut self` holds the central's lock, and so owns the
+/// records of the central's spans.
 pub struct Central {
     pub(super) lists: SpanLists,
-    /// Spans with slots freed since their holes were last taken, oldest first.
+    /// The queue of spans with slots freed since their holes were last taken: the oldest span.
     pub(super) holes_head: Option<Span>,
+    /// The newest span of the queue.
     pub(super) holes_tail: Option<Span>,
-    /// One span with all slots free, kept so that a class on the edge does not trade spans with the heap.
+    /// One span with all slots free. It is kept so that a class whose demand swings around a whole number of spans does not
+    /// make and retire a span each time.
     spare: Option<Span>,
+    /// Free slots in all spans of the class and the shard, also in the spare.
     pub(super) free_slots: usize,
+    /// All spans of the class and the shard, also spans without a free slot.
     pub(super) spans: usize,
-    /// Of the free slots.
+    /// The working set of the free slots.
     working_set: WorkingSet,
 }
 
-// SAFETY: the spans' records belong to the holder of the lock around this value (span invariant 2).
+// SAFETY: the records of the spans belong to the holder of the lock around this value (invariant 2 of `span::record`).
 unsafe impl Send for Central {}
 
-/// Moves slots out of a bitmap into the places, the last first, and tells `taken` of each.
+/// Moves slots out of a bitmap into the places, last place first. Calls `taken` with each slot.
 #[inline(always)]
-fn take_from(
+fn take_from_bitmap(
     bitmap: &mut [u64],
     base: usize,
     slot_bytes: usize,
@@ -82,7 +87,7 @@ fn take_from(
 }
 
 impl Central {
-    /// A class without spans.
+    /// A central without spans.
     pub const fn new() -> Self {
         Self {
             lists: SpanLists::new(),
@@ -95,20 +100,20 @@ impl Central {
         }
     }
 
-    /// Slots free in the class's spans.
+    /// Free slots in the central's spans.
     pub fn free_slots(&self) -> usize {
         self.free_slots
     }
 
-    /// Whether so much of the class's memory here is unneeded that other shards' threads should use it before there is more.
+    /// Whether the central's excess is so large that threads of other shards should use it before they make a span.
     pub fn has_excess(&mut self, class: usize, epoch: u32) -> bool {
         let info = info(class);
         let slot_bytes = info.slot_bytes as usize;
         let excess = self.working_set.excess(epoch, self.free_slots, MOST_CACHED_BYTES / slot_bytes);
-        excess * slot_bytes >= SPARSE_BYTES && SPARSE_PART * excess > self.spans * info.slots as usize
+        excess * slot_bytes >= LEAST_EXCESS_BYTES && LEAST_EXCESS_PART * excess > self.spans * info.slots as usize
     }
 
-    /// [`Central::take`] for another shard: `None` unless this one is sparse.
+    /// Does [`Central::take`] for a thread of another shard; `None` if this central has no excess to give.
     pub fn take_excess(
         &mut self,
         class: usize,
@@ -124,13 +129,13 @@ impl Central {
         Some(taken)
     }
 
-    /// Adds a fresh span, all of whose slots are free.
+    /// Adds a fresh span. All its slots are free.
     pub fn add(&mut self, span: Span) {
         self.fill(span);
         self.lists.link_emptiest(span);
     }
 
-    /// Keeps a fresh span as the spare; `false` if there is one already: then the span stays the caller's.
+    /// Keeps a fresh span as the spare. `false` if there is a spare already: then the caller goes on owning the span.
     pub fn keep_spare(&mut self, span: Span) -> bool {
         if self.spare.is_some() {
             return false;
@@ -142,7 +147,7 @@ impl Central {
 
     fn fill(&mut self, span: Span) {
         let slots = span.class_info().slots as usize;
-        // SAFETY: the span is the caller's and becomes this class's.
+        // SAFETY: the caller owns the fresh span, and gives it to this central. Record and bitmap are disjoint.
         let (record, bitmap) = unsafe { (span.record(), span.bitmap()) };
         bitmap.fill(u64::MAX);
         if let (Some(last), tail @ 1..) = (bitmap.last_mut(), slots % 64) {
@@ -153,7 +158,7 @@ impl Central {
         self.spans += 1;
     }
 
-    /// The fullest span; the spare span if no other has a free slot.
+    /// The fullest span, or the spare if no other span has a free slot.
     #[inline]
     fn fullest(&mut self, slots: u32) -> Option<Span> {
         self.lists.fullest(slots).or_else(|| {
@@ -163,8 +168,8 @@ impl Central {
         })
     }
 
-    /// Takes as many slots as there are places, or as many as there are, lowest address first within each span. The places are
-    /// filled from the last. Returns how many slots, and how many OS pages under them were released and will be faulted in again.
+    /// Takes a slot for each place, as long as there are slots: the lowest slots of each span first. Fills the last place
+    /// first. Returns how many slots it took, and how many released OS pages lie under them and will be faulted in again.
     #[inline]
     pub fn take(&mut self, class: usize, os_page_bytes: usize, places: &[AtomicUsize]) -> (usize, u32) {
         let info = info(class);
@@ -173,13 +178,13 @@ impl Central {
         let mut refaulted = 0;
         while left.len() != 0 {
             let Some(span) = self.fullest(info.slots) else { break };
-            // SAFETY: under the class's lock; record and bitmap are disjoint.
+            // SAFETY: the caller holds the central's lock. Record and bitmap are disjoint.
             let (record, bitmap) = unsafe { (span.record(), span.bitmap()) };
             let before = left.len();
             if record.released_holes == 0 {
-                take_from(bitmap, span.base(), slot_bytes, &mut left, |_| {});
+                take_from_bitmap(bitmap, span.base(), slot_bytes, &mut left, |_| {});
             } else {
-                take_from(bitmap, span.base(), slot_bytes, &mut left, |slot| {
+                take_from_bitmap(bitmap, span.base(), slot_bytes, &mut left, |slot| {
                     let pages = holes::page_mask(slot - span.base(), slot_bytes, os_page_bytes);
                     refaulted += (record.released_holes & pages).count_ones();
                     record.released_holes &= !pages;
@@ -197,18 +202,19 @@ impl Central {
         (places.len() - left.len(), refaulted)
     }
 
-    /// The span of a class that holds the slot at `address`; its shard says which central the slot goes back to.
+    /// The span of a class that holds the slot at `address`. The slot goes back to the central of the span's shard.
     #[inline]
     pub fn span_of(map: &SpanMap, class: usize, address: usize) -> Result<Span, Misuse> {
         map.small_span(address, class).map(|(span, _)| span).ok_or(Misuse::Foreign(address))
     }
 
-    /// Gives those slots back whose spans are in `shard`, which is this central's, and says how many: of those at and below `top`,
-    /// down to a null. The others move up to the top, with a null below them. Spans that become empty are pushed onto
-    /// `emptied`; the caller retires them.
+    /// Takes slots back from the words at and below `top`, down to a null. `shard` is this central's shard.
+    ///
+    /// Only slots whose spans are in `shard` come back, and their number is returned. The other slots move up to `top`,
+    /// with a null below them. Spans that become empty are pushed onto `emptied`, and the caller retires them.
     ///
     /// # Safety
-    /// The words at and below `top`, down to one that is null, are the caller's.
+    /// The caller owns the words at and below `top`, down to the first null word.
     pub unsafe fn give(
         &mut self,
         (class, shard): (usize, usize),
@@ -217,50 +223,52 @@ impl Central {
         tick: u32,
         emptied: &mut SpanChain,
     ) -> Result<usize, Misuse> {
-        // Copied, so that they stay in registers while bitmaps are written.
+        // The class info is copied, so its fields stay in registers while bitmaps are written.
         let info = *info(class);
         let slots_end = info.slots as usize * info.slot_bytes as usize;
-        // The next to be looked at, and where the next that is not ours goes. Neither comes below the first null: a step down is made
-        // from a word that was not null, and the second is never below the first.
+        // `next` is the word to look at. `kept` is the place for the next slot of another shard. Neither comes below the
+        // first null: `next` steps down only from a word that was not null, and `kept` is never below `next`.
         let (mut next, mut kept) = (top, top);
         loop {
-            // SAFETY: the caller's word, as said above.
+            // SAFETY: `next` is at or above the first null, so the caller owns the word.
             let address = unsafe { *next };
             if address == 0 {
                 break;
             }
             let (span, base) = map.small_span(address, class).ok_or(Misuse::Foreign(address))?;
             if span.shard() != shard {
-                // SAFETY: as above; the word at `next` is not null.
+                // SAFETY: as above for both words. The word at `next` is not null, so the word below is at or above the
+                // first null.
                 unsafe {
                     *kept = address;
                     (next, kept) = (next.sub(1), kept.sub(1));
                 }
                 continue;
             }
-            // SAFETY: under the class's lock; record and bitmap are disjoint.
+            // SAFETY: the caller holds the central's lock, and the span is in this central's shard. Record and bitmap are
+            // disjoint.
             let (record, bitmap) = unsafe { (span.record(), span.bitmap_of(&info)) };
             let first = next;
-            // As many slots as follow each other in the same span: neighbours often come back together.
+            // Takes all slots that follow each other in the same span: neighbours often come back together.
             loop {
-                // SAFETY: as above. A null is in no span.
+                // SAFETY: as above. The loop ends at a null, because a null is in no span.
                 let offset = unsafe { *next }.wrapping_sub(base);
                 if offset >= slots_end {
                     break;
                 }
                 let Some(slot) = info.number_at(offset) else { break };
-                // SAFETY: the offset is less than that of the last slot's end, so the number is one of the span's slots (`size_class`
-                // tests it), and the bitmap has a bit for each.
+                // SAFETY: the offset is below the end of the last slot, so `slot` is the number of a slot of the span
+                // (`size_class` tests it). The bitmap has a bit for each slot.
                 let word = unsafe { bitmap.get_unchecked_mut(slot / 64) };
                 let free = *word | 1 << (slot % 64);
                 if free == *word {
                     break;
                 }
                 *word = free;
-                // SAFETY: as above; the word there is a slot.
+                // SAFETY: the word at `next` is a slot and not null, so the word below is at or above the first null.
                 next = unsafe { next.sub(1) };
             }
-            // SAFETY: both are in the caller's words.
+            // SAFETY: both pointers are into the caller's words.
             let given = unsafe { first.offset_from(next) } as usize;
             if given == 0 {
                 return Err(misuse(&info, address, address.wrapping_sub(base)));
@@ -269,30 +277,31 @@ impl Central {
             record.freed_tick = tick;
             record.free_slots += given as u16;
             self.free_slots += given;
-            // Most spans are in their list and their queue already, and stay there.
+            // Most spans are in a list and in the queue already, and stay there.
             if before == 0 || record.free_slots as u32 == info.slots || !record.queued_for_holes {
                 self.relist(span, info.slots, given as u16, true, emptied);
             }
         }
-        // SAFETY: as above.
+        // SAFETY: `kept` is at or above `next`, which is at the first null. The caller owns the words between them.
         unsafe {
             *kept = 0;
             Ok(kept.offset_from(next) as usize)
         }
     }
 
-    /// Whether `address` is a slot of `span` that is not free there.
+    /// Checks that `address` is a slot of `span` and is not free in the span.
     #[cfg(debug_assertions)]
     pub fn check_live(&self, class: usize, span: Span, address: usize) -> Result<(), Misuse> {
         let slot = info(class).slot_at(address - span.base()).ok_or(Misuse::Foreign(address))?;
-        // SAFETY: under the class's lock.
+        // SAFETY: the caller holds the central's lock.
         let bitmap = unsafe { span.bitmap() };
         if bitmap[slot / 64] >> (slot % 64) & 1 == 1 { Err(Misuse::DoubleFree(address)) } else { Ok(()) }
     }
 
-    /// After `added` slots of a span became free: lists it and, if asked, queues it, or hands it on as empty.
+    /// Puts a span where it belongs after `added` of its slots became free: into a list, and into the queue for holes if
+    /// `queue` is set. A span whose slots are all free becomes the spare or is pushed onto `emptied`.
     pub(super) fn relist(&mut self, span: Span, slots: u32, added: u16, queue: bool, emptied: &mut SpanChain) {
-        // SAFETY: under the class's lock.
+        // SAFETY: the caller holds the central's lock.
         let record = unsafe { span.record() };
         if record.free_slots as u32 == slots {
             if record.free_slots > added {
@@ -317,7 +326,7 @@ impl Central {
         }
     }
 
-    /// The spare span, for the heap.
+    /// Takes the spare: the caller retires it.
     pub fn take_spare(&mut self) -> Option<Span> {
         let span = self.spare.take()?;
         self.free_slots -= span.class_info().slots as usize;

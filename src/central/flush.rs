@@ -1,8 +1,9 @@
-//! Flush: slots go back to their spans, and spans that run empty go back to the page heap.
+//! Flush: gives slots back to their spans, and spans that run empty back to their page heaps.
 //!
-//! A span is made for a shard and stays there: a flush gives each slot to the central of its span's shard.
+//! A span stays in the shard that it was made for. So a flush gives each slot to the central of its span's shard, whichever
+//! thread frees it.
 //!
-//! Locks: central, or heap, never both.
+//! Locks: central or heap, never both.
 
 use core::ptr::NonNull;
 
@@ -16,11 +17,11 @@ use super::lists::SpanChain;
 use super::misuse::or_abort;
 
 impl Centrals {
-    /// Gives slots of a class back to their spans: those at and below `top`, down to a null. Ends the process if one of them cannot
-    /// be right.
+    /// Gives the slots of a class in the words at and below `top`, down to a null, back to their spans. Ends the process if
+    /// a word cannot be right.
     ///
     /// # Safety
-    /// The words at and below `top`, down to one that is null, are the caller's.
+    /// The caller owns the words at and below `top`, down to the first null word.
     pub unsafe fn flush(&self, class: usize, top: *mut usize) {
         let slot_bytes = info(class).slot_bytes as usize;
         let mut emptied = SpanChain::default();
@@ -34,9 +35,9 @@ impl Centrals {
             }
             let shard = or_abort(Central::span_of(&self.page_heaps.span_map, class, slot)).shard();
             let mut central = self.centrals[shard][class].lock();
-            // SAFETY: the caller's contract; `give` leaves a null below what it leaves.
+            // SAFETY: the caller's contract. `give` puts a null below the slots that it leaves.
             let given = unsafe { central.give((class, shard), &self.page_heaps.span_map, top, tick, &mut emptied) };
-            // Counted before the slots can be taken: the sum never goes below zero.
+            // The slots are counted before anybody can take them, so the counter never goes below zero.
             look |= self.accounts().counters.add_free_slots(shard, given.unwrap_or(0) * slot_bytes);
             drop(central);
             or_abort(given);
@@ -47,27 +48,27 @@ impl Centrals {
         }
     }
 
-    /// The same for all but the first of `words`, whose place is for the null.
+    /// Gives the slots in all `words` but the first back to their spans. The first word is overwritten with the null.
     pub fn flush_slots(&self, class: usize, words: &mut [usize]) {
         let Some(last) = words.len().checked_sub(1) else { return };
         words[0] = 0;
-        // SAFETY: the caller's words, the first of which is null now.
+        // SAFETY: the words are borrowed from the caller, and the first is null now.
         unsafe { self.flush(class, words.as_mut_ptr().add(last)) }
     }
 
-    /// Gives emptied spans back to the page heap.
+    /// Gives emptied spans back to their page heaps.
     pub fn retire_all(&self, mut emptied: SpanChain) {
         while let Some(span) = emptied.pop() {
             self.retire(span);
         }
     }
 
-    /// Gives an emptied span back to the page heap. Pages that were released as holes go back as released.
+    /// Gives an emptied span back to its page heap. Pages that were released as holes go back as released pages.
     pub fn retire(&self, span: Span) {
         let run = span.run();
         let info = span.class_info();
         self.accounts().counters.subtract_free_slots(span.shard(), (info.slots * info.slot_bytes) as usize);
-        // SAFETY: all slots are free and the span is in no list, so the record is this thread's.
+        // SAFETY: all slots are free and the span is in no list, so the record belongs to this thread.
         let holes = unsafe { core::mem::take(&mut span.record().released_holes) };
         // SAFETY: as above.
         unsafe { self.page_heaps.span_map.retire(span) };
@@ -77,7 +78,7 @@ impl Centrals {
         }
         let os_page_bytes = self.accounts().os_page_bytes();
         self.accounts().counters.subtract_holes(holes.count_ones() as usize * os_page_bytes);
-        // Parts that are wholly released and parts that are not go back separately.
+        // Pages that are wholly released and other pages go back in separate runs.
         let per_page = PAGE_BYTES / os_page_bytes;
         let mask = u64::MAX >> (64 - per_page);
         let is_released = |page: usize| holes >> (page * per_page) & mask == mask;
@@ -98,7 +99,7 @@ impl Centrals {
         }
     }
 
-    /// One slot straight to central, for a thread without a cache.
+    /// Frees one slot to its central, for a thread without a cache.
     pub fn deallocate_directly(&self, class: usize, slot: NonNull<u8>) {
         self.flush_slots(class, &mut [0, slot.as_ptr().expose_provenance()]);
     }

@@ -1,13 +1,13 @@
-//! Central's part in releasing holes, OS pages of a span in use that hold no live slot: which spans are worth a look, and
-//! the slots that are unavailable while the pages under them are released.
+//! The queue of spans that may have new holes, and the slots in flight while holes are released. A hole is an OS page of a
+//! span in use that holds no live slot.
 //!
-//! Spans with slots freed since the last look are queued, oldest first, so a look costs what has changed and not what there
-//! is. `take_holes` makes the slots unavailable, the caller releases the pages without any lock, and `return_holes` gives the
-//! slots back, with a mark on the pages that says so.
+//! A span is queued when slots of it are freed, oldest first. So a look for holes costs what has changed, not what the
+//! central has. `take_holes` makes the slots on a hole unavailable. The caller releases the pages without any lock.
+//! `return_holes` gives the slots back and marks the pages as released.
 //!
-//! Invariants: those of `central`; and a span is in the queue only while it is in a list.
+//! Invariants: those of `class`. In addition, a span is in the queue only while it is in a list.
 //!
-//! Locks: central's, around each function.
+//! Locks: the caller holds the central's lock around each function.
 
 use crate::holes;
 use crate::size_class::info;
@@ -18,33 +18,33 @@ use super::class::Central;
 use super::lists::SpanChain;
 use super::misuse::Misuse;
 
-/// Slots taken from a span while the pages under them are released.
+/// Holes of a span while they are released.
 #[derive(Clone, Copy)]
 pub struct Holes {
     /// The span.
     pub span: Span,
-    /// The OS pages to release, one bit each from the span's first.
+    /// The OS pages to release. Bit 0 is the span's first OS page.
     pub pages: u64,
-    /// How many slots are unavailable meanwhile.
+    /// How many slots are in flight meanwhile: no refill can take them.
     pub slots: u16,
 }
 
-/// How many spans a search for holes may still look at under the class's lock, and whether one of them was old enough.
+/// How many spans a search for holes may still look at while it holds the central's lock.
 #[derive(Clone, Copy)]
 pub struct Visits {
     /// Spans that may still be looked at.
     pub left: u32,
-    /// Whether a span was taken off the queue: the queue is shorter than before.
+    /// Whether a span was old enough and left the queue, so the queue is shorter than before.
     pub progressed: bool,
 }
 
 impl Visits {
-    /// As many as a short critical section allows.
+    /// As many spans as a short critical section allows.
     pub const fn new() -> Self {
         Self { left: 256, progressed: false }
     }
 
-    /// Whether the search ended early and another one would get further.
+    /// Whether the search ended early and another search would get further.
     pub fn worth_another(&self) -> bool {
         self.left == 0 && self.progressed
     }
@@ -52,7 +52,7 @@ impl Visits {
 
 impl Central {
     pub(super) fn queue_for_holes(&mut self, span: Span) {
-        // SAFETY: under the class's lock, two different records.
+        // SAFETY: the caller holds the central's lock, and the two records differ.
         unsafe {
             let record = span.record();
             record.queued_for_holes = true;
@@ -67,7 +67,7 @@ impl Central {
     }
 
     pub(super) fn unqueue_for_holes(&mut self, span: Span) {
-        // SAFETY: under the class's lock, three different records.
+        // SAFETY: the caller holds the central's lock, and the three records differ.
         unsafe {
             let record = span.record();
             if !record.queued_for_holes {
@@ -86,14 +86,14 @@ impl Central {
         }
     }
 
-    /// Whether some span has slots freed since its holes were last taken.
+    /// Whether the queue holds a span: slots were freed since the span's holes were last taken.
     pub fn has_new_holes(&self) -> bool {
         self.holes_head.is_some()
     }
 
-    /// Takes the oldest span with new holes whose last free is at least `age` ticks old, makes the slots on wholly free
-    /// OS pages unavailable and says which pages those are. `None` if there is no such span, or if `visits` ran out: each
-    /// span that is looked at takes one, since a queue may be as long as the heap and the class's lock is held.
+    /// Takes the new holes of the oldest queued span whose last free is at least `age` ticks ago. The slots on the holes
+    /// become unavailable. `None` if no queued span has such holes, or if `visits` ran out. Each span that is looked at
+    /// costs one visit, because the queue may be as long as the heap, and the central's lock is held.
     pub fn take_holes(
         &mut self,
         class: usize,
@@ -109,10 +109,10 @@ impl Central {
             let span = self.holes_head?;
             visits.left -= 1;
             self.unqueue_for_holes(span);
-            // SAFETY: under the class's lock; record and bitmap are disjoint.
+            // SAFETY: the caller holds the central's lock. Record and bitmap are disjoint.
             let (record, bitmap) = unsafe { (span.record(), span.bitmap()) };
             if tick.wrapping_sub(record.freed_tick) < age {
-                // Too young: behind the others, which may be older.
+                // The span is too young. It goes to the end of the queue, because the others may be older.
                 self.queue_for_holes(span);
                 continue;
             }
@@ -132,7 +132,7 @@ impl Central {
         None
     }
 
-    /// Gives the slots of `take_holes` back, their pages released (or not, where the kernel refused). A span that became
+    /// Gives the slots of `take_holes` back. `released` says whether the kernel released the pages. A span that became
     /// empty meanwhile is pushed onto `emptied`.
     pub fn return_holes(
         &mut self,
@@ -142,7 +142,7 @@ impl Central {
         released: bool,
         emptied: &mut SpanChain,
     ) -> Result<(), Misuse> {
-        // SAFETY: under the class's lock; record and bitmap are disjoint.
+        // SAFETY: the caller holds the central's lock. Record and bitmap are disjoint.
         let (record, bitmap) = unsafe { (holes.span.record(), holes.span.bitmap()) };
         if holes::set_slots(bitmap, info(class), os_page_bytes, holes.pages) != holes.slots as usize {
             // A slot was freed while it was in flight, so it had been free before.

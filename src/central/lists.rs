@@ -1,16 +1,17 @@
-//! A central's lists: the spans with free slots, by occupancy; and chains of spans outside any list.
+//! A central's lists: the spans with free slots, by occupancy. And chains: spans outside any list.
 //!
-//! A span moves between lists lazily: a free only counts, and a refill puts a span that turns out to be in the wrong list
-//! into the right list.
+//! A span moves between lists lazily. A free only counts the slot. A refill that finds a span in the wrong list moves the
+//! span into the right list.
 //!
-//! Locks: central, around each function; a chain's spans belong to the holder of the chain.
+//! Locks: the caller holds the central's lock around each function of the lists. The spans of a chain belong to the owner
+//! of the chain.
 
 use crate::span::Span;
 
-/// Lists by occupancy: list `i` holds spans with about `i / 8` of their slots free.
+/// The number of lists. List `i` holds spans with about `i / 8` of their slots free.
 const BUCKETS: usize = 8;
 
-/// A chain of spans through their `next` links, outside any list.
+/// A chain of spans outside any list, linked by `next`.
 #[derive(Default)]
 pub struct SpanChain {
     head: Option<Span>,
@@ -18,12 +19,12 @@ pub struct SpanChain {
 
 impl SpanChain {
     pub(super) fn push(&mut self, span: Span) {
-        // SAFETY: the span is in no list and all its slots are free: the caller's alone.
+        // SAFETY: the span is in no list and all its slots are free, so its record belongs to the owner of the chain.
         unsafe { span.record().next = self.head };
         self.head = Some(span);
     }
 
-    /// Takes a span off the chain.
+    /// Takes a span out of the chain.
     pub fn pop(&mut self) -> Option<Span> {
         let span = self.head?;
         // SAFETY: as in `push`.
@@ -36,7 +37,7 @@ fn bucket(free_slots: u16, slots: u32) -> u8 {
     ((free_slots as u32 * BUCKETS as u32 / slots) as usize).min(BUCKETS - 1) as u8
 }
 
-/// The lists. See the module's header.
+/// The lists of a central.
 pub(super) struct SpanLists {
     heads: [Option<Span>; BUCKETS],
 }
@@ -47,24 +48,24 @@ impl SpanLists {
         Self { heads: [None; BUCKETS] }
     }
 
-    /// Adds a span in the list of the emptiest.
+    /// Adds a span to the list of the emptiest spans.
     pub(super) fn link_emptiest(&mut self, span: Span) {
         self.link_into(span, BUCKETS as u8 - 1);
     }
 
-    /// Adds a span with that many free slots of `slots`.
+    /// Adds a span that has `free_slots` of its `slots` slots free.
     pub(super) fn link(&mut self, span: Span, free_slots: u16, slots: u32) {
         self.link_into(span, bucket(free_slots, slots));
     }
 
     fn link_into(&mut self, span: Span, list: u8) {
-        // SAFETY: under the class's lock.
+        // SAFETY: the caller holds the central's lock.
         let record = unsafe { span.record() };
         record.bucket = list;
         record.previous = None;
         record.next = self.heads[list as usize];
         if let Some(next) = record.next {
-            // SAFETY: under the class's lock; another span's record.
+            // SAFETY: as above, and it is another span's record.
             unsafe { next.record().previous = Some(span) };
         }
         self.heads[list as usize] = Some(span);
@@ -72,7 +73,7 @@ impl SpanLists {
 
     /// Takes a span out of its list.
     pub(super) fn unlink(&mut self, span: Span) {
-        // SAFETY: under the class's lock, three different records.
+        // SAFETY: the caller holds the central's lock, and the three records differ.
         unsafe {
             let record = span.record();
             let (previous, next, list) = (record.previous.take(), record.next.take(), record.bucket);
@@ -86,11 +87,11 @@ impl SpanLists {
         }
     }
 
-    /// The fullest span, its list corrected; `None` if the lists are empty.
+    /// The fullest span, which is in the right list now; `None` if the lists are empty.
     pub(super) fn fullest(&mut self, slots: u32) -> Option<Span> {
         for list in 0..BUCKETS {
             while let Some(span) = self.heads[list] {
-                // SAFETY: under the class's lock.
+                // SAFETY: the caller holds the central's lock.
                 let right = bucket(unsafe { span.record() }.free_slots, slots);
                 if right as usize <= list {
                     return Some(span);

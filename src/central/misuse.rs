@@ -1,11 +1,11 @@
-//! A free that cannot be right, and how it ends the process.
+//! Misuse: a free that cannot be right. It ends the process.
 //!
-//! Locks: none; [`or_abort`] wants none held.
+//! Locks: none. No lock is held when [`or_abort`] is called.
 
 use crate::size_class::ClassInfo;
 use crate::sys;
 
-/// A free that cannot be right, with the address.
+/// A free that cannot be right, with the address that was freed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Misuse {
     /// The address is in no live span, or is not the start of a slot of the class.
@@ -14,8 +14,9 @@ pub enum Misuse {
     DoubleFree(usize),
 }
 
-/// What is wrong with an address that could not be given back to the span it lies `offset` bytes into. If it is no slot there, it lies
-/// inside one or behind the last, or the tag led to a span that does not hold it: that is retired just now.
+/// What is wrong with a freed address that lies `offset` bytes into a span and could not be given back. An address that is
+/// no slot lies inside a slot or behind the last slot. Or the tag led to a span that does not hold the address, because
+/// another thread retires the span at this moment.
 #[cold]
 pub(super) fn misuse(info: &ClassInfo, address: usize, offset: usize) -> Misuse {
     match info.slot_at(offset) {
@@ -24,7 +25,7 @@ pub(super) fn misuse(info: &ClassInfo, address: usize, offset: usize) -> Misuse 
     }
 }
 
-/// Ends the process with one line if a free was a misuse.
+/// Ends the process with one line on stderr if a free was a misuse.
 pub fn or_abort<T>(result: Result<T, Misuse>) -> T {
     match result {
         Ok(value) => value,

@@ -1,14 +1,17 @@
 //! The centrals: spans with free slots, between the caches above and the page heaps below.
 //!
-//! Each shard has a central of each size class. The centrals own the page heaps; they know nothing of magazines or threads.
+//! Each shard has a central of each size class. The centrals own the page heaps, which are the floor below. They know
+//! nothing of magazines or threads.
 //!
-//! - `class`: one central, which is what a central lock protects. `lists`: its spans by occupancy.
-//! - `refill`: slots for the caches; makes a span where no central has a slot.
-//! - `flush`: slots back to their spans, empty spans back to the page heap.
-//! - `hole_queue`: which spans may have holes, OS pages without a live slot. `release_holes`: releases the holes.
+//! - `class`: one central, which is what a central lock protects.
+//! - `lists`: a central's spans by occupancy.
+//! - `refill`: takes slots for the caches, and makes a span if no central has a slot.
+//! - `flush`: gives slots back to their spans, and empty spans back to the page heaps.
+//! - `hole_queue`: which spans may have new holes (OS pages without a live slot).
+//! - `release_holes`: releases the holes.
 //! - `misuse`: frees that cannot be right.
 //!
-//! Locks: central, one at a time. No lock of the floors below is taken under it.
+//! Locks: central, one at a time. No lock of the floors below is taken under a central lock.
 
 mod class;
 mod flush;
@@ -41,7 +44,7 @@ pub struct Centrals {
 
 impl Centrals {
     const_unless_loom! {
-        /// No spans; the page heaps want to be initialised before anything else.
+        /// No spans. The caller initialises the page heaps before anything else.
         pub fn new() -> Self {
             Self {
                 page_heaps: PageHeaps::new(),
@@ -56,7 +59,7 @@ impl Centrals {
         &self.page_heaps.accounts
     }
 
-    /// Gives the classes' spare spans to the page heaps.
+    /// Gives the spare spans of all centrals to the page heaps, and the pages of page caches too.
     pub fn trim(&self) {
         for shard in self.accounts().shards.all() {
             for class in 0..CLASSES {
@@ -69,12 +72,12 @@ impl Centrals {
         self.page_heaps.trim();
     }
 
-    /// Fills in the page heaps' part of a snapshot; the centrals have none of their own.
+    /// Writes the page heaps' part of a snapshot. The centrals have no part of their own.
     pub fn fill(&self, stats: &mut Stats) {
         self.page_heaps.fill(stats);
     }
 
-    /// Takes each lock of `shards` for a moment: see `Heap::synchronized_levels`.
+    /// Takes each lock of `shards`, here and in the page heaps, for a moment. See `Heap::synchronized_levels`.
     pub fn pass_through_locks(&self, shards: Range<usize>) {
         for central in self.centrals[shards.clone()].as_flattened() {
             drop(central.lock());
@@ -90,7 +93,8 @@ impl Centrals {
         self.page_heaps.each_lock(shards, visit);
     }
 
-    /// In the child of a fork: other threads were between a lock and its counter.
+    /// Counts again in the child of a fork. A thread that the child does not have may have changed a central and not yet
+    /// its counter.
     pub fn recount_in_child(&self) {
         self.page_heaps.recount_in_child();
         for shard in self.accounts().shards.all() {
@@ -101,7 +105,7 @@ impl Centrals {
         }
     }
 
-    /// Whether `address` is a slot of the class that is free neither in its span; debug builds ask at each free.
+    /// Checks that `address` is a slot of the class and is not free in its span. Debug builds check each free.
     #[cfg(debug_assertions)]
     pub fn check_live(&self, address: usize, class: usize) -> Result<(), Misuse> {
         match self.page_heaps.span_map.lookup(address) {

@@ -1,13 +1,13 @@
-//! Spans of size classes: refill and flush between magazines and central, and spans between central and the page heap.
+//! Refill: takes slots from spans for the caches, and makes spans.
 //!
-//! A span is made for a shard and stays there: `flush` gives each slot to the central of its span's shard. Refill goes to the
-//! thread's own shard, then to other shards' sparse centrals, then to the heap, and, where that has no more, to whatever central
-//! has a slot; only then is looked for what caches and flights hold.
+//! A refill looks for slots in this order: the central of the thread's own shard, the excess of other shards' centrals, a
+//! new span, and, if the OS gives no more memory, any central that has a slot. The floors above then look for what caches
+//! and flights hold.
 //!
-//! Orderings: Relaxed, on a place of its own.
+//! Orderings: Relaxed, on a local place that no other thread sees.
 //!
-//! Locks: central, or heap, never both: a refill that finds no slot drops the class's lock, makes a span, and takes the
-//! lock again. Two threads may then both make one; the second is kept as the spare, or given back.
+//! Locks: central or heap, never both. A refill that finds no slot drops the central's lock, makes a span, and takes the
+//! lock again. So two threads may both make a span. The second span becomes the spare, or goes back to its page heap.
 
 use crate::size_class::info;
 use crate::span::Span;
@@ -16,7 +16,8 @@ use crate::sync::atomic::{AtomicUsize, Ordering};
 use super::Centrals;
 
 impl Centrals {
-    /// Takes slots of a class from a shard's spans and puts them into the last of the places: how many, 0 if they have none.
+    /// Takes slots of a class from a shard's spans and puts them into the last of `places`. Returns how many it took: 0 if
+    /// the spans have no slot.
     #[inline]
     pub fn take_slots(&self, class: usize, shard: usize, places: &[AtomicUsize]) -> usize {
         let (taken, refaulted) =
@@ -27,8 +28,8 @@ impl Centrals {
         taken
     }
 
-    /// The same for a class whose spans in `shard` had no slot: from the other shards' spans or a new one; 0 if the OS gives
-    /// no more memory and no shard has a slot.
+    /// Takes slots of a class for a shard whose spans have none, from another shard's excess or from a new span. Returns
+    /// how many it took: 0 if the OS gives no more memory and no shard has a slot.
     #[cold]
     pub fn refill(&self, class: usize, shard: usize, places: &[AtomicUsize]) -> usize {
         let os_page_bytes = self.accounts().os_page_bytes();
@@ -47,7 +48,7 @@ impl Centrals {
         }
     }
 
-    /// The OS gives no more memory: the last free slots are everybody's.
+    /// Takes slots from any shard's spans: the OS gives no more memory, so the last free slots are for every shard.
     fn refill_from_the_last(&self, class: usize, places: &[AtomicUsize]) -> usize {
         self.accounts()
             .shards
@@ -60,11 +61,11 @@ impl Centrals {
     fn take_from_new(&self, span: Span, (class, shard): (usize, usize), places: &[AtomicUsize]) -> usize {
         let os_page_bytes = self.accounts().os_page_bytes();
         let info = info(class);
-        // Counted before the slots can be taken: the sum never goes below zero.
+        // The slots are counted before anybody can take them, so the counter never goes below zero.
         self.accounts().counters.add_free_slots(shard, (info.slots * info.slot_bytes) as usize);
         let mut central = self.centrals[shard][class].lock();
-        // Slots may have come back meanwhile. They are used first, and then the new span may not be needed: it must not
-        // stay behind among the spans with free slots, where nobody would see that it is wholly free.
+        // Slots may have come back meanwhile. They are used first, and the new span may not be needed then. It must not
+        // stay in a list: there nobody would see that it is wholly free.
         let (taken, refaulted) = central.take(class, os_page_bytes, places);
         if taken != 0 {
             let kept = central.keep_spare(span);
@@ -88,7 +89,7 @@ impl Centrals {
             let bytes = os_pages as usize * self.accounts().os_page_bytes();
             self.accounts().counters.subtract_holes(bytes);
             self.accounts().counters.add_refaulted(bytes);
-            // Free slots beside the ones taken are on backed pages again: a rise that no free makes.
+            // The free slots beside the taken slots are on backed pages again. This is a rise of a level without a free.
             self.accounts().after_free();
         }
     }
@@ -100,14 +101,14 @@ impl Centrals {
         // SAFETY: the pages were just taken, and growth made metadata for them.
         let span = unsafe { self.page_heaps.span_map.create(taken.run, Some(class)) };
         match span {
-            // SAFETY: made just now.
+            // SAFETY: the span was made just now, so no slot of it was handed out.
             Some(span) => unsafe { span.set_shard(shard) },
             None => self.page_heaps.free_run(taken.run),
         }
         span
     }
 
-    /// One slot straight from central, for a thread without a cache; null if there is no memory.
+    /// Allocates one slot from a central, for a thread without a cache; null if there is no memory.
     pub fn allocate_directly(&self, class: usize) -> *mut u8 {
         let place = [AtomicUsize::new(0)];
         if self.take_slots(class, 0, &place) == 0 {

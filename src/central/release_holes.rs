@@ -1,11 +1,11 @@
-//! Releasing holes: OS pages inside partly used spans that hold no live slot.
+//! The release of holes: OS pages of partly used spans that hold no live slot.
 //!
-//! The same protocol as for pages: under the class's lock the slots on such pages are made unavailable, the lock is
-//! dropped, the pages are released, and the slots come back with a mark that says so. Free slots are known out of band and
-//! free memory is never written, which is what makes this possible. After a burst that leaves scattered survivors
-//! nearly all that can be given back is of this kind.
+//! The protocol is the protocol of pages (`page_heap::scavenge`). Under the central's lock the slots on a hole become
+//! unavailable. The lock is dropped, and the holes are released. Then the slots come back, and the holes are marked as
+//! released. This is possible because free slots are known outside the spans and free memory is never written. After a
+//! burst with scattered survivors nearly all memory that can be given back is holes.
 //!
-//! Locks: central, one class at a time; none during a release.
+//! Locks: central, one at a time; none during a release.
 
 use core::ptr::NonNull;
 
@@ -21,20 +21,20 @@ use super::hole_queue::{Holes, Visits};
 use super::lists::SpanChain;
 use super::misuse::or_abort;
 
-/// Spans whose holes are released in one go.
+/// The most spans whose holes are taken in one critical section.
 const SPANS: usize = if cfg!(loom) { 1 } else { 32 };
-/// Ranges released in one go.
+/// The most address ranges that are released in one call.
 const RANGES: usize = if cfg!(loom) { 4 } else { 128 };
 
 impl Centrals {
-    /// Releases at least `want_bytes` of holes in spans that were not freed into for `age` ticks, or all there are.
-    pub fn release_holes(&self, want_bytes: usize, age: u32, options: ReleaseOptions) -> Scavenged {
+    /// Releases at least `wanted_bytes` of holes, or all holes. Only spans without a free in the last `age` ticks count.
+    pub fn release_holes(&self, wanted_bytes: usize, age: u32, options: ReleaseOptions) -> Scavenged {
         let mut result = Scavenged { bytes: 0, exhausted: true };
-        // Large slots first: their holes are long, and a call releases much.
+        // Large slots first: their holes are long, so a call releases much.
         for class in (0..CLASSES).rev() {
             for centrals in &self.centrals[self.accounts().shards.all()] {
                 loop {
-                    if result.bytes >= want_bytes || options.is_spent() {
+                    if result.bytes >= wanted_bytes || options.is_spent() {
                         result.exhausted = false;
                         return result;
                     }
@@ -49,7 +49,7 @@ impl Centrals {
         result
     }
 
-    /// Releases the holes of a few spans of one of a class's centrals: whether there may be more, and how many bytes.
+    /// Releases the holes of a few spans of a central. Returns whether the central may have more, and the bytes released.
     fn release_holes_of(
         &self,
         class: usize,
@@ -93,7 +93,7 @@ impl Centrals {
                 count = self.collect_ranges(&holes, os_page_bytes, options, (&mut ranges, &mut cuts), count);
                 done += 1;
             }
-            // SAFETY: no slot on these pages is out, and none can be taken until the slots are returned.
+            // SAFETY: no slot on these OS pages is out, and nobody can take one until the slots are returned.
             let result = unsafe { sys::vm::release_many(&ranges[..count]) };
             self.page_heaps.after_release(&cuts, result.is_ok());
             if result.is_ok() {
@@ -103,7 +103,7 @@ impl Centrals {
                 }
             }
         }
-        // Counted before the slots can be taken again: what is released is never under-estimated.
+        // The holes are counted before anybody can take their slots, so the counter never goes below zero.
         self.accounts().counters.add_holes(bytes);
         self.accounts().counters.add_released(bytes);
         let mut emptied = SpanChain::default();
@@ -119,7 +119,7 @@ impl Centrals {
         (spans == SPANS || visits.worth_another(), bytes)
     }
 
-    /// Adds the address ranges of a span's holes; the count after it.
+    /// Adds the address ranges of a span's holes to `ranges`, which holds `count`. Returns the new count.
     fn collect_ranges(
         &self,
         holes: &Holes,
