@@ -1,52 +1,58 @@
 //! The depot: a size class's full and empty magazines, shared by the threads of a shard.
 //!
-//! Trading an empty magazine for a full one is O(1) for dozens of slots, so one thread's frees feed another thread's
-//! allocations without touching a span (Bonwick and Adams 2001). What stayed unused over a tick of the scavenger goes
-//! back to the spans: that is the working-set rule of the same paper.
+//! A thread trades an empty magazine for a full one, in O(1) for dozens of slots. So the frees of one thread feed the
+//! allocations of another thread, and no span is touched (Bonwick and Adams 2001). A trim gives the magazines that stayed
+//! unused since the trim before back to the spans: this is the working-set rule of the same paper.
 //!
-//! Locks: each depot, one a class and shard, has its own (rank depot), held for a few loads and stores; nothing is taken under it.
+//! Locks: each depot has a lock (rank depot), one for each class and shard. A thread holds it for a few loads and stores, and
+//! takes no other lock under it.
 
 use crate::size_class::info;
 
 use super::magazine::MagazineRef;
 
-/// The most bytes of slots a class's depot holds, and the most full magazines where those are more. Magazines come back in
-/// the order of the frees, while spans hand out neighbours: with a depot for a whole burst (1 MiB) small objects that are
-/// made together lay scattered, and a compiler's load took 1.15 times the time. What is passed between threads needs a few.
+/// The most bytes of slots in a depot. A depot of [`MAX_FULL`] magazines may hold more bytes.
+///
+/// A magazine comes back in the order of the frees, while a span hands out neighbours. With a depot for a whole burst, small
+/// objects that are made together would lie scattered, and programs would run slower. What threads pass to each other needs a
+/// few magazines only.
 const MAX_BYTES: usize = 32 << 10;
+/// The full magazines that each depot may hold, whatever their bytes.
 const MAX_FULL: usize = 8;
-/// What all depots of a shard may hold however small the heap is, and which part of the pages in use those of all shards may
-/// hold together. Without this bound random replacement over all classes kept a sixth of its live memory in depots.
+/// The bytes that all depots of a shard together may hold, however small the heap is.
 pub const LEAST_TOTAL_BYTES: usize = 1 << 20;
+/// The depots of all shards together may hold one part in this many of the pages in use. Without a bound, a program that
+/// replaces objects of all classes keeps much of its memory in depots.
 const MAX_TOTAL_PART: usize = 16;
-/// Empty magazines kept for the next exchange; more go back to the store.
+/// The most empty magazines in a depot, for the next exchanges. Further ones go back to the metadata store.
 const MAX_EMPTY: u32 = 16;
 
 /// A class's depot.
 pub struct Depot {
     full: Option<MagazineRef>,
     full_count: u32,
-    /// The fewest full magazines since the last trim: nobody needed them.
+    /// The fewest full magazines since the last trim. No thread needed them: they are the excess.
     full_low: u32,
     empty: Option<MagazineRef>,
     empty_count: u32,
 }
 
-// SAFETY: a depot owns its magazines; the links are the magazines' own words.
+// SAFETY: a depot owns its magazines; the links are words of the magazines.
 unsafe impl Send for Depot {}
 
-/// The most full magazines in a class's depot.
+/// The most full magazines in a depot of a class.
 pub fn capacity(class: usize) -> u32 {
     (MAX_BYTES / magazine_bytes(class)).max(MAX_FULL) as u32
 }
 
-/// Bytes of slots in a full magazine.
+/// Bytes of the slots in a full magazine.
 pub fn magazine_bytes(class: usize) -> usize {
     let info = info(class);
     (info.magazine_slots * info.slot_bytes) as usize
 }
 
-/// The most bytes in all depots of a shard together, where so many are in use. One alone gets no more than one of two.
+/// The most bytes in all depots of a shard together, while `in_use_bytes` are in use. A single shard gets as much as each of
+/// two shards.
 pub fn total_capacity(in_use_bytes: usize, shards: usize) -> usize {
     LEAST_TOTAL_BYTES.max(in_use_bytes / (MAX_TOTAL_PART * shards.max(2)))
 }
@@ -71,7 +77,7 @@ impl Depot {
         Some(magazine)
     }
 
-    /// Gives a full magazine; `false` if the depot holds its share already.
+    /// Puts a full magazine in. `false` if the depot holds its share already.
     pub fn push_full(&mut self, magazine: MagazineRef, capacity: u32) -> bool {
         if self.full_count >= capacity {
             return false;
@@ -90,7 +96,7 @@ impl Depot {
         Some(magazine)
     }
 
-    /// Gives an empty magazine; `false` if the depot has enough of them.
+    /// Puts an empty magazine in. `false` if the depot holds enough empty magazines.
     pub fn push_empty(&mut self, magazine: MagazineRef) -> bool {
         if self.empty_count >= MAX_EMPTY {
             return false;
@@ -101,7 +107,7 @@ impl Depot {
         true
     }
 
-    /// How many full magazines stayed unused since the last call.
+    /// The excess: how many full magazines no thread needed since the last call.
     pub fn excess(&mut self) -> u32 {
         let excess = self.full_low;
         self.full_low = self.full_count;

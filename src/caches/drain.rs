@@ -1,10 +1,11 @@
-//! Sweeping the caches, so that they do not hide memory: depots by their working sets, idle page caches, spare spans,
-//! and the magazines of idle threads.
+//! Draining: the magazines of idle threads are emptied from outside, so that the caches do not hide memory.
 //!
-//! Orderings: the protocol of a drain is `thread_cache`'s; the address of the static cache never changes (Relaxed).
+//! `thread_cache` describes the protocol.
 //!
-//! Locks: depot, central, page cache, heap, registry, one at a time. No lock is held while a thread's cache is drained:
-//! the mark on the cache is what holds its owner back (see `thread_cache`).
+//! Orderings: those of the protocol. The address of the sentinel cache never changes, so its load is Relaxed.
+//!
+//! Locks: registry, then those of the floors below, one at a time. No lock is held while a cache is drained: the mark on the
+//! cache holds its owner back.
 
 use core::ptr::null_mut;
 
@@ -16,12 +17,13 @@ use super::Caches;
 use super::magazine::MAX_SLOTS;
 use super::thread_cache::ThreadCache;
 
-/// Threads whose caches are drained in one go: a barrier each would be dear, and who waits waits for all of them.
+/// Caches that are drained after one barrier. A barrier for each cache would be dear; a larger batch makes owners wait longer.
 const DRAIN_BATCH: usize = 16;
 
 impl Caches {
-    /// Empties the magazines of other threads. Those that are busy in their slow paths are left alone: they trade with
-    /// the depot anyway. `own` is not touched. A thread that is drained waits at its next slow path, so few are at a time.
+    /// Empties the magazines of other threads. `own` is the calling thread's cache and is not touched. A thread in a slow path
+    /// is left alone: it trades with the depot anyway. A thread whose cache is being drained waits at its next slow path, so
+    /// few caches are drained at a time.
     pub fn drain(&self, own: *const ThreadCache) {
         let mut after = 0;
         while let Some(last) = self.drain_batch(own, after) {
@@ -29,10 +31,10 @@ impl Caches {
         }
     }
 
-    /// Drains the caches with the lowest addresses above `after`, so that each that stays registered has its turn. The
-    /// last address, if there may be more.
+    /// Drains the caches with the lowest addresses above `after`, so that each cache that stays registered has its turn.
+    /// Returns the last address of the batch if there may be further caches.
     fn drain_batch(&self, own: *const ThreadCache, after: usize) -> Option<usize> {
-        let stop = self.sentinel_cache.load(Ordering::Relaxed);
+        let sentinel_cache = self.sentinel_cache.load(Ordering::Relaxed);
         let mut marked: *mut ThreadCache = null_mut();
         let last;
         {
@@ -55,7 +57,7 @@ impl Caches {
                     continue;
                 }
                 // SAFETY: under the registry's lock, and the cache is registered.
-                if unsafe { cache.begin_drain(stop) } {
+                if unsafe { cache.begin_drain(sentinel_cache) } {
                     cache.next_to_drain.set(marked);
                     marked = this.cast_mut();
                 }
@@ -65,12 +67,12 @@ impl Caches {
         (last != usize::MAX).then_some(last)
     }
 
-    /// Empties the magazines of a list of marked caches, and takes the marks back.
+    /// Empties the magazines of a list of marked caches, and removes the marks.
     fn drain_marked(&self, mut marked: *mut ThreadCache) {
         if marked.is_null() {
             return;
         }
-        // Without the barrier nothing may be touched, only the marks taken back.
+        // Without the barrier no magazine may be touched; only the marks are removed.
         let stopped = heavy_barrier();
         // SAFETY: marked caches stay registered and valid.
         while let Some(cache) = unsafe { marked.as_ref() } {
@@ -92,7 +94,7 @@ impl Caches {
         }
     }
 
-    /// Gives the slots in the calling thread's cache back to their spans; it keeps its magazines.
+    /// Gives the slots in the calling thread's cache back to their spans. The cache keeps its magazines.
     pub fn flush_own_cache(&self, cache: &ThreadCache) {
         cache.enter_slow_path();
         for class in 0..CLASSES {

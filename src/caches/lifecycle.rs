@@ -1,9 +1,9 @@
-//! The life of a thread's cache: how a thread gets a cache, how it gives the cache back, and who adopts the cache of a thread
-//! that does not exist any more.
+//! The life of a thread's cache: how a thread gets a cache, how it gives the cache back, and how the child of a fork adopts
+//! the caches of threads that do not exist in the child.
 //!
 //! Orderings: as in `slow_path`.
 //!
-//! Locks: registry, then those of depots and spans, one at a time.
+//! Locks: registry, depot, metadata and those of the floors below, one at a time.
 
 use core::ptr::NonNull;
 
@@ -15,11 +15,11 @@ use super::magazine::{self, Word};
 use super::thread_cache::{DRAINED, NOT_DRAINED, ThreadCache, ThreadWords, gone};
 
 impl Caches {
-    /// Makes a cache for the calling thread. `None` if the OS gives no memory for it. The caller sees to it that the thread's exit
-    /// gives the cache back: a cache that outlived its thread would have drainers write into that thread's words.
+    /// Makes a cache for the calling thread. `None` if the OS gives no memory for a cache. The caller makes sure that the
+    /// thread's exit gives the cache back: if a cache outlived its thread, drainers would write into the thread's words.
     ///
     /// # Safety
-    /// The words are the calling thread's, which has no cache and had none.
+    /// The words are the calling thread's. The thread has no cache and had none.
     pub unsafe fn make_cache<'a>(&self, words: &ThreadWords) -> Option<&'a ThreadCache> {
         let reused = self.registry.lock().reuse();
         let memory = match reused {
@@ -27,13 +27,13 @@ impl Caches {
             None => self.metadata.allocate(size_of::<ThreadCache>())?.cast(),
         };
         let sentinel: *const Word = self.sentinel.load(Ordering::Relaxed);
-        // SAFETY: memory of the right size and alignment that nobody uses; the cache is registered once.
+        // SAFETY: the memory has the right size and alignment, and nobody uses it; the cache is registered once.
         unsafe {
             memory.write(ThreadCache::new(sentinel));
             memory.as_ref().words.store(core::ptr::from_ref(words).cast_mut(), Ordering::Relaxed);
             words.own.store(memory.as_ptr(), Ordering::Relaxed);
-            // Before the cache is registered: from then on a drainer may point the word elsewhere, which must not be
-            // overwritten.
+            // The word is set before the cache is registered. A drainer may change the word of a registered cache, and its
+            // store must not be overwritten.
             words.fast.store(memory.as_ptr(), Ordering::Release);
             let mut registry = self.registry.lock();
             memory.as_ref().number.set(registry.created());
@@ -42,7 +42,7 @@ impl Caches {
         }
     }
 
-    /// Gives a thread's cache back whole: at thread exit. The thread may go on allocating and freeing, slowly.
+    /// Gives a thread's whole cache back, at the thread's exit. The thread may go on to allocate and free, slowly.
     ///
     /// # Safety
     /// The words are the calling thread's.
@@ -52,18 +52,19 @@ impl Caches {
             words.own.store(gone(), Ordering::Relaxed);
             return;
         }
-        // SAFETY: neither null nor the mark, so this thread's cache.
+        // SAFETY: neither null nor `gone`, so this thread's cache.
         let cache = unsafe { NonNull::new_unchecked(own) };
         // SAFETY: as above.
         let cache_ref = unsafe { cache.as_ref() };
         loop {
             cache_ref.enter_slow_path();
             let mut registry = self.registry.lock();
-            // A drainer marks caches under this lock: one that is unmarked now is not marked later.
+            // Drainers mark registered caches under this lock. So a cache that has no mark now gets none before it is removed.
             if cache_ref.drain.word().load(Ordering::Acquire) == NOT_DRAINED {
                 words.fast.store(self.sentinel_cache.load(Ordering::Relaxed), Ordering::Relaxed);
                 words.own.store(gone(), Ordering::Relaxed);
-                // SAFETY: registered and not drained; removed and empty below, and this thread has let go of it.
+                // SAFETY: the cache is registered and not drained; it is removed and emptied before it is recycled, and this
+                // thread does not use it any more.
                 unsafe {
                     registry.remove(cache);
                     drop(registry);
@@ -78,11 +79,11 @@ impl Caches {
         }
     }
 
-    /// Moves everything in a cache to depots and spans. Its thread does not use it meanwhile, and nobody drains it.
+    /// Moves all slots and magazines of a cache to depots and spans. Neither its thread nor a drainer uses the cache meanwhile.
     pub(super) fn empty_cache(&self, cache: &ThreadCache) {
         for class in 0..CLASSES {
-            // Or it would pass for full.
-            self.mend_spare(cache, class);
+            // Without this, a drained spare would pass for a full magazine.
+            self.reset_drained_spare(cache, class);
             for cell in [&cache.tops[class], &cache.spares[class]] {
                 let top = cell.swap(cache.sentinel(), Ordering::Relaxed);
                 let Some(magazine) = self.own_magazine(top) else { continue };
@@ -94,14 +95,15 @@ impl Caches {
                         continue;
                     }
                 }
-                // SAFETY: the cache's own magazine, in no cell any more.
+                // SAFETY: the cache's own magazine, which is in no cell now.
                 unsafe { self.flush_magazine(class, top) };
                 self.give_empty(self.shard_of(cache), class, magazine);
             }
         }
     }
 
-    /// In the child of a fork: empties the caches of threads that do not exist. `own` is the calling thread's.
+    /// In the child of a fork: empties the caches of the threads that do not exist in the child. `own` is the calling thread's
+    /// cache.
     ///
     /// # Safety
     /// This is the child's only thread, and it is in no slow path.
@@ -112,13 +114,13 @@ impl Caches {
                 let mut registry = self.registry.lock();
                 let orphan = registry.iter().find(|cache| !core::ptr::eq(*cache, own)).map(NonNull::from);
                 if let Some(orphan) = orphan {
-                    // SAFETY: registered, and without an owner or a drainer: this is the only thread.
+                    // SAFETY: the cache is registered; it has neither an owner nor a drainer, since this is the only thread.
                     unsafe { registry.remove(orphan) };
                 }
                 orphan
             };
             let Some(orphan) = orphan else { return };
-            // SAFETY: removed just now: nobody else knows it.
+            // SAFETY: the cache was removed just now, so nobody else knows it.
             unsafe {
                 self.empty_cache(orphan.as_ref());
                 self.registry.lock().recycle(orphan);

@@ -1,21 +1,21 @@
 //! A magazine: an aligned block of slot addresses, used as a stack.
 //!
-//! A pointer to the topmost filled word, the *top*, is all the state: the word below the lowest slot is null (the
-//! sentinel), so a pop that reads null knows that the magazine is empty; the block is aligned to its size, so a push
-//! that would leave the block knows that it is full. Classes with large slots use only the upper end of the block, so
-//! that both tests stay the same for every class. Slots live out of band: free memory is neither read nor written.
+//! The only state is the *top*, a pointer to the topmost filled word. The word below the lowest slot is null (the sentinel):
+//! a pop that reads null knows that the magazine is empty. The block is aligned to its size: a push that would leave the
+//! block knows that the magazine is full. Classes with large slots use only the upper end of the block, so both tests are the
+//! same for every class. Slots live out of band: free memory is neither read nor written.
 //!
-//! The magazines are those of Bonwick and Adams, "Magazines and Vmem" (USENIX 2001); the sentinel and the alignment
-//! test are ours.
+//! Magazines are an idea of Bonwick and Adams, "Magazines and Vmem" (USENIX 2001). The sentinel and the alignment test are
+//! our own.
 //!
 //! Invariants:
-//! 1. Between a top and the next null word below it lie the magazine's slots, whatever lies below that.
-//! 2. Word 0 is never a slot; depot and store link magazines through it.
+//! 1. The magazine's slots are the words from the top down to the next null word. Words below the null word mean nothing.
+//! 2. Word 0 is never a slot. Depots and the metadata store link magazines through it.
 //!
 //! Orderings: Relaxed, or plain in `with_slots`. A magazine changes hands under a lock, or by the orderings of the top that
 //! points into it (see `thread_cache`).
 //!
-//! Locks: none. A magazine has one owner at a time: a thread, a depot, the store.
+//! Locks: none. A magazine has one owner at a time: a thread, a depot or the metadata store.
 
 use core::ptr::NonNull;
 
@@ -25,8 +25,8 @@ use crate::sync::atomic::{AtomicUsize, Ordering};
 /// A word of a magazine: the address of a slot, or 0.
 pub type Word = AtomicUsize;
 
-/// Words in a magazine. Where C's frees come here, a magazine of the smallest slots lasts twice as long: a load and a spare
-/// that change places are all that those have of a slow path (`heap::front`).
+/// Words in a magazine. Builds that serve C have twice as many, so the loaded and the spare magazine of a split class change
+/// places half as often. The exchange is nearly all that such a class does in slow paths.
 pub const WORDS: usize = if cfg!(loom) {
     4
 } else if SERVES_C {
@@ -39,7 +39,7 @@ pub const MAX_SLOTS: usize = WORDS - 2;
 /// Bytes and alignment of a magazine.
 pub const MAGAZINE_BYTES: usize = if SERVES_C { 1024 } else { 512 };
 
-/// The block.
+/// The block of words.
 #[cfg_attr(serves_c, repr(C, align(1024)))]
 #[cfg_attr(not(serves_c), repr(C, align(512)))]
 pub struct Magazine {
@@ -48,7 +48,7 @@ pub struct Magazine {
 
 const _: () = assert!(size_of::<Magazine>() == MAGAZINE_BYTES && align_of::<Magazine>() == MAGAZINE_BYTES);
 
-/// Where the words end, as an offset into the block.
+/// The offset into the block at which the words end.
 const END: usize = WORDS * size_of::<Word>() % MAGAZINE_BYTES;
 
 /// The address that a push would fill, or `None` if the magazine is full.
@@ -58,14 +58,14 @@ pub fn above(top: *const Word) -> Option<*const Word> {
     if next.addr() & (MAGAZINE_BYTES - 1) == END { None } else { Some(next) }
 }
 
-/// How many pushes the magazine of a top has room for; none in the sentinel block.
+/// How many pushes the magazine of a top has room for. The sentinel block has room for none.
 #[inline]
 pub fn room(top: *const Word) -> usize {
     WORDS - 1 - (top.addr() & (MAGAZINE_BYTES - 1)) / size_of::<Word>()
 }
 
-/// How many slots there are at and below a top of a magazine of the class: none if there is none at the top; fewer than this says
-/// after a drain, until the magazine has been emptied.
+/// How many slots lie at and below a top in a magazine of the class. After a drain the answer may be too high until the
+/// magazine has run empty; an answer for an empty magazine is always 0.
 ///
 /// # Safety
 /// `top` points into a magazine that is the caller's, or at the sentinel block's last word.
@@ -76,16 +76,16 @@ pub unsafe fn filled(top: *const Word, class: usize) -> usize {
 }
 
 impl Magazine {
-    /// A block in the shape of the sentinel: all words null.
+    /// The sentinel block: all words are null.
     #[cfg(not(loom))]
     pub const fn null() -> Self {
         Self { words: [const { Word::new(0) }; WORDS] }
     }
 
-    /// Makes a block of zeroed memory a magazine.
+    /// Makes a magazine in fresh memory.
     ///
     /// # Safety
-    /// `memory` is [`MAGAZINE_BYTES`] that are the caller's, aligned to that.
+    /// `memory` has [`MAGAZINE_BYTES`] bytes and this alignment, and is the caller's.
     pub unsafe fn create(memory: NonNull<u8>) -> MagazineRef {
         let block = memory.cast::<Magazine>();
         for index in 0..WORDS {
@@ -101,12 +101,12 @@ impl Magazine {
     }
 }
 
-/// An owned magazine.
+/// A magazine. Whoever has the value owns the magazine.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(transparent)]
 pub struct MagazineRef(NonNull<Magazine>);
 
-// SAFETY: a magazine has one owner at a time (module header), who may be any thread.
+// SAFETY: a magazine has one owner at a time (module header). The owner may be any thread.
 unsafe impl Send for MagazineRef {}
 
 impl MagazineRef {
@@ -121,7 +121,7 @@ impl MagazineRef {
         Self(unsafe { NonNull::new_unchecked(block) })
     }
 
-    /// Where a word is; the pointer is good for the whole block.
+    /// The address of a word. The pointer may be used for the whole block.
     fn place(self, index: usize) -> *const Word {
         assert!(index < WORDS);
         // SAFETY: the word lies in the block.
@@ -129,12 +129,12 @@ impl MagazineRef {
     }
 
     fn word(&self, index: usize) -> &Word {
-        // SAFETY: the block is a magazine as long as the heap exists (`Magazine::create`). Nobody writes a word plainly but who owns
-        // the block, in `with_slots`.
+        // SAFETY: the block is a magazine as long as the heap exists (`Magazine::create`). Only the owner of the block writes
+        // words plainly (`with_slots`).
         unsafe { &*self.place(index) }
     }
 
-    /// The link word.
+    /// The next magazine, by the link word.
     pub fn link(self) -> Option<MagazineRef> {
         let address = self.word(0).load(Ordering::Relaxed);
         NonNull::new(core::ptr::with_exposed_provenance_mut(address)).map(MagazineRef)
@@ -159,11 +159,11 @@ impl MagazineRef {
     }
 }
 
-/// Moves the slots at and below `top` out, topmost first, and returns how many there were: as many as `out` has room for,
-/// which is all for [`MAX_SLOTS`]. The words stay as they are.
+/// Copies the slots at and below `top` to `out`, topmost first, until `out` is full. [`MAX_SLOTS`] places are enough for all
+/// slots. Returns how many slots were copied. The words stay as they are.
 ///
 /// # Safety
-/// `top` points into a magazine that is the caller's (the sentinel block counts: it holds nothing).
+/// `top` points into a magazine that is the caller's, or at the sentinel block's last word.
 pub unsafe fn slots_from(top: *const Word, out: &mut [usize]) -> usize {
     let mut word = top;
     for (count, place) in out.iter_mut().enumerate() {
@@ -178,12 +178,12 @@ pub unsafe fn slots_from(top: *const Word, out: &mut [usize]) -> usize {
     out.len()
 }
 
-/// Calls `f` with the place of the topmost slot; the others are below, down to a null. They are the magazine's own words, which `f` may
-/// leave in any state. Under loom, whose words are no plain numbers, they are copies, and the words are spoilt, so that who looks at
-/// them meanwhile is seen.
+/// Calls `f` with a pointer to the topmost slot. The other slots lie below it, down to a null. `f` gets the magazine's own
+/// words, and may leave them in any state. Loom's words are no plain numbers, so under loom `f` gets copies, and the words are
+/// overwritten: a thread that looks at them meanwhile is noticed.
 ///
 /// # Safety
-/// `top` points into a magazine that is the caller's, in no cell, and that is not the sentinel block.
+/// `top` points into a magazine that is the caller's and in no cell. The magazine is not the sentinel block.
 pub unsafe fn with_slots<R>(top: *const Word, f: impl FnOnce(*mut usize) -> R) -> R {
     #[cfg(loom)]
     {
@@ -193,17 +193,17 @@ pub unsafe fn with_slots<R>(top: *const Word, f: impl FnOnce(*mut usize) -> R) -
         let mut copies = [0; WORDS];
         for (below, slot) in slots[..count].iter().enumerate() {
             copies[count - below] = *slot;
-            // SAFETY: as many words at and below the top are in the caller's block.
+            // SAFETY: `count` words at and below the top are in the caller's block.
             unsafe { (*top.wrapping_sub(below)).store(usize::MAX, Ordering::Relaxed) };
         }
         f(copies.as_mut_ptr().wrapping_add(count))
     }
-    // An atomic number has the layout of a plain one, and nobody else looks at the words of a magazine that is the caller's.
+    // An atomic number has the layout of a plain number, and nobody else looks at the words of the caller's magazine.
     #[cfg(not(loom))]
     f(top.cast_mut().cast::<usize>())
 }
 
-/// Pushes onto a magazine that has room and returns the new top.
+/// Pushes a slot onto a magazine that has room. Returns the new top.
 ///
 /// # Safety
 /// `top` points into a magazine that is the caller's and not full.

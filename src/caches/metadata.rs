@@ -1,10 +1,10 @@
-//! The metadata store: small blocks for magazines and thread caches, from mappings of their own.
+//! The metadata store: memory for magazines and thread caches, from mappings of its own.
 //!
-//! A bump pointer and two free lists. Blocks never go back to the OS one by one; their number is bounded by the most
-//! threads and the fullest depots the process ever had.
+//! The store is a bump pointer and a free list of magazines (the registry keeps the free caches). Memory never goes back to
+//! the OS. Its amount is bounded by the most threads and the fullest depots that the process ever had.
 //!
-//! Locks: one (rank metadata), a leaf. The mapping is made while it is not held, so two threads may map at once; the
-//! block that comes too late is unmapped again.
+//! Locks: one (rank metadata), the innermost. A mapping is made while the lock is not held, so two threads may map at once;
+//! the mapping that comes too late is unmapped again.
 
 use core::ptr::NonNull;
 
@@ -14,13 +14,14 @@ use crate::sys;
 
 use super::magazine::{MAGAZINE_BYTES, Magazine, MagazineRef};
 
-/// Bytes mapped at a time; backed only as far as they are used.
+/// Bytes mapped at a time. The kernel backs only the bytes that are used.
 const BLOCK_BYTES: usize = if cfg!(loom) { 32 << 10 } else { 1 << 20 };
 
 struct State {
-    /// The unused rest of the current block, as address and bytes.
+    /// The address of the rest of the current mapping, which nobody has yet.
     rest: usize,
     rest_bytes: usize,
+    /// The free list of magazines.
     magazines: Option<MagazineRef>,
     mapped_bytes: usize,
 }
@@ -56,7 +57,8 @@ impl MetadataStore {
             let mut state = self.state.lock();
             if state.rest_bytes >= bytes {
                 drop(state);
-                // SAFETY: mapped just now, seen by nobody else. Where it fails, address space is lost, but no memory.
+                // SAFETY: the block was mapped just now, and nobody else knows it. If the call fails, address space is
+                // lost, but no memory.
                 unsafe { sys::vm::unmap(block, block_bytes) };
                 continue;
             }
@@ -66,7 +68,7 @@ impl MetadataStore {
         }
     }
 
-    /// An empty magazine.
+    /// An empty magazine. `None` if the OS gives no memory.
     pub fn magazine(&self) -> Option<MagazineRef> {
         {
             let mut state = self.state.lock();
@@ -76,7 +78,7 @@ impl MetadataStore {
             }
         }
         let memory = self.allocate(MAGAZINE_BYTES)?;
-        // SAFETY: the memory is fresh, of the right size and alignment, and nobody else's.
+        // SAFETY: the memory is fresh and nobody else's; it has the right size and alignment.
         Some(unsafe { Magazine::create(memory) })
     }
 
@@ -87,7 +89,7 @@ impl MetadataStore {
         state.magazines = Some(magazine);
     }
 
-    /// Bytes of address space the store has mapped.
+    /// Bytes of address space that the store has mapped.
     pub fn mapped_bytes(&self) -> usize {
         self.state.lock().mapped_bytes
     }

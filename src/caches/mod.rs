@@ -1,17 +1,18 @@
 //! The caches: what stands between threads and spans, so that an ordinary allocation takes no lock.
 //!
-//! Each thread has a cache of magazines; each shard has a depot of full and empty magazines for each size class. The caches own
-//! the centrals, which is the floor below.
+//! Each thread has a cache of magazines. Each shard has a depot of full and empty magazines for each size class. The caches
+//! own the centrals, which are the floor below.
 //!
 //! - `magazine`: a block of slot addresses, used as a stack.
-//! - `thread_cache`: a thread's loaded and spare magazines, and the protocol by which others drain them.
-//! - `slow_path`: what happens when a loaded magazine is empty or full. `spare`: the exchange of the two magazines.
-//! - `lifecycle`: how a thread gets a cache and gives it back. `registry`: every live cache.
-//! - `depot`: one depot, which is what a depot lock protects. `depots`: trading with them.
-//! - `drain`: empties the magazines of idle threads. `trim`: empties depots.
+//! - `thread_cache`: a thread's loaded and spare magazines, and the protocol by which another thread drains them.
+//! - `slow_path`: what happens when a magazine is empty or full. `spare`: the exchange of a thread's two magazines.
+//! - `lifecycle`: how a thread gets a cache and gives the cache back. `registry`: every live cache.
+//! - `depot`: one depot, which is what a depot lock protects. `depots`: trading with the depots of all shards.
+//! - `drain`: empties the magazines of idle threads. `trim`: empties the depots.
 //! - `metadata`: memory for magazines and caches.
 //!
-//! Orderings: Relaxed. The words of the sentinel cache are set once: whoever has the heap got it from who initialised it.
+//! Orderings: the address of the sentinel cache is set once. Whoever has the heap got the heap from the thread that
+//! initialised it, so a Relaxed load sees the address.
 //!
 //! Locks: registry, depot, metadata. No two of them nest, except in the fork handlers.
 
@@ -59,14 +60,15 @@ pub struct Caches {
     registry: Lock<Registry>,
     depots: [[CachePadded<Lock<Depot>>; CLASSES]; SHARDS],
     metadata: MetadataStore,
-    /// The static cache that threads without a cache follow, and the last word of the block under its tops.
+    /// The cache that threads without a cache follow: empty and full at once.
     sentinel_cache: AtomicPtr<ThreadCache>,
+    /// The last word of the sentinel block. All tops of the sentinel cache point at it.
     sentinel: AtomicPtr<Word>,
 }
 
 impl Caches {
     const_unless_loom! {
-        /// No caches; [`Caches::initialize`] comes before anything else.
+        /// No caches. The caller calls [`Caches::initialize`] before anything else.
         pub fn new() -> Self {
             Self {
                 centrals: Centrals::new(),
@@ -79,17 +81,18 @@ impl Caches {
         }
     }
 
-    /// Takes in the sentinel cache, and initialises the floors below. `false` if the OS gives no memory; may be tried again then.
+    /// Takes in the sentinel cache, and initialises the floors below. `false` if the OS gives no memory; the caller may try
+    /// again then.
     ///
     /// # Safety
-    /// All tops of `sentinel_cache` are `sentinel`, the last word of a null block; both stay valid and are never written.
+    /// All tops of `sentinel_cache` are `sentinel`, the last word of a null block. Both stay valid and are never written.
     pub unsafe fn initialize(&self, sentinel_cache: NonNull<ThreadCache>, sentinel: *const Word) -> bool {
         self.sentinel_cache.store(sentinel_cache.as_ptr(), Ordering::Relaxed);
         self.sentinel.store(sentinel.cast_mut(), Ordering::Relaxed);
         self.centrals.page_heaps.initialize()
     }
 
-    /// The lowest floor.
+    /// The accounts: the lowest floor.
     #[inline]
     fn accounts(&self) -> &Accounts {
         self.centrals.accounts()
@@ -100,8 +103,8 @@ impl Caches {
         self.accounts().shards.of(cache.number.get())
     }
 
-    /// Spreads the threads over more shards once there is enough in use for them. Called at the end of slow paths, with no lock
-    /// held. The number of shards changes under the registry's lock, so it stands still during a fork.
+    /// Spreads the threads over more shards once enough memory is in use. A slow path calls it at its end, with no lock
+    /// held. The number of shards changes under the registry's lock, so the number stays the same during a fork.
     pub fn use_more_shards(&self) {
         let (shards, in_use_bytes) = (&self.accounts().shards, self.accounts().counters.in_use_bytes());
         if shards.wants_more(in_use_bytes) {
@@ -113,7 +116,7 @@ impl Caches {
         }
     }
 
-    /// Memory that is never given back, for state of the floors above.
+    /// Memory that is never given back, for the state of the floors above.
     pub fn metadata(&self, bytes: usize) -> Option<NonNull<u8>> {
         self.metadata.allocate(bytes)
     }
@@ -125,9 +128,9 @@ impl Caches {
         stats.threads = self.registry.lock().live() as u64;
     }
 
-    /// Takes each lock that frees take for a moment: see `Heap::synchronized_levels`.
+    /// Takes and releases each lock that frees take: see `Heap::synchronized_levels`.
     pub fn pass_through_locks(&self) {
-        // Threads begin to use a shard under this lock, so it is with shards as with levels.
+        // The number of shards grows under this lock. So the number that is read below covers the shards of all earlier frees.
         drop(self.registry.lock());
         let shards = self.accounts().shards.all();
         for depot in self.depots[shards.clone()].as_flattened() {
@@ -136,11 +139,12 @@ impl Caches {
         self.centrals.pass_through_locks(shards);
     }
 
-    /// Calls `visit` with every lock, outermost first: the registry's, then the locks of `shards` and of the floors below, then the
-    /// metadata store's.
+    /// Calls `visit` with every lock, outermost first: the registry's, then the locks of `shards` and of the floors below,
+    /// then the metadata store's.
     ///
-    /// The shards are those in use. They change under the registry's lock: so the caller is asked for them once that lock is taken,
-    /// and before it is released. A lock of a shard that came into use in between was never taken.
+    /// `shards` answers which shards are in use. Their number changes under the registry's lock. So a caller that takes the
+    /// locks reads the number once the registry's lock is taken, and a caller that releases them reads it before. Otherwise
+    /// the walk could release the lock of a shard that came into use meanwhile, a lock that was never taken.
     pub fn each_lock<'a>(&'a self, shards: impl FnOnce() -> Range<usize>, visit: &mut dyn FnMut(&'a dyn ForkLock)) {
         visit(&self.registry);
         let shards = shards();
@@ -151,7 +155,8 @@ impl Caches {
         visit(self.metadata.lock_for_fork());
     }
 
-    /// In the child of a fork: other threads were between a lock and its counter. The books of all floors are made true.
+    /// In the child of a fork: counts again what each floor holds, since another thread may have stopped between a lock and
+    /// its counter.
     pub fn recount_in_child(&self) {
         self.centrals.recount_in_child();
         for shard in self.accounts().shards.all() {
@@ -162,7 +167,7 @@ impl Caches {
     }
 
     /// Ends the process unless `address` is a slot of the class that is free neither in its span nor in the calling
-    /// thread's magazines. (Other threads' magazines and the depot are not searched: that is seen when they are flushed.)
+    /// thread's magazines. The magazines of other threads and depots are not searched: a flush notices double frees there.
     #[cfg(debug_assertions)]
     pub fn check_free(&self, own: Option<&ThreadCache>, address: usize, class: usize) {
         use crate::central::{Misuse, or_abort};

@@ -1,12 +1,12 @@
-//! The registry: every live thread cache, and the memory of caches given back.
+//! The registry: every live thread cache, and the memory of caches that were given back.
 //!
-//! Locks: one (rank registry). Never: a system call, or another lock taken, while it is held.
+//! Locks: one (rank registry). While it is held, no system call is made and no other lock is taken.
 
 use core::ptr::{NonNull, null_mut};
 
 use super::thread_cache::ThreadCache;
 
-/// The list of caches. Used under its lock.
+/// The list of caches. Every access is under the registry's lock.
 pub struct Registry {
     head: *mut ThreadCache,
     free: *mut ThreadCache,
@@ -14,8 +14,7 @@ pub struct Registry {
     created: usize,
 }
 
-// SAFETY: the caches behind the pointers live in the metadata store for ever; the links are protected by the lock
-// around this value.
+// SAFETY: the caches behind the pointers stay in the metadata store for ever; the lock around this value protects the links.
 unsafe impl Send for Registry {}
 
 impl Registry {
@@ -24,20 +23,20 @@ impl Registry {
         Self { head: null_mut(), free: null_mut(), live: 0, created: 0 }
     }
 
-    /// Live caches.
+    /// How many caches are live.
     pub fn live(&self) -> usize {
         self.live
     }
 
-    /// How many caches were registered so far: spreads threads over shards.
+    /// How many caches were registered so far. The number spreads threads over shards.
     pub fn created(&self) -> usize {
         self.created
     }
 
-    /// Memory of a cache that was given back.
+    /// Takes the memory of a cache that was given back.
     pub fn reuse(&mut self) -> Option<NonNull<ThreadCache>> {
         let cache = NonNull::new(self.free)?;
-        // SAFETY: given back caches stay valid memory; the link is under this lock.
+        // SAFETY: the memory of a cache that was given back stays valid; the registry's lock protects the link.
         self.free = unsafe { cache.as_ref() }.next.get();
         Some(cache)
     }
@@ -47,7 +46,7 @@ impl Registry {
     /// # Safety
     /// The cache is initialised, not registered, and stays valid until [`Registry::remove`].
     pub unsafe fn add(&mut self, cache: NonNull<ThreadCache>) {
-        // SAFETY: the caller's contract; links are under this lock.
+        // SAFETY: the caller's contract; the registry's lock protects the links.
         unsafe {
             cache.as_ref().previous.set(null_mut());
             cache.as_ref().next.set(self.head);
@@ -65,7 +64,7 @@ impl Registry {
     /// # Safety
     /// The cache is registered, and nobody drains it.
     pub unsafe fn remove(&mut self, cache: NonNull<ThreadCache>) {
-        // SAFETY: the caller's contract; links are under this lock.
+        // SAFETY: the caller's contract; the registry's lock protects the links.
         unsafe {
             let (previous, next) = (cache.as_ref().previous.get(), cache.as_ref().next.get());
             match previous.as_ref() {
@@ -82,9 +81,9 @@ impl Registry {
     /// Keeps the memory of a removed cache for [`Registry::reuse`].
     ///
     /// # Safety
-    /// The cache is removed and empty, and its owner will not use it again.
+    /// The cache is removed and empty, and its owner does not use it again.
     pub unsafe fn recycle(&mut self, cache: NonNull<ThreadCache>) {
-        // SAFETY: the caller's contract; the link is under this lock.
+        // SAFETY: the caller's contract; the registry's lock protects the link.
         unsafe { cache.as_ref().next.set(self.free) };
         self.free = cache.as_ptr();
     }

@@ -1,6 +1,6 @@
-//! The exchange of a thread's two magazines: the loaded magazine, which is empty, for the spare.
+//! The exchange of a thread's two magazines: the empty loaded magazine for the spare magazine.
 //!
-//! No lock is taken, no book changes, and nobody waits.
+//! The exchange takes no lock, changes no account and does not wait.
 //!
 //! Orderings: as in `slow_path`.
 //!
@@ -16,8 +16,7 @@ use crate::sync::atomic::Ordering;
 use super::magazine::{self, MagazineRef};
 use super::thread_cache::ThreadCache;
 
-/// Loads the spare magazine, if there is enough in it, and takes a slot from it; null if not. No lock is taken, no book changes,
-/// and there is no waiting.
+/// Loads the spare magazine, if it holds enough, and takes a slot from it. Null if it holds too little.
 #[cfg(any(serves_c, loom))]
 #[inline]
 pub fn allocate_from_spare(cache: &ThreadCache, class: usize) -> *mut u8 {
@@ -36,13 +35,14 @@ pub(super) fn is_loaded(cache: &ThreadCache, class: usize) -> bool {
     unsafe { (*cache.tops[class].load(Ordering::Relaxed)).load(Ordering::Relaxed) != 0 }
 }
 
-/// Exchanges the loaded magazine, which is empty, for the spare, if that has enough. Runs in the owner's slow path.
+/// Exchanges the empty loaded magazine for the spare magazine, if the spare holds enough. Runs in the owner's slow path.
 #[inline]
 pub(super) fn load_spare(cache: &ThreadCache, class: usize) -> bool {
     let spare = cache.spares[class].load(Ordering::Relaxed);
-    // Each exchange is a slow path: it should last. A thread with few objects gets more until it does.
-    let lasting = (info(class).magazine_slots as usize * 7 / 8).min(cache.refill[class].get() as usize);
-    let enough = if is_split(class) { lasting } else { 1 };
+    // An exchange is a slow path, so many allocations should follow before the next exchange. A thread with few objects
+    // gets larger and larger refills until they do.
+    let nearly_full = (info(class).magazine_slots as usize * 7 / 8).min(cache.refill[class].get() as usize);
+    let enough = if is_split(class) { nearly_full } else { 1 };
     // SAFETY: as in `is_loaded`.
     if unsafe { magazine::filled(spare, class) } < enough {
         return false;
@@ -53,15 +53,15 @@ pub(super) fn load_spare(cache: &ThreadCache, class: usize) -> bool {
     cache.tops[class].store(spare, Ordering::Release);
     between_stores();
     if loaded != cache.sentinel() {
-        // SAFETY: a top that is not the sentinel's is of the cache's own magazine.
+        // SAFETY: a top other than the sentinel is of the cache's own magazine.
         let empty = unsafe { MagazineRef::of_top(loaded) };
         cache.spares[class].store(empty.reset(class).cast_mut(), Ordering::Release);
     }
     true
 }
 
-/// The loaded magazine has a slot.
+/// Takes a slot from the loaded magazine, which has a slot.
 pub(super) fn pop_loaded(cache: &ThreadCache, class: usize) -> *mut u8 {
-    // SAFETY: the owner's slow path; drainers leave the cache alone.
+    // SAFETY: this is the owner's slow path; drainers leave the cache alone.
     core::ptr::with_exposed_provenance_mut(unsafe { cache.pop(class) })
 }

@@ -1,28 +1,26 @@
-//! The thread cache: per class a loaded and a spare magazine. No lock, no atomic read-modify-write and no span is touched
-//! on the way through it.
+//! The thread cache: a loaded and a spare magazine for each class. An allocation or a free that finds what it needs here
+//! takes no lock, makes no atomic read-modify-write and touches no span.
 //!
-//! A thread finds its cache through words of thread-local storage ([`ThreadWords`]): `fast`, which allocation and free
-//! follow, and `own`, the thread's real cache. `fast` points at a static cache, empty and full at once, until the thread
-//! has a cache, after it has given it back, and while somebody else drains it; so none of those states costs the fast
-//! path a test.
+//! A thread finds its cache through words of thread-local storage ([`ThreadWords`]). `own` is the thread's cache. `fast` is
+//! the cache that operations follow: the sentinel cache, which is empty and full at once, until the thread has a cache, after
+//! it has given its cache back, and while another thread drains the cache. So no such state costs the fast path a test.
 //!
-//! **Draining an idle thread's cache** from outside needs no help from the thread and nothing on its fast path. The
-//! drainer points `fast` at the static cache and issues a memory barrier on all CPUs (membarrier). Operations that start
-//! later see the static cache, go to the slow path and wait there. At most one is still under way, stopped anywhere between
-//! its load of `fast` and its store of a top; it can touch only the word its top points at (an allocation) or the one above
-//! (a free). So the drainer takes the slots below each loaded magazine's topmost and writes null under that; of a spare, onto
-//! which nothing but pushes go, all, with null in the topmost's place. Whichever way the operation ends, it finds a valid magazine.
+//! **Draining the cache of an idle thread** needs no help from the thread and nothing on its fast path. The drainer points
+//! `fast` at the sentinel cache and issues a memory barrier on all CPUs (membarrier). An operation that starts later sees
+//! the sentinel cache, goes to the slow path and waits there. At most one operation is still under way, stopped anywhere
+//! between its load of `fast` and its store of a top. An allocation under way can touch only the word at the top; a free,
+//! only the word above. So of a loaded magazine the drainer takes the slots below the topmost slot, and writes null below the
+//! topmost slot. Only pushes go onto a spare, so of a spare the drainer takes all slots, and writes null at the top. However
+//! the operation ends, the magazine is valid.
 //!
 //! Invariants:
-//! 1. Only the owner writes `tops` and `spares`, or the child of a fork where there is none. A drainer that has stopped the
-//!    owner (as above) and found it outside its slow path writes words of magazines.
+//! 1. Only the owner writes `tops` and `spares`; in the child of a fork, its thread does so for owners that do not exist. A
+//!    drainer writes words of magazines, once it has stopped the owner as above and found the owner outside its slow path.
 //! 2. A cache stays registered, and its memory valid, while a drainer has it marked.
 //!
-//! Orderings: beside the barriers, Release stores of tops, of `fast`, of the mark and of `in_slow_path` pair with the Acquire of
-//! whoever reads them next from the other side (models: `drain.rs`); Relaxed loads are of the reader's own words.
-//!
-//! Locks: none here. Rejected: a flag around each operation (two more stores each), restartable sequences (assembly for
-//! each architecture, and no inlining), signals (not ours to take).
+//! Orderings: a Release store of a top, `fast`, the mark or `in_slow_path` pairs with the Acquire of the next reader on the
+//! other side (models: `drain.rs`). Relaxed loads read the thread's own words. Locks: none. Rejected: a flag around each
+//! operation (two more stores), restartable sequences (assembly, no inlining), signals (they are the program's).
 
 use core::cell::Cell;
 use core::ptr::null_mut;
@@ -34,29 +32,29 @@ use crate::sync::repeat;
 
 use super::magazine::{self, MAX_SLOTS, Word};
 
-/// The first refill's slots; each further miss doubles it, so that many threads with few objects share spans.
+/// Slots of a thread's first refill. Each further miss doubles the number, so many threads with few objects share spans.
 const FIRST_REFILL: u8 = 4;
 
 /// A thread's words in thread-local storage.
 #[repr(C)]
 pub struct ThreadWords {
-    /// What allocation and free follow: the thread's cache or the static one. Written by the thread and by drainers.
+    /// The cache that operations follow: the thread's cache or the sentinel cache. The thread and drainers write it.
     pub fast: AtomicPtr<ThreadCache>,
-    /// The thread's cache; null before it has one, [`gone`] after it has given it back.
+    /// The thread's cache. Null before the thread has a cache, [`gone`] after it has given the cache back.
     pub own: AtomicPtr<ThreadCache>,
-    /// How many slow paths the thread is in: they call each other by way of the C library. For its signal handlers that fork.
+    /// How many slow paths the thread is in: one can call another through the C library. Read when a signal handler forks.
     pub inside: AtomicUsize,
 }
 
 impl ThreadWords {
-    /// The thread's cache; `None` before it has one, and after it has given the cache back.
+    /// The thread's cache. `None` before the thread has a cache, and after it has given the cache back.
     ///
     /// # Safety
     /// The words are the calling thread's.
     #[inline]
     pub unsafe fn cache<'a>(&self) -> Option<&'a ThreadCache> {
         let own = self.own.load(Ordering::Relaxed);
-        // SAFETY: null, or this thread's cache, which stays until the thread gives it back.
+        // SAFETY: null, or this thread's cache, which stays valid until the thread gives the cache back.
         if own == gone() { None } else { unsafe { own.as_ref() } }
     }
 
@@ -75,27 +73,26 @@ pub fn gone() -> *mut ThreadCache {
 /// A thread's cache.
 #[repr(C, align(128))]
 pub struct ThreadCache {
-    /// Before the tops: what "cell number 0" would be, always the static block's last word, so that a push there finds
-    /// no room; see [`ThreadCache::push_numbered`].
+    /// Cell number 0 of [`ThreadCache::push_numbered`]: always the sentinel block's last word, so a push finds no room.
     no_class: AtomicPtr<Word>,
-    /// The loaded magazines' tops. Stores are Release so that a drainer that sees a new top sees the slot under it.
+    /// The loaded magazines' tops, one cell for each class. Stores are Release: a drainer that sees a new top sees its slot.
     pub(crate) tops: [AtomicPtr<Word>; CLASSES],
-    /// The spare magazines' tops. The owner's slow path and drainers only, but for frees by address ([`Self::push_numbered`]).
+    /// The spare magazines' tops. Only the owner's slow path, drainers and frees by address use them.
     pub(crate) spares: [AtomicPtr<Word>; CLASSES],
-    /// How many slots the next refill from central takes: doubles with each miss.
+    /// How many slots the next refill from central takes. Each miss doubles the number.
     pub(crate) refill: [Cell<u8>; CLASSES],
     /// The thread's words, for drainers.
     pub(crate) words: AtomicPtr<ThreadWords>,
-    /// Whether the owner is in its slow path. Paired with `drain` by barriers on both sides.
+    /// Whether the owner is in its slow path. Barriers on both sides pair it with `drain`.
     pub(crate) in_slow_path: AtomicU32,
-    /// [`NOT_DRAINED`] or [`DRAINED`]; the owner waits on it.
+    /// The mark: [`NOT_DRAINED`] or [`DRAINED`]. The owner waits on it.
     pub(crate) drain: Futex,
-    /// Registry links; the registry's lock protects them.
+    /// Registry links. The registry's lock protects them.
     pub(crate) next: Cell<*mut ThreadCache>,
     pub(crate) previous: Cell<*mut ThreadCache>,
-    /// The drainer's list: belongs to whoever marked the cache.
+    /// The drainer's list. Whoever marked the cache owns the link.
     pub(crate) next_to_drain: Cell<*mut ThreadCache>,
-    /// How many caches were registered before: spreads threads over shards.
+    /// How many caches were registered before this cache. The number spreads threads over shards.
     pub(crate) number: Cell<usize>,
 }
 
@@ -106,17 +103,17 @@ const _: () = assert!(
         && memoffset::offset_of!(ThreadCache, spares) == (1 + CLASSES) * size_of::<AtomicPtr<Word>>()
 );
 
-// SAFETY: shared between owner and drainers as the invariants say; plain cells are touched by one side only.
+// SAFETY: owner and drainers share the cache as the invariants say; only one side touches each plain cell.
 unsafe impl Sync for ThreadCache {}
 
-/// Nobody drains the cache.
+/// No thread drains the cache.
 pub const NOT_DRAINED: u32 = 0;
-/// Somebody drains the cache; its owner waits.
+/// A thread drains the cache; the owner waits.
 pub const DRAINED: u32 = 1;
 
 impl ThreadCache {
     crate::sync::const_unless_loom! {
-        /// A cache all of whose tops point at `sentinel`, a null block's last word: empty and full at once.
+        /// A cache that is empty and full at once: all its tops point at `sentinel`, the last word of a null block.
         pub fn new(sentinel: *const Word) -> Self {
             let mut tops = repeat![AtomicPtr::new(null_mut()); CLASSES];
             let mut spares = repeat![AtomicPtr::new(null_mut()); CLASSES];
@@ -150,7 +147,7 @@ impl ThreadCache {
         unsafe { self.tops.get_unchecked(class) }
     }
 
-    /// Takes a slot from the loaded magazine: its address, or 0 if the magazine is empty.
+    /// Takes a slot from the loaded magazine. Returns the slot's address, or 0 if the magazine is empty.
     ///
     /// # Safety
     /// The calling thread reached the cache through its `fast` word just now.
@@ -186,8 +183,8 @@ impl ThreadCache {
         unsafe { Self::push_to(&self.spares[class], slot) }
     }
 
-    /// Puts a slot onto the magazine with that [`push_number`](crate::size_class::push_number); `false` if it is full, or if the number is 0, which costs
-    /// no test of its own.
+    /// Puts a slot onto the magazine with that [`push_number`](crate::size_class::push_number). `false` if the magazine is
+    /// full, or if the number is 0; the number 0 costs no test of its own.
     ///
     /// # Safety
     /// As for [`Self::push`]; the number is at most twice [`CLASSES`].
@@ -197,12 +194,12 @@ impl ThreadCache {
         debug_assert!(number <= 2 * CLASSES);
         // SAFETY:
         // - `no_class`, the tops and the spares are 2 * CLASSES + 1 words at the cache's start (asserted above);
-        // - the caller's contract; the static block has no room.
+        // - the caller's contract; the sentinel block has no room.
         unsafe { Self::push_to(&*core::ptr::from_ref(self).cast::<AtomicPtr<Word>>().add(number), slot) }
     }
 
     /// # Safety
-    /// `cell` is one of this cache's; otherwise as for [`Self::push`].
+    /// `cell` holds a top of this cache; otherwise as for [`Self::push`].
     #[inline(always)]
     unsafe fn push_to(cell: &AtomicPtr<Word>, slot: usize) -> bool {
         let Some(next) = magazine::above(cell.load(Ordering::Relaxed)) else { return false };
@@ -212,19 +209,19 @@ impl ThreadCache {
         true
     }
 
-    /// The static block's last word: empty and full at once.
+    /// The sentinel block's last word: a top that is empty and full at once.
     pub fn sentinel(&self) -> *mut Word {
         self.no_class.load(Ordering::Relaxed)
     }
 
-    /// The owner enters its slow path: from here on drainers leave the cache alone. Waits while one is at work.
+    /// The owner enters its slow path: drainers leave the cache alone from then on. Waits while a drainer is at work.
     pub fn enter_slow_path(&self) {
         while !self.try_enter_slow_path() {
             self.drain.wait(DRAINED, None);
         }
     }
 
-    /// The same without waiting; `false` while a drainer is at work.
+    /// Like [`Self::enter_slow_path`], but does not wait. `false` while a drainer is at work.
     #[inline]
     pub fn try_enter_slow_path(&self) -> bool {
         self.in_slow_path.store(1, Ordering::Relaxed);
@@ -243,24 +240,24 @@ impl ThreadCache {
         self.in_slow_path.store(0, Ordering::Release);
     }
 
-    /// Marks the cache for draining and stops the owner's fast path; `false` if somebody has marked it already.
+    /// Marks the cache for draining and stops the owner's fast path. `false` if another thread has marked the cache already.
     ///
     /// # Safety
-    /// Called under the registry's lock, with the cache registered. `stop` is the static cache.
-    pub unsafe fn begin_drain(&self, stop: *mut ThreadCache) -> bool {
+    /// Called under the registry's lock, with the cache registered.
+    pub unsafe fn begin_drain(&self, sentinel_cache: *mut ThreadCache) -> bool {
         if self.drain.word().compare_exchange(NOT_DRAINED, DRAINED, Ordering::AcqRel, Ordering::Relaxed).is_err() {
             return false;
         }
         // SAFETY: a registered cache names its live thread's words.
-        unsafe { (*self.words.load(Ordering::Relaxed)).fast.store(stop, Ordering::Release) };
+        unsafe { (*self.words.load(Ordering::Relaxed)).fast.store(sentinel_cache, Ordering::Release) };
         true
     }
 
-    /// In the child of a fork: takes a drainer's mark back, who does not exist there. What it had in its hands is lost; what it
-    /// left is a cache like any other, for at each of its steps an operation under way must be right.
+    /// In the child of a fork: removes the mark of a drainer, since the drainer does not exist in the child. The slots that the
+    /// drainer had taken are lost. The cache is valid: a drainer leaves it valid at each step, for an operation under way.
     ///
     /// # Safety
-    /// This is the child's only thread, and the cache is its own, which `words` name.
+    /// This is the child's only thread. The cache and `words` are its own.
     pub unsafe fn forget_drainer(&self, words: &ThreadWords) {
         if self.is_marked() {
             words.fast.store(core::ptr::from_ref(self).cast_mut(), Ordering::Release);
@@ -268,12 +265,12 @@ impl ThreadCache {
         }
     }
 
-    /// Whether somebody drains the cache.
+    /// Whether a thread drains the cache.
     fn is_marked(&self) -> bool {
         self.drain.word().load(Ordering::Acquire) == DRAINED
     }
 
-    /// Whether the owner is in its slow path; asked by a drainer after the barrier.
+    /// Whether the owner is in its slow path. A drainer asks after the barrier.
     pub fn owner_is_in_slow_path(&self) -> bool {
         self.in_slow_path.load(Ordering::Acquire) != 0
     }
@@ -284,14 +281,14 @@ impl ThreadCache {
     /// The caller marked the cache with `begin_drain`.
     pub unsafe fn end_drain(&self) {
         let this: *const Self = self;
-        // SAFETY: the thread waits in its slow path at the latest when it exits, so its words are still there.
+        // SAFETY: a thread that exits waits in its slow path until the drain ends, so the thread's words still exist.
         unsafe { (*self.words.load(Ordering::Relaxed)).fast.store(this.cast_mut(), Ordering::Release) };
         self.drain.word().store(NOT_DRAINED, Ordering::Release);
         self.drain.wake(u32::MAX);
     }
 
-    /// Takes the slots of a class that a stopped owner cannot reach: all of the spare magazine's, and all but the topmost
-    /// of the loaded one's. `out` has room for the slots of two magazines.
+    /// Takes the slots of a class that a stopped owner cannot reach: all slots of the spare magazine, and all but the topmost
+    /// slot of the loaded magazine. `out` has room for the slots of two magazines.
     ///
     /// # Safety
     /// Between `begin_drain`, a barrier, and `end_drain`, with the owner outside its slow path.
@@ -310,12 +307,12 @@ impl ThreadCache {
         }
     }
 
-    /// Takes the slots at and below `top`, and writes null there: the magazine begins above from now on.
+    /// Takes the slots at and below `top`, and writes null at `top`. The magazine's slots begin above `top` from then on.
     ///
     /// # Safety
     /// `top` points into a magazine that is the caller's, or at the sentinel block's last word.
     unsafe fn take_all(top: *const Word, out: &mut [usize]) -> usize {
-        // SAFETY: the caller's contract. The sentinel block holds no slot, so it is not written.
+        // SAFETY: the caller's contract. The sentinel block holds no slot, so nothing is written there.
         unsafe {
             let count = magazine::slots_from(top, out);
             if count != 0 {
@@ -325,7 +322,7 @@ impl ThreadCache {
         }
     }
 
-    /// Whether a slot lies in one of the class's magazines. Asked by the owner; what a drainer takes meanwhile is free too.
+    /// Whether a slot lies in a magazine of the class. The owner asks. A slot that a drainer takes meanwhile is free, too.
     #[cfg(debug_assertions)]
     pub fn holds(&self, class: usize, slot: usize) -> bool {
         [&self.tops[class], &self.spares[class]].into_iter().any(|cell| {

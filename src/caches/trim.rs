@@ -1,21 +1,21 @@
-//! Trimming: what the depots hold beyond their working sets goes back to the spans.
+//! Trimming: the magazines that the depots hold beyond their working sets go back to the spans.
 //!
-//! Locks: depot, central, page cache, heap, metadata, one at a time.
+//! Locks: depot, metadata and those of the floors below, one at a time.
 
 use crate::size_class::CLASSES;
 
 use super::Caches;
 
 impl Caches {
-    /// Returns to the spans what the depots did not need since the last call, and to the heap the page caches
-    /// and the classes' spare spans. With `all`, whatever is there.
+    /// Gives the depots' excess since the last call back to the spans. Page caches and the classes' spare spans go back to the
+    /// page heaps. With `all`, the depots give back all that they hold.
     pub fn trim(&self, all: bool) {
         for shard in self.accounts().shards.all() {
             for class in 0..CLASSES {
                 self.trim_depot(shard, class, all);
             }
         }
-        // After all depots: a shard's may hold the last slots of another's span, which then becomes the spare there.
+        // After all depots: a depot may hold the last slots of another shard's span, which becomes a spare span there.
         self.centrals.trim();
     }
 
@@ -26,7 +26,7 @@ impl Caches {
         };
         for _ in 0..excess {
             let Some(full) = self.take_full(shard, class) else { break };
-            // SAFETY: the magazine was taken from the depot: it is this thread's.
+            // SAFETY: the magazine was taken from the depot, so it is this thread's.
             unsafe { self.flush_magazine(class, full.full_top()) };
             self.give_empty(shard, class, full);
         }
