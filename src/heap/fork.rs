@@ -1,20 +1,21 @@
-//! fork in a multi-threaded process: no lock may be held by a thread that does not exist in the child.
+//! fork in a process with several threads: no lock may belong to a thread that does not exist in the child.
 //!
-//! The handler before the fork takes every lock of the heap, outermost first; the parent and the child release them. In
-//! the child the other threads' caches have no owner any more: they are emptied back into the spans, so nothing is lost but
-//! what a thread held in its hands at that moment (at most two magazines, its cache if it was exiting, or the runs and
-//! holes that it was releasing).
-//! What is lost counts as in use.
+//! The handler before the fork takes every lock of the heap, outermost first. Parent and child release the locks. In the
+//! child the caches of the other threads have no owner, so they are emptied into depots and spans. The child loses only what
+//! each other thread held in its hands: at most two magazines, its cache if it was exiting, or the runs and holes that it was
+//! releasing. Lost memory counts as in use.
 //!
-//! **A fork in a signal handler** may have interrupted its own thread anywhere in here. What that thread holds it goes on
-//! using when the handler returns, in the parent and in the child: such a lock (one at most, since no two nest) stays as it
-//! is, and with it whatever it protects; the others are taken as ever. Two more things follow. First, the handler cannot
-//! give that lock up, so no thread may wait for it with another in its hands: a fork handler that cannot get a lock for
-//! a while gives all back and begins again. Nor does one wait for whoever drains its thread's cache, who may want that
-//! lock, or be this very thread; the child forgets him. Second, the books are open while a slow path is under way: the child makes them true when it
-//! is over ([`Heap::recover_in_child`]).
+//! **A fork in a signal handler** may have interrupted its own thread in any function of the heap. The thread goes on when
+//! the handler returns, in the parent and in the child. Three rules follow:
+//! - A lock that the thread holds (one at most, since no two nest) stays as it is, with what it protects. The handler takes
+//!   the other locks as always.
+//! - The handler cannot give this lock up. So no thread may wait for it while it holds other locks: a fork handler that
+//!   cannot get a lock for a while gives all its locks back and begins again. Nor does the handler wait for a drainer of its
+//!   thread's cache: the drainer may want the lock, or may be this very thread. The child forgets the drainer.
+//! - The accounts may be wrong while a slow path is under way. The child recounts them when its thread has left the slow path
+//!   ([`Heap::recover_in_child`]).
 //!
-//! Locks: all of them.
+//! Locks: all.
 
 use crate::caches::{ThreadCache, ThreadWords};
 use crate::lock::{ForkLock, Hold};
@@ -25,7 +26,7 @@ impl Heap {
     /// Before the fork: takes every lock, or none.
     ///
     /// # Errors
-    /// The lock that is in the way: to be waited for with nothing held, before another try.
+    /// The lock that could not be taken. The caller waits for it, with no lock held, before the next try.
     pub fn prepare_fork(&self) -> Result<(), &dyn ForkLock> {
         let mut stuck = None;
         self.caches.each_lock(|| self.accounts().shards.all(), &mut |lock| {
@@ -38,13 +39,13 @@ impl Heap {
         Err(stuck)
     }
 
-    /// After the fork, in the parent: gives back what [`Heap::prepare_fork`] took on this thread.
+    /// After the fork, in the parent: releases the locks that [`Heap::prepare_fork`] took on this thread.
     pub fn after_fork_in_parent(&self) {
         let shards = self.accounts().shards.all();
         self.caches.each_lock(|| shards, &mut |lock| lock.release_in_parent());
     }
 
-    /// After the fork, in the child. `words` are the forking thread's.
+    /// After the fork, in the child: releases the locks. `words` and `own` are the forking thread's words and cache.
     ///
     /// # Safety
     /// This is the child's only thread, and it called [`Heap::prepare_fork`] before the fork.
@@ -53,15 +54,15 @@ impl Heap {
         // SAFETY: the caller's contract.
         self.caches.each_lock(|| shards, &mut |lock| unsafe { lock.release_in_child() });
         if let Some(own) = own {
-            // SAFETY: as above; the thread's own words.
+            // SAFETY: as above; the words are the thread's own.
             unsafe { own.forget_drainer(words) };
         }
-        // There is no scavenger any more, and nobody to act on the levels that it published.
+        // The scavenger does not exist in the child, so nobody acts on the levels that it published.
         self.accounts().wakeup.begin(self.accounts().counters.in_use_bytes() as u64);
     }
 
-    /// In the child, once its thread is in no slow path: makes the books true and takes over what the other threads left.
-    /// `own` is the thread's cache.
+    /// In the child, once its thread is in no slow path: recounts the accounts and adopts the other threads' caches. `own` is
+    /// the thread's cache.
     ///
     /// # Safety
     /// [`Heap::after_fork_in_child`] ran, and this is still the child's only thread.

@@ -1,6 +1,6 @@
-//! What the models need of the heap beyond its public functions: doors, no behaviour.
+//! What the models need beyond the heap's other functions: pages without a span.
 //!
-//! Locks: those of the functions behind the doors.
+//! Locks: none of its own.
 
 use crate::pages::Taken;
 use crate::units::Run;
@@ -8,7 +8,7 @@ use crate::units::Run;
 use super::Heap;
 
 impl Heap {
-    /// Takes a run for a small span, by way of the page cache.
+    /// Takes a run for a small span, from the page cache if that has one.
     pub fn take_span_pages(&self, pages: usize) -> Option<Taken> {
         let take = || self.page_heaps().take_span_run(0, pages, 1);
         let taken = take().or_else(|| self.reclaim(pages, take));
@@ -16,7 +16,7 @@ impl Heap {
         taken
     }
 
-    /// Takes a run from the heap.
+    /// Takes a run from the page heap.
     pub fn take_pages(&self, pages: usize) -> Option<Taken> {
         let take = || self.page_heaps().take_run(0, pages, 1);
         let taken = take().or_else(|| self.reclaim(pages, take));

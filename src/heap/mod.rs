@@ -1,18 +1,18 @@
 //! The heap: the whole, which owns the tower of floors.
 //!
-//! `Heap { Caches { Centrals { PageHeaps { Accounts } } } }`: each floor owns the floor below, so no floor can call up, because
-//! it has no reference to what is above. What fails below (no pages) is an answer; this floor owns the means (trimming the
-//! caches, waiting for pages in flight) and tries again.
+//! `Heap { Caches { Centrals { PageHeaps { Accounts } } } }`: each floor owns the floor below. A floor cannot call up, because
+//! it has no reference to the floor above. A floor that fails (no pages) answers so. The heap owns the means against it
+//! (trimming the caches, waiting for pages in flight), and tries again.
 //!
-//! - `reclaim`: allocation that tries again, small and large.
-//! - `scavenge_all`: gives everything back at once.
-//! - `fork`: the fork handlers.
-//! - `inspect` (models only): checks of the whole.
+//! - `reclaim`: small and large allocation that tries again.
+//! - `scavenge_all`: releases all free memory at once.
+//! - `fork`: what the fork handlers do with the heap.
+//! - `inspect` (models only): pages without a span.
 //!
-//! Everything takes `&Heap`; there is no static below `global`, so a test or a model builds as many heaps as it likes.
+//! Every function takes `&Heap`. There is no static below `global`, so a test or a model builds as many heaps as it likes.
 //!
-//! Locks, outermost first: registry, depot, central, page cache, heap, scavenge, metadata. No two nest outside the fork handlers.
-//! System calls are made with no lock held, except growth's mapping step.
+//! Locks, outermost first: registry, depot, central, page cache, heap, scavenge, metadata. No two nest outside the fork
+//! handlers. No system call is made while a lock is held, except growth's mapping step.
 
 mod fork;
 #[cfg(loom)]
@@ -37,24 +37,24 @@ pub struct Heap {
 
 impl Heap {
     const_unless_loom! {
-        /// A heap without memory. [`Heap::initialize`] comes before anything else: what does not begin with 0 gets its value
-        /// there, so that a static heap, which is large, takes no room in the program's file.
+        /// A heap without memory. The caller calls [`Heap::initialize`] before anything else. All fields are zero until then,
+        /// so a static heap, which is large, takes no room in the program's file.
         pub fn new() -> Self {
             Self { caches: Caches::new() }
         }
     }
 
-    /// Maps the heap's tables. `false` if the OS gives no memory for them; may be tried again then.
+    /// Maps the heap's tables. `false` if the OS gives no memory for the tables; the caller may try again then.
     ///
     /// # Safety
-    /// Called until it succeeds and not again, by one thread at a time, before any other use. All tops of `sentinel_cache` are
-    /// `sentinel`, the last word of a null block; both stay valid and are never written.
+    /// - One thread at a time calls this, before any other use of the heap, and not again after it succeeded.
+    /// - All tops of `sentinel_cache` are `sentinel`, the last word of a null block. Both stay valid and are never written.
     pub unsafe fn initialize(&self, sentinel_cache: NonNull<ThreadCache>, sentinel: *const Word) -> bool {
         // SAFETY: the caller's contract.
         unsafe { self.caches.initialize(sentinel_cache, sentinel) }
     }
 
-    /// Takes in the user's settings; before the heap's first growth.
+    /// Takes in the user's settings. The caller calls it before the heap first grows.
     pub fn configure(&self, config: &Config) {
         self.page_heaps().configure(config);
     }
@@ -83,18 +83,18 @@ impl Heap {
         &self.caches.centrals.page_heaps.accounts
     }
 
-    /// A snapshot of the accounts. Exact when nothing else uses the heap; otherwise each figure is of a slightly different
-    /// moment.
+    /// A snapshot of the accounts. It is exact if no other thread uses the heap; otherwise each count is of a slightly
+    /// different moment.
     pub fn stats(&self) -> Stats {
         let mut stats = Stats::default();
         self.caches.fill(&mut stats);
         stats
     }
 
-    /// The levels for a scavenger that is about to park, read after it has passed through the locks that frees pass
-    /// through. A free that came before has raised the level that is read here; a later free finds the scavenger
-    /// parked, and the levels it published. Without this a free could still compare with an older, higher level, and
-    /// nobody would look again.
+    /// The levels for a scavenger that is about to park. The scavenger first takes and releases each lock that frees take, and
+    /// then reads the levels. An earlier free has raised a level that is read here. A later free finds that the scavenger is
+    /// parked, and finds the wake-up levels that it published. Without the locks, a free could compare with an older and
+    /// higher wake-up level, and nobody would look again.
     pub fn synchronized_levels(&self) -> (u64, u64) {
         self.caches.pass_through_locks();
         self.accounts().levels()

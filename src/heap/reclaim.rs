@@ -1,9 +1,10 @@
-//! Allocation that tries again: where the OS gives no more memory, the heap's own memory is looked for.
+//! Allocation that tries again: if the OS gives no more memory, the heap looks for free memory of its own.
 //!
-//! What caches hold goes back to spans and page heaps. Pages that are being released are waited for: they are neither free nor in
-//! use, but they will be free in a moment. No floor below can do this, because the means belong to several floors.
+//! The free memory in depots and page caches goes back to spans and page heaps. Then the heap waits for pages in flight: they
+//! are neither free nor in use while they are released, but they become free in a moment. No floor below can do this, because
+//! the means belong to several floors.
 //!
-//! Locks: none of its own, and none is held while it waits.
+//! Locks: none of its own, and none is held while a thread waits here.
 
 use core::ptr::NonNull;
 
@@ -15,14 +16,15 @@ use crate::units::PAGE_BYTES;
 
 use super::Heap;
 
-/// Out of memory, pages in flight are waited for so many times ...
+/// How many times an allocation waits for pages in flight before it fails. All pauses together are longer than the kernel takes
+/// for one batch in flight.
 const RECLAIM_TRIES: usize = if cfg!(loom) { 2 } else { 1000 };
-/// ... so long. A batch in flight takes the kernel up to tens of milliseconds.
+/// How long an allocation waits each time.
 const RECLAIM_PAUSE_NS: u64 = 100_000;
 
 impl Heap {
-    /// Allocates a slot of a class when the thread's loaded magazine has none; null if there is no memory. `cache` is the calling
-    /// thread's.
+    /// Allocates a slot of a class when the thread's loaded magazine is empty. Null if there is no memory. `cache` is the
+    /// calling thread's.
     pub fn allocate(&self, cache: Option<&ThreadCache>, class: usize) -> *mut u8 {
         let object = self.caches.allocate(cache, class);
         if !object.is_null() {
@@ -32,7 +34,7 @@ impl Heap {
         self.reclaim(pages, || NonNull::new(self.caches.allocate(cache, class))).map_or(object, NonNull::as_ptr)
     }
 
-    /// Frees a slot of a class when the magazine that it goes onto is full. `cache` is the calling thread's.
+    /// Frees a slot of a class when the magazine for the slot is full. `cache` is the calling thread's.
     ///
     /// # Safety
     /// The slot is the caller's and of that class.
@@ -41,7 +43,7 @@ impl Heap {
         unsafe { self.caches.deallocate(cache, class, object, free) }
     }
 
-    /// Allocates a block of at least `size` bytes; `None` if there is no memory. `shard` is the calling thread's.
+    /// Allocates a large block of at least `size` bytes. `None` if there is no memory. `shard` is the calling thread's.
     pub fn allocate_large(&self, shard: usize, size: usize, align: usize) -> Option<Large> {
         let take = || self.page_heaps().allocate_large(shard, size, align);
         let large = take().or_else(|| self.reclaim(size.div_ceil(PAGE_BYTES), take));
@@ -49,13 +51,13 @@ impl Heap {
         large
     }
 
-    /// Frees a large block; ends the process where there is none.
+    /// Frees a large block. Ends the process if there is no large block at `base`.
     pub fn deallocate_large(&self, base: NonNull<u8>) {
         self.page_heaps().deallocate_large(base);
     }
 
-    /// Makes a large block fit `size` bytes, where it is or at a new place aligned to `align`; its first `used` bytes stay. `None` if
-    /// there is no memory: the block is as it was. `shard` is the calling thread's.
+    /// Makes a large block fit `size` bytes, in place or at a new place aligned to `align`. Its first `used` bytes stay. `None`
+    /// if there is no memory; the block is then as it was. `shard` is the calling thread's.
     pub fn reallocate_large(
         &self,
         shard: usize,
@@ -71,7 +73,8 @@ impl Heap {
         Some(new.base)
     }
 
-    /// Looks for memory of the heap's own, and takes it.
+    /// Makes free memory of the heap available to `take`, and calls `take` until it succeeds or no more memory can come free.
+    /// `take` wants `pages` pages.
     #[cold]
     pub(super) fn reclaim<T>(&self, pages: usize, take: impl Fn() -> Option<T>) -> Option<T> {
         if pages > self.page_heaps().mapped_pages() {
@@ -79,7 +82,8 @@ impl Heap {
         }
         self.caches.trim(true);
         for _ in 0..RECLAIM_TRIES {
-            // Looked at before and after the try, which misses what is in flight meanwhile; what has landed is found by the next.
+            // A try misses pages that are in flight while it looks. If pages were in flight before the try, or if a flight
+            // began since, the next try may find these pages.
             let before = self.page_heaps().flights();
             let taken = take();
             if taken.is_some() || (before.0 == 0 && before == self.page_heaps().flights()) {

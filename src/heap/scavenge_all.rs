@@ -1,4 +1,4 @@
-//! Giving everything back at once: what `neap::scavenge()` does.
+//! Releasing all free memory at once: what `neap::scavenge()` does.
 //!
 //! Locks: none of its own.
 
@@ -8,8 +8,8 @@ use crate::page_heap::ReleaseOptions;
 use super::Heap;
 
 impl Heap {
-    /// Empties the caches, then releases every free page and every hole. Returns the bytes given back. `own` is the
-    /// calling thread's cache, which it has flushed itself, or null.
+    /// Empties the caches, then releases every free page and every hole. Returns how many bytes were released. `own` is the
+    /// calling thread's cache, or null. The thread has flushed it already.
     pub fn scavenge_all(&self, own: *const ThreadCache) -> usize {
         self.caches.drain(own);
         self.caches.trim(true);
