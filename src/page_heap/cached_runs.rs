@@ -1,4 +1,4 @@
-//! Runs from page caches: short runs are taken from a shard's page cache, so that most spans are made without the heap lock.
+//! Runs from page caches: a short run comes from a shard's page cache, so most spans are made without the heap lock.
 //!
 //! Locks: page cache and heap, one after the other, never both.
 
@@ -9,7 +9,7 @@ use super::PageHeaps;
 use super::single::{Request, or_abort};
 
 impl PageHeaps {
-    /// Takes a short run from the shard's page cache, which gets a new block if it must.
+    /// Takes a short run from the shard's page cache. The page cache gets a new block if its block has no such run.
     pub(super) fn take_from_page_cache(&self, shard: usize, request: Request) -> Option<Taken> {
         let page_cache = &self.page_caches[shard];
         let recent = {
@@ -31,7 +31,8 @@ impl PageHeaps {
         };
         let Some(mut block) = block else { return self.take_from_page_heaps(shard, request) };
         let Some(taken) = block.alloc(request.pages) else {
-            // The block is too fragmented for this run: it goes back at once, rather than push out what the cache holds.
+            // The block is too fragmented for this run. It goes back at once, so that it does not push out the pages in the
+            // cache.
             self.return_page_cache(Some(block));
             return self.take_from_page_heaps(shard, request);
         };
@@ -43,7 +44,7 @@ impl PageHeaps {
         Some(taken)
     }
 
-    /// Gives a block's pages back to the heap.
+    /// Gives the pages left of a block back to their page heap.
     pub(super) fn return_page_cache(&self, cache: Option<PageCache>) {
         let Some(cache) = cache.filter(|cache| !cache.is_empty()) else { return };
         let block = Run { first: cache.base, pages: 1 };

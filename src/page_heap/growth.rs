@@ -1,4 +1,4 @@
-//! What growth leaves to do once the heap lock has dropped: advice to the kernel, and a release instead of more memory.
+//! The work after a growth, once the heap lock has dropped: advice to the kernel, and a release in exchange for the growth.
 //!
 //! Locks: none of its own.
 
@@ -9,12 +9,12 @@ use super::huge_map::HUGE_PAGES_PER_CHUNK;
 use super::options::ReleaseOptions;
 use super::single::Grown;
 
-/// Chunks that a thread searches which made the heap grow: its caller waits.
+/// The most chunks that a thread searches after it made the heap grow. They are few, because the thread's caller waits.
 const CHUNKS_AFTER_GROWTH: usize = 32;
 
 impl PageHeaps {
-    /// Called after the heap lock has dropped: where growth put the heap above its goal, the thread that grew it releases
-    /// some of what is retained instead, before it hands its span out.
+    /// Does the work after a growth. Called after the heap lock has dropped. If the growth put the heap above its goal, the
+    /// thread that made the heap grow releases retained memory, before it hands its run out.
     pub(super) fn after_growth(&self, grown: Grown) {
         if grown.pages() == 0 {
             return;
@@ -34,7 +34,7 @@ impl PageHeaps {
         let released = if bytes == 0 {
             0
         } else {
-            // Parts of huge pages are left to the scavenger, unless there is a limit to keep.
+            // Parts of huge pages are left to the scavenger, unless the heap has passed a limit.
             let split_huge_pages = (retained + in_use + growth_bytes) as u64 > goal.backed_bytes;
             let options = ReleaseOptions { include_dense: false, split_huge_pages, until_cpu_ns: None };
             let released = self.scavenge_chunks(bytes, options, CHUNKS_AFTER_GROWTH).bytes;

@@ -1,7 +1,10 @@
-//! The huge page map: which 2 MiB parts of the heap may be on a huge page, and which of these the kernel has yet to split.
+//! The huge page map: which 2 MiB parts of the heap may be on a huge page, and which huge pages the kernel has yet to
+//! split.
 //!
-//! Orderings: tables are published with AcqRel and read with Acquire; `first_to_split` is lowered with Release and taken with
-//! Acquire, so that who takes it sees the bits; the rest is Relaxed: bits and figures are guesses.
+//! A set bit is a guess. A clear bit is certain: the part is not on a huge page.
+//!
+//! Orderings: tables are published with AcqRel and read with Acquire. `first_to_split` is lowered with Release and taken
+//! with Acquire, so a thread that takes it sees the bits. All else is Relaxed, because bits and notes are guesses.
 //!
 //! Locks: none.
 
@@ -13,48 +16,49 @@ use crate::sync::plain::{AtomicPtr, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use crate::sys;
 use crate::units::{CHUNK_BYTES, CHUNK_PAGES, Chunk, PAGE_BYTES, ROOT_CHUNKS, ROOTS, Run};
 
-/// The heap's first pages, which stay on small pages: a small process should not pay 2 MiB for its first object.
+/// The heap's first pages. They stay on small pages, because a small process should not pay 2 MiB for its first object.
 pub(super) const SMALL_PAGES: usize = (1 << 20) / PAGE_BYTES;
-/// Pages that the heap leaves unused at its beginning: what a huge page has beyond [`SMALL_PAGES`].
+/// Pages that the heap leaves unused at its beginning: with [`SMALL_PAGES`] they make up one huge page.
 pub(super) const UNUSED_PAGES: usize = if cfg!(loom) { 0 } else { CHUNK_PAGES / HUGE_PAGES_PER_CHUNK - SMALL_PAGES };
-/// Huge pages of 2 MiB in a chunk; each has a bit.
+/// Huge pages of 2 MiB in a chunk. Each has a bit.
 pub(super) const HUGE_PAGES_PER_CHUNK: usize = 2;
 const WORDS: usize = (ROOT_CHUNKS * HUGE_PAGES_PER_CHUNK).div_ceil(64);
 
-/// A root entry's huge pages.
+/// The bits of the huge pages under a root entry.
 pub(super) struct Bits {
     pub(super) may_be_huge: [AtomicU64; WORDS],
-    /// Parts of these were released, and the kernel has yet to be made to split them.
+    /// Huge pages that were released in part, and that the kernel has yet to split.
     pub(super) to_split: [AtomicU64; WORDS],
 }
 
 type Table = [AtomicPtr<Bits>; ROOTS];
 
-/// Which 2 MiB parts of the heap may be on a huge page. A set bit is a guess, a clear one is certain.
+/// The huge page map.
 pub struct HugeMap {
     table: AtomicPtr<Table>,
-    /// No root entry below has huge pages to split; `usize::MAX` if none has.
+    /// The lowest root entry that may have huge pages to split; `usize::MAX` if none has.
     pub(super) first_to_split: AtomicUsize,
-    /// The chunks that advice was last given for: number of the first, and of the one after the last in the lower half.
+    /// The chunks that advice was last given for: the first chunk in the upper half, the chunk after the last in the lower
+    /// half.
     advised: AtomicU64,
-    /// What the user wants: `HugePages` as a number.
+    /// The user's setting: a `HugePages` as a number.
     pub(super) wanted: AtomicU8,
-    /// What that means on this system; asked once, at the first growth. One of the `USE_` values.
+    /// How the heap uses huge pages on this system: one of the `USE_` values. Found out once, at the first growth.
     usage: AtomicU8,
 }
 
-/// Not asked yet.
+/// Not found out yet.
 pub(super) const USE_UNKNOWN: u8 = 0;
-/// The kernel gives no huge pages, or not of the size this map is made for, or the user wants none.
+/// No huge pages: the kernel gives none, or gives them in another size than this map is made for, or the user wants none.
 pub(super) const USE_NONE: u8 = 1;
-/// Huge pages where the heap asks for them.
+/// The kernel gives huge pages where the heap asks for them.
 pub(super) const USE_ASKED: u8 = 2;
-/// Huge pages wherever they fit: the heap says where not.
+/// The kernel gives huge pages wherever they fit. The heap says where it wants none.
 pub(super) const USE_ALL: u8 = 3;
 
 impl HugeMap {
     const_unless_loom! {
-        /// No huge pages anywhere.
+        /// A map without huge pages.
         pub fn new() -> Self {
             Self {
                 table: AtomicPtr::new(null_mut()),
@@ -66,7 +70,7 @@ impl HugeMap {
         }
     }
 
-    /// Takes in the user's setting; before the first growth.
+    /// Takes in the user's setting, before the first growth.
     pub fn configure(&self, wanted: HugePages) {
         self.wanted.store(wanted as u8, Ordering::Relaxed);
     }
@@ -74,7 +78,7 @@ impl HugeMap {
     pub(super) fn usage(&self) -> u8 {
         match self.usage.load(Ordering::Relaxed) {
             USE_UNKNOWN => {
-                let usage = self.ask();
+                let usage = self.find_usage();
                 self.usage.store(usage, Ordering::Relaxed);
                 usage
             }
@@ -82,7 +86,7 @@ impl HugeMap {
         }
     }
 
-    fn ask(&self) -> u8 {
+    fn find_usage(&self) -> u8 {
         if sys::thp::huge_page_bytes() * HUGE_PAGES_PER_CHUNK != CHUNK_BYTES {
             return USE_NONE;
         }
@@ -95,7 +99,7 @@ impl HugeMap {
         }
     }
 
-    /// Pages in a huge page, or 0 where the heap has none.
+    /// Pages in a huge page; 0 if the heap has no huge pages.
     pub fn huge_page_pages(&self) -> usize {
         if self.usage() == USE_NONE { 0 } else { CHUNK_BYTES / HUGE_PAGES_PER_CHUNK / PAGE_BYTES }
     }
@@ -108,7 +112,7 @@ impl HugeMap {
             }
             table = publish(&self.table, size_of::<Table>())?;
         }
-        // SAFETY: published zeroed memory of the type's size, never unmapped; zero is valid for it.
+        // SAFETY: `publish` made it: zeroed memory of the type's size, never unmapped. Zero is a valid table.
         let cell = unsafe { &*table }.get(root)?;
         let mut bits = cell.load(Ordering::Acquire);
         if bits.is_null() {
@@ -117,7 +121,7 @@ impl HugeMap {
             }
             bits = publish(cell, size_of::<Bits>())?;
         }
-        // SAFETY: as above.
+        // SAFETY: as above, and zero is valid for the bits.
         Some(unsafe { &*bits })
     }
 
@@ -134,7 +138,7 @@ impl HugeMap {
         })
     }
 
-    /// Whether a huge page of the chunk may be there.
+    /// Whether a part of the chunk may be on a huge page.
     pub(super) fn is_set(&self, chunk: Chunk, part: usize) -> bool {
         self.bits(chunk.root(), false).is_some_and(|bits| {
             let (word, shift) = Self::word(bits, chunk);
@@ -142,7 +146,7 @@ impl HugeMap {
         })
     }
 
-    /// Notes that all huge pages of a chunk from `part` on may be there.
+    /// Notes that the parts of a chunk from `part` on may be on huge pages.
     pub(super) fn set(&self, chunk: Chunk, part: usize) {
         if let Some(bits) = self.bits(chunk.root(), true) {
             let (word, shift) = Self::word(bits, chunk);
@@ -150,7 +154,7 @@ impl HugeMap {
         }
     }
 
-    /// Whether the last advice was for all of `run` (whole chunks).
+    /// Whether the last advice was for all of `run`, which consists of whole chunks.
     pub(super) fn is_advised(&self, run: Run) -> bool {
         let advised = self.advised.load(Ordering::Relaxed);
         run.first.chunk().0 as u64 >= advised >> 32 && run.end().chunk().0 as u64 <= advised & u32::MAX as u64
@@ -170,13 +174,13 @@ impl HugeMap {
         }
     }
 
-    /// Takes the next huge page to split out of a root entry, as its number there.
+    /// Takes the next huge page to split under a root entry. Returns its number there.
     pub(super) fn take_to_split(&self, root: usize) -> Option<usize> {
         for (index, word) in self.bits(root, false)?.to_split.iter().enumerate() {
             let mut seen = word.load(Ordering::Relaxed);
             while seen != 0 {
                 let bit = seen & seen.wrapping_neg();
-                // Somebody else may have taken it since.
+                // Another thread may have taken it since.
                 if word.fetch_and(!bit, Ordering::Relaxed) & bit != 0 {
                     return Some(index * 64 + bit.trailing_zeros() as usize);
                 }
@@ -186,13 +190,13 @@ impl HugeMap {
         None
     }
 
-    /// In the child of a fork, where nobody goes on with the walk that the parent's scavenger may have been on: the next walk
-    /// begins at the start.
-    pub(super) fn begin_again(&self) {
+    /// Makes the next walk over the huge pages to split begin at the start, in the child of a fork. The parent's scavenger
+    /// may have been on a walk, and nobody goes on with this walk in the child.
+    pub(super) fn restart_splitting_in_child(&self) {
         self.first_to_split.store(0, Ordering::Relaxed);
     }
 
-    /// Clears one huge page's bit; `true` if it was set.
+    /// Clears a huge page's bit. `true` if the bit was set.
     pub(super) fn clear(&self, chunk: Chunk, part: usize) -> bool {
         self.bits(chunk.root(), false).is_some_and(|bits| {
             let (word, shift) = Self::word(bits, chunk);
@@ -202,34 +206,34 @@ impl HugeMap {
     }
 }
 
-/// The huge pages, at most `N`, that the releases of a batch cut: each range cuts two at most.
+/// The huge pages, at most `N`, that a batch of releases cuts: releases in part. Each range cuts two huge pages at most.
 pub struct Cuts<const N: usize> {
-    /// Chunks and parts of chunks.
+    /// The cut huge pages: each a chunk and a part of the chunk.
     pub(super) parts: [(Chunk, usize); N],
-    /// How many there are.
+    /// How many cut huge pages there are.
     pub(super) count: usize,
 }
 
 impl<const N: usize> Cuts<N> {
-    /// None yet.
+    /// No cuts yet.
     pub const fn new() -> Self {
         Self { parts: [(Chunk(0), 0); N], count: 0 }
     }
 }
 
-/// The pages of one of a chunk's huge pages.
+/// The pages of a chunk's huge page.
 pub(super) fn huge_page(chunk: Chunk, part: usize) -> Run {
     let pages = CHUNK_PAGES / HUGE_PAGES_PER_CHUNK;
     Run { first: chunk.first_page().plus(part * pages), pages }
 }
 
-/// Maps zeroed memory and publishes it in `cell`, unless somebody else was faster.
+/// Maps zeroed memory and publishes it in `cell`. Returns another thread's memory if the other thread was faster.
 fn publish<T>(cell: &AtomicPtr<T>, bytes: usize) -> Option<*mut T> {
     let memory = sys::vm::map_metadata(bytes)?;
     match cell.compare_exchange(null_mut(), memory.as_ptr().cast(), Ordering::AcqRel, Ordering::Acquire) {
         Ok(_) => Some(memory.as_ptr().cast()),
         Err(theirs) => {
-            // SAFETY: mapped just now, seen by nobody else.
+            // SAFETY: this thread mapped the memory just now, and nobody else has seen it.
             unsafe { sys::vm::unmap(memory, bytes) };
             Some(theirs)
         }
@@ -252,6 +256,6 @@ mod tests {
         assert_eq!(map.first_to_split.load(Ordering::Relaxed), 1);
         assert_eq!([(); 3].map(|()| map.take_to_split(1)), [Some(1), Some(141), None]);
         assert_eq!([(); 2].map(|()| map.take_to_split(2)), [Some(0), None]);
-        assert!(!map.may_be_huge(Chunk(first)), "it says nothing about what may be huge");
+        assert!(!map.may_be_huge(Chunk(first)), "a huge page to split is no huge page by this alone");
     }
 }

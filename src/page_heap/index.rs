@@ -1,15 +1,16 @@
-//! The scavenge index: one mark per chunk that says "has free pages that are not released", read without a lock.
+//! The scavenge index: one mark for each chunk, which says "may have retained pages". It is read without a lock.
 //!
-//! It is the final form of the seed's reservation of address ranges, as the Go runtime itself later replaced the
-//! generations by an index: to reserve a chunk is to claim its mark, so two scavengers never search the same place, and
-//! what a free adds behind a scavenger's back is marked again. Chunks are tried from the highest down.
+//! A scavenger claims a chunk's mark before it searches the chunk. So two scavengers never search the same chunk at once. A
+//! free that adds pages behind a scavenger's back marks the chunk again. Chunks are tried from the highest down. The idea
+//! is the Go runtime's, which later replaced its reservations of address ranges by an index.
 //!
-//! The hint says where to begin: no chunk above it is marked. It carries a version: marking a chunk that was not marked
-//! raises the version along with the hint, and a scavenger lowers the hint only by compare-exchange against the value it
-//! started from. A mark set behind the scavenger's search therefore makes the lowering fail, and no free is lost.
+//! The hint says where a search begins: no chunk above the hint is marked. The hint carries a version. A thread that marks
+//! a chunk raises the hint and its version. A scavenger lowers the hint only by a compare-exchange with the value that its
+//! search started from. So a mark that is set behind the search makes the lowering fail, and no free is lost.
 //!
-//! Orderings: a mark is set (Release) before the hint is raised (AcqRel), and the search reads the hint (Acquire) before
-//! the marks; so a search that starts from a hint sees the marks that came with it.
+//! Orderings: a mark is set (Release) before the hint is raised (AcqRel). A search reads the hint (Acquire) before the
+//! marks. So a search that starts from a hint sees the marks that came with it. Owners and postponed chunks are Relaxed: an
+//! owner was written before the chunk's first page was handed out.
 //!
 //! Locks: none. Marks are set under the heap lock, after the pages are free.
 
@@ -25,9 +26,9 @@ const WORDS: usize = ROOT_CHUNKS.div_ceil(64);
 /// The marks of the chunks under one root entry.
 struct Marks {
     words: [AtomicU64; WORDS],
-    /// The shard whose page heap a chunk belongs to. Written before the chunk's first page is handed out.
+    /// The shard of the page heap that a chunk belongs to. Written before the chunk's first page is handed out.
     owners: [plain::AtomicU8; ROOT_CHUNKS],
-    /// Chunks that a search claimed and left alone, because they are dense or huge pages would have to be split.
+    /// Chunks that a search claimed and left alone: they are dense, or their huge pages must not be split.
     postponed: [plain::AtomicU64; WORDS],
 }
 
@@ -36,13 +37,13 @@ type Table = [plain::AtomicPtr<Marks>; ROOTS];
 /// The index.
 pub struct ScavengeIndex {
     table: plain::AtomicPtr<Table>,
-    /// Version in the upper half, highest chunk that may be marked plus one in the lower.
+    /// The version in the upper half. In the lower half, the highest chunk that may be marked, plus one.
     hint: AtomicU64,
 }
 
 const _: () = assert!((ROOTS * ROOT_CHUNKS) < u32::MAX as usize);
 
-/// What a search started from; needed to lower the hint.
+/// The hint that a search started from. A search needs it to lower the hint.
 #[derive(Clone, Copy)]
 pub struct Start(u64);
 
@@ -52,13 +53,14 @@ fn end_of(hint: u64) -> usize {
 
 impl ScavengeIndex {
     const_unless_loom! {
-        /// An index without a table: nothing is marked.
+        /// An index without a table. No chunk is marked.
         pub fn new() -> Self {
             Self { table: plain::AtomicPtr::new(null_mut()), hint: AtomicU64::new(0) }
         }
     }
 
-    /// Maps the table of roots; without it the heap cannot grow. `false` if the OS gives no memory; may be tried again.
+    /// Maps the table of roots, without which the heap cannot grow. `false` if the OS gives no memory: then the caller may
+    /// try again.
     pub fn initialize(&self) -> bool {
         if self.table.load(plain::Ordering::Relaxed).is_null() {
             let Some(table) = sys::vm::map_metadata(size_of::<Table>()) else { return false };
@@ -68,16 +70,17 @@ impl ScavengeIndex {
     }
 
     fn root(&self, root: usize) -> Option<&plain::AtomicPtr<Marks>> {
-        // SAFETY: null, or zeroed memory of the right size that is never unmapped; null pointers are valid entries.
+        // SAFETY: the pointer is null, or zeroed memory of the right size that is never unmapped. Null pointers are valid
+        // entries.
         unsafe { self.table.load(plain::Ordering::Acquire).as_ref() }?.get(root)
     }
 
     fn marks(&self, root: usize) -> Option<&Marks> {
-        // SAFETY: null, or marks made by `prepare`, never unmapped.
+        // SAFETY: the pointer is null, or marks that `prepare` made and that are never unmapped.
         unsafe { self.root(root)?.load(plain::Ordering::Acquire).as_ref() }
     }
 
-    /// Makes the marks of a root entry. Called under the lock of a page heap before that has pages there.
+    /// Makes the marks of a root entry. Called under the lock of a page heap, before the page heap has pages there.
     pub fn prepare(&self, root: usize) -> bool {
         let Some(cell) = self.root(root) else { return false };
         if !cell.load(plain::Ordering::Relaxed).is_null() {
@@ -86,11 +89,11 @@ impl ScavengeIndex {
         let Some(memory) = sys::vm::map_metadata(size_of::<Marks>()) else { return false };
         let marks = memory.cast::<Marks>();
         for word in 0..WORDS {
-            // SAFETY: inside the fresh mapping.
+            // SAFETY: the word is inside the fresh mapping.
             unsafe { (&raw mut (*marks.as_ptr()).words[word]).write(AtomicU64::new(0)) };
         }
-        // Another shard's heap may have been faster. Its marks stay; ours are address space lost, and no memory to speak of:
-        // unmapping is no call for under a lock.
+        // If another shard's page heap was faster, its marks stay. Ours are lost address space and hardly any memory. To
+        // unmap them would be one more system call under a lock.
         let _ = cell.compare_exchange(
             core::ptr::null_mut(),
             marks.as_ptr(),
@@ -100,7 +103,7 @@ impl ScavengeIndex {
         true
     }
 
-    /// Notes whose chunks a run (of whole chunks) consists of.
+    /// Notes that the chunks of `run`, which consists of whole chunks, belong to the page heap of `shard`.
     pub fn set_owner(&self, run: Run, shard: usize) {
         for part in run.by_chunk() {
             let chunk = part.first.chunk();
@@ -110,14 +113,14 @@ impl ScavengeIndex {
         }
     }
 
-    /// The shard whose page heap a mapped chunk belongs to.
+    /// The shard of the page heap that a mapped chunk belongs to.
     pub fn owner(&self, chunk: Chunk) -> usize {
         self.marks(chunk.root()).map_or(0, |marks| {
             marks.owners[chunk.index_in_root()].load(plain::Ordering::Relaxed) as usize & (SHARDS - 1)
         })
     }
 
-    /// Marks every chunk that `run` touches: it has just become free and is not released.
+    /// Marks each chunk that `run` touches. The run has just become free and is not released.
     pub fn mark(&self, run: Run) {
         for part in run.by_chunk() {
             self.mark_chunk(part.first.chunk());
@@ -130,8 +133,8 @@ impl ScavengeIndex {
         let index = chunk.index_in_root();
         let (word, bit) = (&marks.words[index / 64], 1 << (index % 64));
         if word.load(Ordering::Relaxed) & bit != 0 {
-            // Marked, and not claimed yet: whoever claims it looks at the bitmap under the heap lock, which we hold or
-            // take before, so it will see these pages.
+            // The chunk is marked and not claimed yet. Whoever claims it later looks at the bitmap under the heap lock,
+            // after this thread, and sees these pages.
             return;
         }
         if word.fetch_or(bit, Ordering::AcqRel) & bit != 0 {
@@ -153,8 +156,8 @@ impl ScavengeIndex {
         Start(self.hint.load(Ordering::Acquire))
     }
 
-    /// The highest marked chunk below `end`, or from the start where there is no end yet. Optimistic: no lock is held, so
-    /// the chunk may be claimed by somebody else meanwhile, or hold nothing.
+    /// The highest marked chunk below `end`, or below the hint that the search started from. The search is optimistic: it
+    /// holds no lock, so another thread may claim the chunk meanwhile, or the chunk may have no retained page.
     pub fn find(&self, start: Start, end: Option<Chunk>) -> Option<Chunk> {
         let mut below = end_of(start.0).min(end.map_or(usize::MAX, |chunk| chunk.0));
         while below > 0 {
@@ -174,7 +177,7 @@ impl ScavengeIndex {
         None
     }
 
-    /// Claims a chunk: `true` if it was marked and this caller took the mark.
+    /// Claims a chunk. `true` if the chunk was marked and the caller took the mark.
     pub fn claim(&self, chunk: Chunk) -> bool {
         let Some(marks) = self.marks(chunk.root()) else { return false };
         let index = chunk.index_in_root();
@@ -190,7 +193,7 @@ impl ScavengeIndex {
         }
     }
 
-    /// Marks again what was left alone up to `end`, for a search that spares less.
+    /// Marks the postponed chunks up to `end` again, for a search that spares fewer chunks.
     pub fn mark_postponed(&self, end: Chunk) {
         for root in 0..=end.root() {
             let Some(marks) = self.marks(root) else { continue };
@@ -208,7 +211,7 @@ impl ScavengeIndex {
     /// Lowers the hint to `end`, unless a chunk was marked since `start`.
     pub fn lower(&self, start: Start, end: Chunk) {
         let lowered = (start.0 & !(u32::MAX as u64)) | end.0 as u64;
-        // Only the matching value is lowered: any newly set mark has changed the version.
+        // Only the hint of the start is lowered: each mark set since has changed the version.
         let _ = self.hint.compare_exchange(start.0, lowered, Ordering::AcqRel, Ordering::Relaxed);
     }
 }

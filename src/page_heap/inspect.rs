@@ -1,4 +1,4 @@
-//! What the models look at in the page heaps: doors, no behaviour.
+//! Checks of the page heaps for the models. This module changes nothing.
 //!
 //! Locks: heap and page cache, one at a time.
 
@@ -7,7 +7,7 @@ use crate::units::{Chunk, PAGE_BYTES};
 use super::PageHeaps;
 
 impl PageHeaps {
-    /// The number of the highest chunk that has retained pages, if any, and whether its mark would be found.
+    /// Whether a search finds the mark of the highest chunk that has retained pages; `None` if no chunk has any.
     pub fn is_retained_chunk_marked(&self) -> Option<bool> {
         let chunk = {
             let retained = |chunk: &Chunk| self.page_heap_of(*chunk).lock().allocator.chunk_retained(*chunk) != 0;
@@ -16,9 +16,9 @@ impl PageHeaps {
         Some(self.index.find(self.index.start(), Some(Chunk(chunk.0 + 1))) == Some(chunk))
     }
 
-    /// Checks the accounts of a heap that nobody uses: the bitmaps against their summaries and counters, and that
-    /// mapped = in use + free + in flight + cached, with nothing in flight. Returns the pages in use, retained and
-    /// released; those in page caches count as what they are.
+    /// Checks the accounts of a heap that nobody uses: the bitmaps against their summaries and counters, and that mapped =
+    /// in use + free + cached, with nothing in flight. Returns the pages in use, retained and released. Pages in page
+    /// caches count as retained or released.
     pub fn check_accounts(&self) -> (usize, usize, usize) {
         let mut cached = (0, 0);
         for shard_cache in &self.page_caches {
@@ -42,7 +42,7 @@ impl PageHeaps {
         assert_eq!(
             self.accounts.counters.retained_bytes() / PAGE_BYTES,
             retained,
-            "the published level is not the truth"
+            "the published level differs from the page allocators"
         );
         (in_use, retained + cached.0 - cached.1, scavenged + cached.1)
     }

@@ -1,11 +1,12 @@
-//! Large objects: spans of their own.
+//! Large objects. Each large object is a span of its own.
 //!
-//! A freed large block's pages are retained, so reusing it costs no system call. Growth takes the pages that follow where
-//! they are free; shrinking gives the tail back; a really large object that must move to a place that is not backed has
-//! its page tables moved (`mremap`). Where the new place is backed, a move would throw its pages away and leave the old
-//! place to be faulted in again: copying costs a third of that (growing vectors of up to 8 MiB, four at a time). A move also
-//! splits the huge pages at both places, so that a block of less than 16 MiB is copied in any case: with moves from 1 MiB on
-//! those vectors took a quarter longer, and had thirty times the faults.
+//! The pages of a freed large block are retained, so the next block in them costs no system call. A block that becomes
+//! longer takes the pages that follow, if they are free. A block that becomes shorter gives its last pages back.
+//!
+//! A block that must move is copied, or its page tables are moved (`mremap`). A move pays only for a large block whose new
+//! place is not backed. If the new place is backed, a move throws the new place's pages away and leaves the old place to be
+//! faulted in again. A move also splits the huge pages at both places, so a smaller block is always copied
+//! (`MOVE_PAGES_BYTES`, `benches/results/decisions.md`).
 //!
 //! Locks: heap, for one operation at a time.
 
@@ -19,16 +20,16 @@ use crate::units::{PAGE_BYTES, Page, Run};
 use super::PageHeaps;
 use super::arena::pointer;
 
-/// From here on moving page tables beats copying to fresh memory.
+/// From this size on a move of page tables is faster than a copy to fresh memory.
 const MOVE_PAGES_BYTES: usize = 16 << 20;
 
 /// A large block of memory.
 pub struct Large {
-    /// Its first byte.
+    /// The block's first byte.
     pub base: NonNull<u8>,
-    /// Whether all of it reads as zero.
+    /// Whether all of the block reads as zero.
     pub zeroed: bool,
-    /// Whether at least half of it is not backed.
+    /// Whether at least half of the block is not backed.
     mostly_fresh: bool,
 }
 
@@ -40,7 +41,7 @@ impl PageHeaps {
             return None;
         }
         let Taken { run, scavenged_pages } = self.take_run(shard, pages, align.div_ceil(PAGE_BYTES))?;
-        // SAFETY: the pages were just taken, and growth made metadata for them.
+        // SAFETY: this thread has just taken the pages, and growth made metadata for their region.
         if unsafe { self.span_map.create(run, None) }.is_none() {
             self.free_run(run);
             return None;
@@ -52,7 +53,7 @@ impl PageHeaps {
         })
     }
 
-    /// The live large span that begins at `base`; ends the process where there is none.
+    /// The live large span that begins at `base`. Ends the process if there is none.
     fn large_span(&self, base: NonNull<u8>) -> Span {
         match self.span_map.lookup(base.addr().get()) {
             Some(span) if span.state() == STATE_LARGE && span.base() == base.addr().get() => span,
@@ -64,22 +65,22 @@ impl PageHeaps {
         }
     }
 
-    /// Frees a large block.
+    /// Frees a large block. Ends the process if no large block begins at `base`.
     pub fn deallocate_large(&self, base: NonNull<u8>) {
         let span = self.large_span(base);
         let run = span.run();
-        // SAFETY: the block's owner gives it back; large spans are in no list.
+        // SAFETY: the owner gives the block back, and a large span is in no list.
         unsafe { self.span_map.retire(span) };
         self.free_run(run);
     }
 
-    /// The bytes of a large block; ends the process where there is none.
+    /// The bytes of a large block. Ends the process if no large block begins at `base`.
     #[cfg(serves_c)]
     pub fn large_bytes(&self, base: NonNull<u8>) -> usize {
         self.large_span(base).run().bytes()
     }
 
-    /// Makes a large block fit `size` bytes where it is; `false` if it would have to move.
+    /// Makes a large block fit `size` bytes at its place. `false` if the block would have to move.
     pub fn resize_large(&self, base: NonNull<u8>, size: usize) -> bool {
         let span = self.large_span(base);
         let run = span.run();
@@ -90,7 +91,7 @@ impl PageHeaps {
         if pages > run.pages && self.take_following(run, pages - run.pages).is_none() {
             return false;
         }
-        // SAFETY: the caller owns the block, and the pages that are added.
+        // SAFETY: the caller owns the block, and this thread has just taken the pages that are added.
         unsafe { span.set_pages(pages) };
         if pages < run.pages {
             self.free_run(Run { first: run.first.plus(pages), pages: run.pages - pages });
@@ -105,11 +106,12 @@ impl PageHeaps {
         let whole =
             used / PAGE_BYTES.max(self.accounts.os_page_bytes()) * PAGE_BYTES.max(self.accounts.os_page_bytes());
         let mut moved = 0;
-        // SAFETY: both blocks are the caller's, they do not overlap and are as long as that.
+        // SAFETY: the caller owns both blocks. They do not overlap, and each has at least `whole` bytes.
         if to.mostly_fresh && whole >= MOVE_PAGES_BYTES && unsafe { sys::vm::move_pages(base, whole, new) } {
             moved = whole;
         }
-        // SAFETY: as above; `used` bytes of the old block are initialised as far as the caller wrote them.
+        // SAFETY: as above for `used` bytes. The copy may read bytes that the caller never wrote: they are bytes of mapped
+        // memory.
         unsafe { core::ptr::copy_nonoverlapping(base.as_ptr().add(moved), new.as_ptr().add(moved), used - moved) };
         if moved == 0 {
             self.deallocate_large(base);
@@ -118,7 +120,7 @@ impl PageHeaps {
             let moved_to = Run { first: Page::containing(new.addr().get()), pages: moved_pages };
             self.huge_pages_moved(Run { first: old.first, pages: moved_pages }, moved_to);
             let span = self.large_span(base);
-            // SAFETY: the block's owner gives it back.
+            // SAFETY: the owner gives the block back, and a large span is in no list.
             unsafe { self.span_map.retire(span) };
             self.free_released_run(Run { first: old.first, pages: moved_pages });
             if old.pages > moved_pages {

@@ -1,37 +1,38 @@
-//! The hard limit on what the page heaps map, all together: the heap never maps more, and allocations fail instead.
+//! The hard limit on the pages that all page heaps together map. At the limit allocations fail.
 //!
-//! Orderings: Relaxed. The number stands for itself; it is taken before anything is mapped, so the sum never passes the limit.
+//! Orderings: Relaxed. The number stands for itself. Growth takes pages from the number before it maps them, so the mapped
+//! pages never pass the limit.
 //!
-//! Locks: none of its own; growth counts under the lock of the page heap that grows.
+//! Locks: none of its own. Growth calls it under the lock of the page heap that grows.
 
 use crate::sync::plain::{AtomicUsize, Ordering};
 
-/// The hard limit: how many more pages all heaps together may map.
+/// The hard limit: how many more pages all page heaps together may map.
 pub struct Limit {
     left_pages: AtomicUsize,
 }
 
 impl Limit {
-    /// So many pages are no limit.
+    /// More pages than there are: no limit.
     pub const NONE: usize = usize::MAX / 2;
 
-    /// Nothing may be mapped; [`Limit::set`] comes before anything else.
+    /// A limit of zero. The caller calls [`Limit::set`] before anything else.
     pub const fn new() -> Self {
         Self { left_pages: AtomicUsize::new(0) }
     }
 
-    /// Sets it, before the first growth; [`Limit::NONE`] is more than there is.
+    /// Sets the limit, before the first growth.
     pub fn set(&self, pages: usize) {
         self.left_pages.store(pages, Ordering::Relaxed);
     }
 
-    /// Counts pages that growth is about to map; `false` if that would be too many.
+    /// Takes pages that growth is about to map from the limit; `false` if they would pass it.
     pub fn take(&self, pages: usize) -> bool {
         let take = |left: usize| left.checked_sub(pages);
         self.left_pages.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok()
     }
 
-    /// They were not mapped after all.
+    /// Gives back pages that were taken and then not mapped.
     pub fn give_back(&self, pages: usize) {
         self.left_pages.fetch_add(pages, Ordering::Relaxed);
     }
@@ -42,7 +43,7 @@ mod tests {
     use super::Limit;
 
     #[test]
-    fn what_is_taken_never_passes_the_limit() {
+    fn taken_pages_never_pass_the_limit() {
         let limit = Limit::new();
         limit.set(Limit::NONE);
         assert!(limit.take(1 << 40), "no limit");

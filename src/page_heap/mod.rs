@@ -1,20 +1,18 @@
-//! The page heaps: pages, where they come from, and how they go back to the OS.
+//! The page heaps: where pages come from, who has them, and how they go back to the OS.
 //!
-//! Each shard has a page heap. The page heaps own the accounts, which is the floor below; they know nothing of size classes'
-//! slots, which is the floor above.
+//! Each shard has a page heap. The page heaps own the accounts, which are the floor below. They know nothing of slots,
+//! which belong to the floor above.
 //!
 //! - `single`: one page heap, which is what a heap lock protects: page allocator, arena, pages in flight.
-//! - `arena`: reserved address space, made accessible as the heap grows.
-//! - `runs`: taking runs from page heaps and giving them back.
-//! - `page_cache`: a shard's page cache. `cached_runs`: short runs, which come from it.
-//! - `growth`: what growth leaves to do once the heap lock has dropped.
+//! - `arena`: reserved address space, made accessible as the page heap grows.
+//! - `runs`: takes runs from page heaps and gives runs back. `large`: large objects, which are spans of their own.
+//! - `page_cache`: a shard's page cache. `cached_runs`: takes short runs from the page cache.
+//! - `growth`: the work after a growth, once the heap lock has dropped. `limit`: the hard limit.
 //! - `index`: which chunks have pages to release.
-//! - `scavenge`: finds pages to release and marks them allocated. `scavenge_state`: how far it has come.
-//! - `release`: releases these pages without a lock and frees them. `records`: releases the memory of their spans' records.
-//! - `options`: what a release may do.
-//! - `huge_map`: which parts may be on a huge page. `huge_pages`: advice to the kernel, and splitting.
-//! - `large`: large objects, which are spans of their own.
-//! - `limit`: the hard limit.
+//! - `scavenge`: finds pages to release and marks them allocated. `scavenge_state`: how far the scavenger has come.
+//! - `release`: releases the marked pages without a lock, then frees them. `options`: what a release may do.
+//! - `records`: releases the memory of span records whose pages are released.
+//! - `huge_map`: which parts may be on a huge page. `huge_pages`: advice to the kernel, and the splitting of huge pages.
 //!
 //! Locks: page cache, heap, scavenge. No two of them nest, except in the fork handlers.
 
@@ -67,7 +65,7 @@ use single::PageHeap;
 pub struct PageHeaps {
     /// The floor below.
     pub accounts: Accounts,
-    /// From an address to its span.
+    /// Leads from an address to its span.
     pub span_map: SpanMap,
     index: ScavengeIndex,
     huge_map: HugeMap,
@@ -79,7 +77,7 @@ pub struct PageHeaps {
 
 impl PageHeaps {
     const_unless_loom! {
-        /// No pages; [`PageHeaps::initialize`] comes before anything else.
+        /// No pages. The caller calls [`PageHeaps::initialize`] before anything else.
         pub fn new() -> Self {
             Self {
                 accounts: Accounts::new(),
@@ -94,14 +92,14 @@ impl PageHeaps {
         }
     }
 
-    /// Maps the tables. `false` if the OS gives no memory for them; may be tried again then.
+    /// Maps the tables. `false` if the OS gives no memory for them: then the caller may try again.
     pub fn initialize(&self) -> bool {
         if !self.index.initialize() {
             return false;
         }
         if !self.span_map.has_table() {
             let Some(table) = sys::vm::map_metadata(span::TABLE_BYTES) else { return false };
-            // SAFETY: zeroed, fresh, page aligned and never unmapped.
+            // SAFETY: the memory is fresh, zeroed, page aligned and never unmapped. The map was not used before.
             unsafe { self.span_map.attach(table) };
         }
         self.limit.set(Limit::NONE);
@@ -109,13 +107,13 @@ impl PageHeaps {
         true
     }
 
-    /// Takes in the user's settings; before the heap's first growth.
+    /// Takes in the user's settings, before the first growth.
     pub fn configure(&self, config: &Config) {
         self.huge_map.configure(config.huge_pages);
         match config.hard_limit_bytes {
-            // Every page may count then, so none is left unused.
+            // Under a hard limit every page may count, so no page heap leaves pages unused at its beginning.
             Some(bytes) => self.limit.set(usize::try_from(bytes).unwrap_or(usize::MAX) / PAGE_BYTES),
-            // Only the first page heap: the others are used by a process that is no longer small.
+            // Only the first page heap begins small: a process that uses the others is no longer small.
             None => self.page_heaps[0].lock().begins_small = matches!(config.huge_pages, HugePages::Auto),
         }
     }
@@ -125,7 +123,7 @@ impl PageHeaps {
         &self.page_heaps[self.index.owner(chunk)]
     }
 
-    /// The page heaps of the shards in use. The others have no pages, and no fork handler takes their locks.
+    /// The page heaps of the shards in use. The other page heaps have no pages, and no fork handler takes their locks.
     fn page_heaps_in_use(&self) -> impl Iterator<Item = &Lock<PageHeap>> {
         self.page_heaps[self.accounts.shards.all()].iter().map(|page_heap| &**page_heap)
     }
@@ -138,12 +136,12 @@ impl PageHeaps {
             .unwrap_or_default()
     }
 
-    /// Pages that all page heaps have, in whatever state.
+    /// All pages of all page heaps, in whatever state.
     pub fn mapped_pages(&self) -> usize {
         self.page_heaps_in_use().map(|page_heap| page_heap.lock().mapped_pages()).sum()
     }
 
-    /// Fills in this floor's part of a snapshot, and the accounts'.
+    /// Writes this floor's part of a snapshot, and the part of the accounts.
     pub fn fill(&self, stats: &mut Stats) {
         let (mut mapped, mut free, mut scavenged, mut in_flight, mut reserved, mut cached) = (0, 0, 0, 0, 0, 0);
         for page_heap in self.page_heaps_in_use() {
@@ -170,7 +168,7 @@ impl PageHeaps {
         self.accounts.counters.fill(stats);
     }
 
-    /// Takes each heap lock of `shards` for a moment: see `Heap::synchronized_levels`.
+    /// Takes each heap lock of `shards` for a moment. See `Heap::synchronized_levels`.
     pub fn pass_through_locks(&self, shards: Range<usize>) {
         for page_heap in &self.page_heaps[shards] {
             drop(page_heap.lock());
@@ -188,9 +186,9 @@ impl PageHeaps {
         visit(&*self.scavenge_state);
     }
 
-    /// In the child of a fork: other threads held pages that nobody will bring back. This thread, the only one, holds nothing:
-    /// whatever is neither free nor cached counts as in use. A chunk that a scavenger had claimed and not searched is marked
-    /// again.
+    /// Counts again in the child of a fork. Threads that the child does not have held pages, and nobody will bring these
+    /// pages back. The child's only thread holds no page at this moment. So a page that is neither free nor cached counts
+    /// as in use. A chunk that a scavenger had claimed and not searched is marked again.
     pub fn recount_in_child(&self) {
         let mut cached = 0;
         for shard_cache in &self.page_caches {
@@ -211,7 +209,7 @@ impl PageHeaps {
             in_use += page_heap.mapped_pages() - page_heap.allocator.free_pages();
         }
         self.accounts.counters.set_in_use_in_child(in_use - cached);
-        self.huge_map.begin_again();
+        self.huge_map.restart_splitting_in_child();
     }
 }
 

@@ -1,35 +1,36 @@
-//! What a release may do, and what came of it.
+//! What a scavenge may do, and what it did.
 //!
 //! Locks: none.
 
 use crate::sys;
 
-/// What a scavenge may release, and how long it may take.
+/// What a scavenge may release, and how much CPU time it may take.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ReleaseOptions {
-    /// Release from dense chunks on huge pages too.
+    /// Whether it may release from dense chunks on huge pages.
     pub include_dense: bool,
-    /// Split huge pages for a partial release; without this they are released whole or not at all.
+    /// Whether it may release a part of a huge page, which splits the huge page. Otherwise a huge page is released whole or
+    /// not at all.
     pub split_huge_pages: bool,
-    /// Stop when the thread's CPU clock has passed this, if given.
+    /// The time of the thread's CPU clock at which it stops, if there is one.
     pub until_cpu_ns: Option<u64>,
 }
 
 impl ReleaseOptions {
-    /// Everything that is free.
+    /// A scavenge that may release all free memory.
     pub const FULL: Self = Self { include_dense: true, split_huge_pages: true, until_cpu_ns: None };
 
-    /// Whether the time is over.
+    /// Whether the CPU time is spent.
     pub fn is_spent(&self) -> bool {
         self.until_cpu_ns.is_some_and(|until| sys::thread::thread_cpu_time_ns() >= until)
     }
 }
 
-/// What a scavenge came to.
+/// What a scavenge did.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
 pub struct Scavenged {
-    /// Bytes given back.
+    /// Bytes that went back to the OS.
     pub bytes: usize,
-    /// The whole index was searched and nothing that may be released was left.
+    /// Whether it searched all there is and left nothing that it may release.
     pub exhausted: bool,
 }

@@ -1,6 +1,9 @@
-//! Giving back the memory of span records, for pages that are all free and released.
+//! Releases the memory of span records that belong to free and released pages.
 //!
-//! Locks: heap, twice, one at a time; none during the release.
+//! The protocol is the protocol of pages: a block of pages is marked allocated while its records are released, so nobody
+//! can make a span in the block.
+//!
+//! Locks: heap, twice in turn; none during the release.
 
 use crate::span::RECORD_BYTES;
 use crate::sys;
@@ -11,10 +14,10 @@ use super::arena::pointer;
 use super::huge_map::HUGE_PAGES_PER_CHUNK;
 use super::single::or_abort;
 
-/// Pages whose records are released together: a page of 4 KiB of records.
+/// Pages in a block. The records of a block are released together: they fill 4 KiB.
 const RECORD_PAGES: usize = 64;
 
-/// The blocks of a chunk that make up one of its huge pages.
+/// The blocks in one of a chunk's huge pages, one bit each.
 fn huge_page_blocks(part: usize) -> u64 {
     let blocks = CHUNK_PAGES / RECORD_PAGES / HUGE_PAGES_PER_CHUNK;
     ((1 << blocks) - 1) << (part * blocks)
@@ -25,9 +28,8 @@ fn record_block(chunk: Chunk, block: usize) -> Run {
 }
 
 impl PageHeaps {
-    /// Gives back the memory of span records: those of aligned blocks of 64 pages that these runs of a chunk touched
-    /// and that are wholly free and released. By the same protocol: a block is taken while that happens, so that nobody
-    /// can make a span in it. A huge page that was split and is all such blocks now may be a huge page again.
+    /// Releases the span records of the blocks of `chunk` that `runs` touch, if all pages of a block are free and released.
+    /// A split huge page all of whose pages are free and released may become a huge page again.
     pub(super) fn release_records(&self, chunk: Chunk, runs: &[Run]) {
         let record_bytes = RECORD_PAGES * RECORD_BYTES;
         if record_bytes % self.accounts.os_page_bytes() != 0 {
@@ -37,7 +39,7 @@ impl PageHeaps {
             let (first, last) = (run.first.index_in_chunk(), run.end().0 - 1 - chunk.first_page().0);
             blocks | ((u64::MAX >> (63 - last / RECORD_PAGES)) & (u64::MAX << (first / RECORD_PAGES)))
         });
-        let (mut taken, mut again) = (0, 0);
+        let (mut taken, mut whole_again) = (0, 0);
         {
             let mut page_heap = self.page_heap_of(chunk).lock();
             let released = page_heap.allocator.released_blocks(chunk);
@@ -46,7 +48,7 @@ impl PageHeaps {
                 let whole = huge_page_blocks(part);
                 if touched & whole != 0 && released & whole == whole && self.is_split(chunk, part) {
                     blocks |= whole;
-                    again |= whole;
+                    whole_again |= whole;
                 }
             }
             while blocks != 0 {
@@ -64,14 +66,15 @@ impl PageHeaps {
             let count = (rest >> first).trailing_ones() as usize;
             rest &= !((u64::MAX >> (64 - count)) << first);
             if let Some(base) = self.span_map.record_address(record_block(chunk, first).first) {
-                // SAFETY: every page of the blocks is held, so no record of them is live or can become so; released
-                // records read as zero, which is dead. A refusal leaves them as they are, dead as well.
+                // SAFETY: this thread has marked all pages of the blocks allocated, so no record of them is live or can
+                // become live. Released records read as zero, which means dead. If the kernel refuses, the records stay,
+                // dead too.
                 let _ = unsafe { sys::vm::release_metadata(pointer(base), count * record_bytes) };
             }
         }
         for part in 0..HUGE_PAGES_PER_CHUNK {
-            if taken & again & huge_page_blocks(part) == huge_page_blocks(part) {
-                self.huge_page_again(chunk, part);
+            if taken & whole_again & huge_page_blocks(part) == huge_page_blocks(part) {
+                self.let_be_huge_again(chunk, part);
             }
         }
         if taken != 0 {

@@ -1,7 +1,7 @@
-//! The release of a batch of runs that are in flight: the one place where page memory goes back to the OS.
+//! The release of a batch of runs in flight. Here, and only here, free pages go back to the OS.
 //!
-//! Nobody else can be handed a run in flight, so no lock is held while the kernel works. Why a batch: several short runs
-//! cost one pair of acquisitions and one system call.
+//! A run in flight is marked allocated, so nobody else can be handed it, and no lock is held while the kernel works. A
+//! batch makes several short runs cost two acquisitions of the heap lock and one system call in all.
 //!
 //! Locks: scavenge, then heap, one at a time; none during the release.
 
@@ -17,15 +17,15 @@ use super::huge_map::Cuts;
 use super::options::ReleaseOptions;
 use super::single::or_abort;
 
-/// Runs released in one go.
+/// The most runs in a batch.
 pub(super) const BATCH: usize = if cfg!(loom) { 2 } else { 32 };
 
 /// Room for a batch of runs.
 pub(super) const NO_RUNS: [Run; BATCH] = [Run { first: Page(0), pages: 0 }; BATCH];
 
 impl PageHeaps {
-    /// Releases runs of a chunk that are in flight, and frees them the usual way. Returns the bytes that went back to the OS:
-    /// `released_before` of the pages were released already.
+    /// Releases runs of a chunk that are in flight, then frees them. `released_before` of their pages were released
+    /// already. Returns the bytes that went back to the OS.
     pub(super) fn release_batch(
         &self,
         chunk: Chunk,
@@ -45,7 +45,7 @@ impl PageHeaps {
             *range = (pointer(run.first.address()), run.bytes());
             self.before_release(*run, options, &mut cuts);
         }
-        // SAFETY: the runs are in flight, so nobody uses their memory or can be handed it.
+        // SAFETY: the runs are in flight, so nobody uses their memory and nobody can be handed it.
         let refused_from = match unsafe { sys::vm::release_many(&ranges[..runs.len()]) } {
             Ok(()) => runs.len(),
             Err(stopped) => stopped.released,
@@ -59,8 +59,8 @@ impl PageHeaps {
                     bytes += run.bytes();
                     page_heap.allocator.free_scavenged(*run)
                 } else {
-                    // Locked in memory, perhaps. It stays retained, and is not tried again until it was used or somebody
-                    // asks for everything.
+                    // The kernel refused: perhaps the run is locked in memory. It stays retained. It is tried again once a
+                    // page of the chunk was freed, or a search begins that may split huge pages.
                     self.index.postpone(chunk);
                     page_heap.allocator.free(*run)
                 };

@@ -1,8 +1,10 @@
-//! Runs of pages: taking them from the page caches or the heap, and giving them back.
+//! Runs of pages: takes them from page caches and page heaps, and gives them back.
 //!
-//! Short runs come from a page cache, a block of 64 pages taken from the heap in one go, so that most spans are made
-//! without the heap lock. Each shard has a cache (see `page_cache`; in a small heap several shards share one), and the scavenger's
-//! tick returns them: they hide at most 512 KiB each, and not for long.
+//! A short run for a small span comes from a page cache: a block of 64 pages that is taken from the page heap at once. So
+//! most spans are made without the heap lock. Each shard has a page cache, but in a small heap several shards share one.
+//! The scavenger's tick returns the pages of page caches, so each hides at most 512 KiB, and not for long.
+//!
+//! A request tries the shard's own page heap first, then what other page heaps can spare, and only then grows.
 //!
 //! Locks: page cache and heap, one after the other, never both.
 
@@ -15,18 +17,19 @@ use super::PageHeaps;
 use super::single::{MOST_CACHED_PAGES, PageHeap, Request, Tables, or_abort};
 
 impl PageHeaps {
-    /// The shard whose page heap a shard's threads go to.
+    /// The shard whose page heap serves the threads of `shard`.
     fn page_shard(&self, shard: usize, is_large: bool) -> usize {
         self.accounts.shards.page_shard(shard, self.accounts.counters.in_use_bytes(), is_large)
     }
 
-    /// Takes `pages` pages for a large block, at a multiple of `align_pages`; `None` if the OS gives no more memory.
+    /// Takes `pages` pages for a large block, the first at a multiple of `align_pages`. `None` if the OS gives no more
+    /// memory.
     pub fn take_run(&self, shard: usize, pages: usize, align_pages: usize) -> Option<Taken> {
         self.take_from_page_heaps(self.page_shard(shard, true), Request { pages, align_pages, in_region: false })
     }
 
-    /// Takes a run for a small span: in one region of the span map, from a page cache where it fits. `None` if the OS gives
-    /// no more memory.
+    /// Takes a run for a small span, inside one region of the span map. A short run comes from a page cache. `None` if the
+    /// OS gives no more memory.
     pub fn take_span_run(&self, shard: usize, pages: usize, align_pages: usize) -> Option<Taken> {
         let shard = self.page_shard(shard, false);
         let request = Request { pages, align_pages, in_region: true };
@@ -37,14 +40,14 @@ impl PageHeaps {
         }
     }
 
-    /// Pages in flight in all page heaps, and how often some have gone.
+    /// Pages in flight in all page heaps, and how often pages went into flight.
     pub fn flights(&self) -> (usize, usize) {
         let sum = |all: (usize, usize), one: (usize, usize)| (all.0 + one.0, all.1.wrapping_add(one.1));
         self.page_heaps_in_use().map(|page_heap| page_heap.lock().flights()).fold((0, 0), sum)
     }
 
-    /// Takes a run from the shard's own page heap; else from another, if that has one to spare; else the own heap grows,
-    /// or any other that still can: where address space is short it was reserved for one of them.
+    /// Takes a run from the shard's own page heap, or from another page heap that can spare the run. Otherwise the own page
+    /// heap grows, or any other page heap that can: if address space is short, one page heap may hold all of it.
     pub(super) fn take_from_page_heaps(&self, shard: usize, request: Request) -> Option<Taken> {
         self.take_from(shard, request)
             .or_else(|| {
@@ -57,10 +60,13 @@ impl PageHeaps {
             })
     }
 
-    /// Takes a run from the page heap of another shard than the thread's: pages for small objects only if that does not need
-    /// them; for a large block, whose fresh pages would cost more, if that retains so much more than the own does, or than caches
-    /// hold. Where threads took all that the first page heap retained, that had to grow for its own, and its threads touched most
-    /// fresh pages. What is larger than caches may be all address space, which counts nowhere.
+    /// Takes a run from the page heap of shard `other`, for a thread of shard `own`.
+    ///
+    /// Pages for small objects come only out of the other page heap's excess. A large block may take more, because its
+    /// fresh pages would cost more: the other page heap must go on retaining as much as the own page heap retains, or as
+    /// much as processors' caches hold. If it gave away all its retained pages, it would have to grow for its own threads,
+    /// and these threads would touch most of the fresh pages. A block larger than the caches comes from any free pages,
+    /// retained or not.
     fn take_from_other(&self, own: usize, other: usize, request: Request) -> Option<Taken> {
         let retained = self.accounts.counters.shard_retained_pages(other);
         if request.in_region {
@@ -77,7 +83,7 @@ impl PageHeaps {
         self.take_from(other, request)
     }
 
-    /// Takes a run from a shard's page heap, which grows if it must.
+    /// Takes a run from a shard's page heap. The page heap grows if no free run fits.
     pub(super) fn take_or_grow(&self, shard: usize, request: Request) -> Option<Taken> {
         let tables = Tables { span_map: &self.span_map, index: &self.index, limit: &self.limit, shard };
         let (taken, grown) = {
@@ -94,7 +100,7 @@ impl PageHeaps {
         Some(taken)
     }
 
-    /// Takes a run of what a shard's page heap has.
+    /// Takes a free run from a shard's page heap. `None` if no free run fits.
     pub(super) fn take_from(&self, shard: usize, request: Request) -> Option<Taken> {
         self.take_with(shard, request, |page_heap| page_heap.take(&self.index, request))
     }
@@ -115,12 +121,13 @@ impl PageHeaps {
         Some(taken)
     }
 
-    /// Under the heap lock, after a change: the level that frees and growth compare with.
+    /// Publishes the retained pages of a page heap: frees and growth compare with this level. Called under the heap lock,
+    /// after a change.
     pub(super) fn publish_retained(&self, shard: usize, page_heap: &mut PageHeap) {
         self.accounts.counters.set_retained_pages(shard, page_heap.note_retained());
     }
 
-    /// Gives pages back. They are retained: whether they go to the OS is the scavenger's decision.
+    /// Gives pages back. The pages are retained. The scavenger decides when they go to the OS.
     pub fn free_run(&self, run: Run) {
         {
             let shard = self.index.owner(run.first.chunk());
@@ -133,7 +140,7 @@ impl PageHeaps {
         self.accounts.after_free();
     }
 
-    /// Gives pages back whose memory the OS has already taken.
+    /// Gives pages back whose memory has gone to the OS already.
     pub fn free_released_run(&self, run: Run) {
         {
             let mut page_heap = self.page_heap_of(run.first.chunk()).lock();
@@ -142,8 +149,8 @@ impl PageHeaps {
         self.accounts.counters.subtract_in_use(run.pages);
     }
 
-    /// Takes the `pages` pages that follow `run`, if all of them are free and of the same page heap: the heap of a large object
-    /// is that of its first page.
+    /// Takes the `pages` pages that follow `run`, if all of them are free and belong to the same page heap: a large object
+    /// belongs to the page heap of its first page.
     pub fn take_following(&self, run: Run, pages: usize) -> Option<Taken> {
         let taken = {
             let shard = self.index.owner(run.first.chunk());

@@ -1,14 +1,17 @@
-//! Scavenging: giving free pages back to the OS without holding the heap lock meanwhile.
+//! Scavenging: chooses free pages and gives them back to the OS. No lock is held while the kernel works.
 //!
-//! This is the protocol of the Go runtime at commit 4f543b59, with its later index in the place of address-range
-//! reservations: `scavenge` is entered without any lock; it claims a chunk, takes the heap lock to find runs of free
-//! pages for real and to mark them allocated, drops the lock, releases, and takes it again to free the runs the usual way
-//! with their scavenged bits set before anyone can see them. Nobody can be handed a page that is being released, and
-//! nobody waits for the kernel.
+//! This is the protocol of the Go runtime at commit 4f543b59, with Go's later index in place of reservations of address
+//! ranges:
+//! 1. `scavenge` is entered without any lock. It finds a marked chunk in the index and claims the chunk's mark.
+//! 2. Under the heap lock it searches the chunk's bitmaps for free runs that are retained, and marks the runs allocated.
+//! 3. It drops the lock, and `release` releases the runs.
+//! 4. Under the heap lock again, `release` frees the runs and sets their scavenged bits in the same critical section.
+//!
+//! So nobody can be handed a page that is being released, and nobody waits for the kernel.
 //!
 //! Invariants:
-//! 1. A run in flight is neither free nor in use: `in_flight_pages` counts it, under the heap lock.
-//! 2. A chunk whose mark was claimed is searched to its end, or marked again.
+//! 1. A run in flight is neither free nor in use. `in_flight_pages` counts its pages, under the heap lock.
+//! 2. A chunk whose mark was claimed is searched to its end, or marked again, or postponed.
 //!
 //! Locks: scavenge, then heap, one at a time; none during a release.
 
@@ -20,17 +23,22 @@ use super::options::{ReleaseOptions, Scavenged};
 use super::release::{BATCH, NO_RUNS};
 use super::single::or_abort;
 
-/// A chunk with at least this many pages in use is dense: worth its huge pages.
+/// A chunk with at least this many pages in use is dense, and keeps its huge pages.
 const DENSE_PAGES: usize = CHUNK_PAGES * 96 / 100;
 
 impl PageHeaps {
-    /// Releases at least `want_bytes` of free memory, or all there is. Entered without any lock.
-    pub fn scavenge(&self, want_bytes: usize, options: ReleaseOptions) -> Scavenged {
-        self.scavenge_chunks(want_bytes, options, usize::MAX)
+    /// Releases at least `wanted_bytes` of free memory, or all free memory. Entered without any lock.
+    pub fn scavenge(&self, wanted_bytes: usize, options: ReleaseOptions) -> Scavenged {
+        self.scavenge_chunks(wanted_bytes, options, usize::MAX)
     }
 
-    /// The same in `most_chunks` chunks at most.
-    pub(super) fn scavenge_chunks(&self, want_bytes: usize, options: ReleaseOptions, most_chunks: usize) -> Scavenged {
+    /// Does [`PageHeaps::scavenge`], but searches at most `most_chunks` chunks.
+    pub(super) fn scavenge_chunks(
+        &self,
+        wanted_bytes: usize,
+        options: ReleaseOptions,
+        most_chunks: usize,
+    ) -> Scavenged {
         let mut chunks = 0;
         let mut result = Scavenged::default();
         if options.split_huge_pages {
@@ -40,9 +48,10 @@ impl PageHeaps {
         let mut end = None;
         let mut first = true;
         self.begin_pass();
-        while result.bytes < want_bytes && chunks < most_chunks && !options.is_spent() {
+        while result.bytes < wanted_bytes && chunks < most_chunks && !options.is_spent() {
             chunks += 1;
-            // Optimistic: nothing is locked. What the search found is claimed, and looked at again under the heap lock.
+            // The search is optimistic: it holds no lock. The chunk that it finds is claimed, and searched under the heap
+            // lock.
             let Some(chunk) = self.index.find(start, end) else {
                 if first {
                     self.index.lower(start, Chunk(0));
@@ -55,12 +64,12 @@ impl PageHeaps {
                 first = false;
             }
             end = Some(chunk);
-            if !self.reserve(chunk) {
+            if !self.claim(chunk) {
                 continue;
             }
-            let (bytes, left) = self.scavenge_chunk(chunk, want_bytes - result.bytes, options);
+            let (bytes, more) = self.scavenge_chunk(chunk, wanted_bytes - result.bytes, options);
             result.bytes += bytes;
-            if left {
+            if more {
                 self.index.mark_chunk(chunk);
             }
         }
@@ -71,14 +80,15 @@ impl PageHeaps {
         self.scavenge_state.lock().begin_pass();
     }
 
-    /// Reserves a chunk for this scavenger alone.
-    fn reserve(&self, chunk: Chunk) -> bool {
+    /// Claims a chunk, so that no other thread searches it. `false` if another thread was faster.
+    fn claim(&self, chunk: Chunk) -> bool {
         let _state = self.scavenge_state.lock();
         self.index.claim(chunk)
     }
 
-    /// Releases up to about `want_bytes` in one chunk. Says how much it was, and whether there may be more.
-    fn scavenge_chunk(&self, chunk: Chunk, want_bytes: usize, options: ReleaseOptions) -> (usize, bool) {
+    /// Releases about `wanted_bytes` in one chunk at most. Returns how many bytes it released, and whether the chunk may
+    /// have more.
+    fn scavenge_chunk(&self, chunk: Chunk, wanted_bytes: usize, options: ReleaseOptions) -> (usize, bool) {
         if !options.split_huge_pages && self.huge_map.may_be_huge(chunk) {
             return (self.scavenge_huge_pages(chunk, options), false);
         }
@@ -97,12 +107,13 @@ impl PageHeaps {
                     && self.huge_map.may_be_huge(chunk)
                     && (!options.include_dense && page_heap.allocator.chunk_in_use(chunk) >= DENSE_PAGES)
                 {
-                    // Left alone until something is freed here, or somebody asks for everything.
+                    // The chunk is left alone until a page of it is freed, or a search begins that may split huge pages.
                     self.index.postpone(chunk);
                     return (0, false);
                 }
-                while runs < BATCH && released + pages * PAGE_BYTES < want_bytes && more {
-                    let wanted = (want_bytes - released - pages * PAGE_BYTES).div_ceil(PAGE_BYTES);
+                while runs < BATCH && released + pages * PAGE_BYTES < wanted_bytes && more {
+                    let wanted = (wanted_bytes - released - pages * PAGE_BYTES).div_ceil(PAGE_BYTES);
+                    // The run is marked allocated here, so nobody can take it while it is released.
                     let candidate = page_heap.allocator.alloc_candidate(chunk, from, unit, wanted, huge_page_pages);
                     let Some(run) = candidate.run else {
                         more = false;
@@ -124,14 +135,14 @@ impl PageHeaps {
             if !more {
                 return (released, false);
             }
-            if released >= want_bytes || options.is_spent() {
+            if released >= wanted_bytes || options.is_spent() {
                 return (released, true);
             }
         }
     }
 
-    /// Releases those huge pages of a chunk all of which is free. What else is free there waits until huge pages may be
-    /// split. Returns the bytes.
+    /// Releases the huge pages of a chunk that are wholly free. The chunk's other free pages wait until huge pages may be
+    /// split. Returns the bytes released.
     fn scavenge_huge_pages(&self, chunk: Chunk, options: ReleaseOptions) -> usize {
         let mut batch = [Run { first: Page(0), pages: 0 }; HUGE_PAGES_PER_CHUNK];
         let mut runs = 0;
@@ -140,6 +151,7 @@ impl PageHeaps {
             let mut page_heap = self.page_heap_of(chunk).lock();
             for part in 0..HUGE_PAGES_PER_CHUNK {
                 let run = huge_page(chunk, part);
+                // The huge page is marked allocated here, if all of it is free.
                 let Some(taken) = page_heap.allocator.alloc_exact(run) else { continue };
                 if taken.scavenged_pages == run.pages {
                     or_abort(page_heap.allocator.free_scavenged(run));

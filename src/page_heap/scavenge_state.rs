@@ -1,30 +1,30 @@
-//! The scavenger's own fields, under their own lock: how often it began a pass, and how far down the heap it has come.
+//! The state of scavenging: how many passes began, and how far down the heap the current pass has come.
 //!
-//! Locks: scavenge, around the whole.
+//! Locks: the caller holds the scavenge lock around each function.
 
 use crate::units::{Page, Run};
 
-/// The scavenger's own fields, under their own lock.
+/// The state of scavenging.
 pub struct ScavengeState {
-    /// Passes over the heap begun so far.
+    /// How many passes over the heap began so far.
     generation: u64,
-    /// The lowest page released in this generation, if any: how far down the heap the scavenger has come.
+    /// The lowest page released in this generation, if any page was released.
     low_water: Option<Page>,
 }
 
 impl ScavengeState {
-    /// Nothing released yet.
+    /// No pass has begun.
     pub const fn new() -> Self {
         Self { generation: 0, low_water: None }
     }
 
-    /// A pass begins: a new generation, in which nothing is released yet.
+    /// Begins a pass: a new generation, in which no page is released yet.
     pub fn begin_pass(&mut self) {
         self.generation = self.generation.wrapping_add(1);
         self.low_water = None;
     }
 
-    /// Pages of the run go into flight in this generation.
+    /// Notes that a run is being released in this generation.
     pub fn note_release(&mut self, run: Run) {
         self.low_water = Some(self.low_water.map_or(run.first, |low| low.min(run.first)));
     }

@@ -1,9 +1,12 @@
-//! What a heap lock protects: a shard's page allocator, the arena it grows from, and the pages in flight.
+//! One page heap, which is what a heap lock protects: a page allocator, the arena that it grows from, and the pages in
+//! flight.
 //!
-//! First fit, with one exception: a heap that has outgrown its small pages (see `huge`) takes long runs above them, where a
-//! huge page costs one fault. Small spans fill the gaps below. If nothing above fits, the run may lie anywhere.
+//! A run is taken by first fit, with one exception. A page heap that has outgrown its small pages (see `huge_pages`) takes
+//! long runs above the small pages, where a huge page costs one fault. Small spans fill the gaps below. If no run above
+//! fits, the run may lie anywhere.
 //!
-//! Locks: every function here runs under the heap lock. `grow` makes the one kind of system call that is allowed there.
+//! Locks: the caller holds the heap lock around each function. `grow` makes the only system calls that are allowed under a
+//! lock.
 
 use super::arena::Arena;
 use crate::accounts::working_set::WorkingSet;
@@ -16,30 +19,31 @@ use super::huge_map::{SMALL_PAGES, UNUSED_PAGES};
 use super::index::ScavengeIndex;
 use super::limit::Limit;
 
-/// The most retained pages that may all be in processors' caches.
+/// The most retained pages that processors' caches may hold all together.
 pub(super) const MOST_CACHED_PAGES: usize = (32 << 20) / PAGE_BYTES;
 
-/// Runs of so many pages and more are long.
+/// A run of at least so many pages is long.
 const LONG_PAGES: usize = (64 << 10) / PAGE_BYTES;
 
-/// A run that is wanted.
+/// A request for a run.
 #[derive(Clone, Copy, Debug)]
 pub struct Request {
-    /// Its length.
+    /// The run's length.
     pub pages: usize,
-    /// What its first page is a multiple of.
+    /// The run's first page is a multiple of this.
     pub align_pages: usize,
-    /// Whether it must lie in one region of the span map, as a small span does.
+    /// Whether the run must lie in one region of the span map. A small span must.
     pub in_region: bool,
 }
 
 impl Request {
+    /// An alignment with which no run of this length crosses a region.
     fn region_align(&self) -> usize {
         self.align_pages.max(self.pages.next_power_of_two())
     }
 }
 
-/// What growth writes to beside the heap that grows; all heaps share it.
+/// The tables that growth changes and that all page heaps share.
 pub struct Tables<'a> {
     /// The span map.
     pub span_map: &'a SpanMap,
@@ -47,47 +51,49 @@ pub struct Tables<'a> {
     pub index: &'a ScavengeIndex,
     /// The hard limit.
     pub limit: &'a Limit,
-    /// Whose heap it is.
+    /// The shard of the page heap that grows.
     pub shard: usize,
 }
 
-/// See the module's header.
+/// A page heap. See the module's header.
 pub struct PageHeap {
     pub(crate) allocator: PageAllocator,
     pub(crate) arena: Arena,
-    /// Pages that a scavenger holds while it releases them: neither free nor in use.
+    /// Pages in flight: a scavenger is releasing them, so they are neither free nor in use.
     pub(crate) in_flight_pages: usize,
     /// How often pages went into flight; wraps.
     flights: usize,
-    /// Pages at the heap's beginning that are never used (see `huge`): neither mapped nor in use, by the heap's books.
+    /// Pages at the page heap's beginning that are never used (see `huge_pages`). The accounts count them neither as mapped
+    /// nor as in use.
     pub(crate) unused_pages: usize,
-    /// Whether the heap is to begin on small pages.
+    /// Whether the page heap is to begin on small pages.
     pub(crate) begins_small: bool,
-    /// Where those end, if it does.
+    /// The end of the small pages, if the page heap began on small pages.
     small_end: Option<Page>,
-    /// Of the retained pages.
+    /// The working set of the retained pages.
     working_set: WorkingSet,
 }
 
-/// The pages that growth added, for what is to be done about them after the lock has dropped.
+/// The pages that a growth added, for the work after the lock has dropped (`growth`).
 #[derive(Clone, Copy, Default, Debug)]
 pub struct Grown {
+    /// The rest of the reservation before, and the new chunks.
     pub(crate) runs: [Option<Run>; 2],
-    /// Up to where the last run's reservation is accessible.
+    /// The end of the accessible memory behind the new chunks.
     pub(crate) accessible_end: usize,
-    /// Whether the last run is the heap's beginning, and its first huge page is to be small pages.
+    /// Whether the new chunks are the page heap's beginning, whose first huge page is left to small pages.
     pub(crate) begins_small: bool,
 }
 
 impl Grown {
-    /// All pages added.
+    /// How many pages the growth added.
     pub fn pages(&self) -> usize {
         self.runs.iter().flatten().map(|run| run.pages).sum()
     }
 }
 
 impl PageHeap {
-    /// No pages, no table.
+    /// A page heap without pages and without a table.
     pub const fn new() -> Self {
         Self {
             allocator: PageAllocator::new(),
@@ -101,22 +107,22 @@ impl PageHeap {
         }
     }
 
-    /// Pages that the heap has, in whatever state.
+    /// All pages of the page heap, in whatever state.
     pub fn mapped_pages(&self) -> usize {
         self.allocator.mapped_pages() - self.unused_pages
     }
 
-    /// Pages that are free and backed.
+    /// Pages that are retained: free and backed.
     pub fn retained_pages(&self) -> usize {
         self.allocator.free_pages() - self.allocator.scavenged_pages()
     }
 
-    /// How many of them its own threads do not need.
+    /// The excess of the retained pages: the pages that the page heap's own threads did not need lately.
     pub fn excess_pages(&mut self, epoch: u32) -> usize {
         self.working_set.excess(epoch, self.retained_pages(), MOST_CACHED_PAGES)
     }
 
-    /// [`PageHeap::take`] for another shard: only of that.
+    /// Does [`PageHeap::take`] for another shard's thread, if the excess is large enough.
     pub fn take_excess(&mut self, index: &ScavengeIndex, request: Request, epoch: u32) -> Option<Taken> {
         if self.excess_pages(epoch) < request.pages {
             return None;
@@ -126,32 +132,32 @@ impl PageHeap {
         Some(taken)
     }
 
-    /// Pages were taken, freed or released.
+    /// Notes the retained pages for the working set, and returns them. Called after pages were taken, freed or released.
     pub fn note_retained(&mut self) -> usize {
         let retained = self.retained_pages();
         self.working_set.fell_to(retained);
         retained
     }
 
-    /// Pages go into flight.
+    /// Notes that pages go into flight.
     pub fn begin_flight(&mut self, pages: usize) {
         self.in_flight_pages += pages;
         self.flights = self.flights.wrapping_add(1);
     }
 
-    /// Pages in flight, and how often some have gone.
+    /// The pages in flight, and how often pages went into flight.
     pub fn flights(&self) -> (usize, usize) {
         (self.in_flight_pages, self.flights)
     }
 
-    /// Takes a run of what there is. `None` if no free run fits.
+    /// Takes a free run. `None` if no free run fits.
     pub fn take(&mut self, index: &ScavengeIndex, request: Request) -> Option<Taken> {
         let taken = self.take_anywhere(request.pages, request.align_pages)?;
         if !request.in_region || !span::crosses_region(taken.run) {
             return Some(taken);
         }
-        // Rare. A run aligned to the next power of two of its size crosses none; to align every run so would leave a gap
-        // behind most of them.
+        // This is rare. A run that is aligned to the next power of two of its length crosses no region. To align each run
+        // like this would leave a gap behind most runs.
         or_abort(self.allocator.free(taken.run));
         index.mark(taken.run);
         self.take_anywhere(request.pages, request.region_align())
@@ -161,13 +167,13 @@ impl PageHeap {
         self.take_above_small(pages, align_pages).or_else(|| self.allocator.alloc_aligned(pages, align_pages))
     }
 
-    /// Takes a run, growing the heap if it must; the growth is retried in the same critical section, so the thread that
-    /// grew the heap is sure of its run. `None` if the OS gives no more memory.
+    /// Takes a run. If no free run fits, the page heap grows, and the run is taken in the same critical section: so the
+    /// thread that grew the page heap is sure of its run. `None` if the OS gives no more memory.
     pub fn take_or_grow(&mut self, tables: &Tables, request: Request) -> Option<(Taken, Grown)> {
         if let Some(taken) = self.take(tables.index, request) {
             return Some((taken, Grown::default()));
         }
-        // An aligned run needs room before it, unless growth begins aligned anyway.
+        // An aligned run needs room before it, unless each chunk begins aligned.
         let align_pages = if request.in_region { request.region_align() } else { request.align_pages };
         let slack = if align_pages > CHUNK_PAGES { align_pages } else { 0 };
         let is_first = self.allocator.mapped_pages() == 0;
@@ -178,8 +184,8 @@ impl PageHeap {
         Some((self.take(tables.index, request)?, grown))
     }
 
-    /// In a heap that has outgrown its small pages, or is about to, long runs are taken above those: they would be touched
-    /// page by page.
+    /// Takes a long run above the small pages, if the page heap has outgrown its small pages or is about to. On small pages
+    /// each page of the run would cost a fault.
     fn take_above_small(&mut self, pages: usize, align_pages: usize) -> Option<Taken> {
         let floor = self.small_end?;
         let in_use = self.mapped_pages() - self.allocator.free_pages();
@@ -190,7 +196,7 @@ impl PageHeap {
         self.allocator.alloc_above(floor, pages)
     }
 
-    /// Takes the heap's first pages out of use.
+    /// Takes the page heap's first pages out of use for good.
     fn leave_unused(&mut self, grown: &mut Grown) {
         let Some(run) = grown.runs[1].filter(|_| UNUSED_PAGES != 0) else { return };
         if self.allocator.alloc_exact(Run { pages: UNUSED_PAGES, ..run }).is_some() {
@@ -200,10 +206,10 @@ impl PageHeap {
         }
     }
 
-    /// Maps whole chunks for `pages` more pages. They are free and count as scavenged.
+    /// Maps whole chunks for `pages` more pages. The pages are free and released.
     fn grow(&mut self, tables: &Tables, pages: usize) -> Option<Grown> {
         let whole = pages.checked_next_multiple_of(CHUNK_PAGES)?;
-        if !self.has_table() || !tables.limit.take(whole) {
+        if !self.make_table() || !tables.limit.take(whole) {
             return None;
         }
         let Some(growth) = pages.checked_mul(PAGE_BYTES).and_then(|bytes| self.arena.grow(bytes)) else {
@@ -211,19 +217,19 @@ impl PageHeap {
             return None;
         };
         if growth.run.pages == 0 {
-            // Only the rest of the reservation before is accessible.
+            // The OS made only the rest of the reservation before accessible.
             tables.limit.give_back(whole);
         }
         let mut grown = Grown { accessible_end: self.arena.accessible_end(), ..Grown::default() };
         for (place, (run, is_counted)) in grown.runs.iter_mut().zip([(growth.rest, false), (Some(growth.run), true)]) {
             let run = run.filter(|run| run.pages != 0);
             let Some(run) = run.filter(|run| is_counted || tables.limit.take(run.pages)) else {
-                // The rest of the reservation before, beyond what was asked for, is not used any more where the limit does not
-                // allow it: it was not touched.
+                // The hard limit does not allow the rest of the reservation before. The rest stays unused: it was never
+                // touched.
                 continue;
             };
-            if !self.describe(tables, run) {
-                // No metadata for it now: it stays where growth takes it from.
+            if !self.make_metadata(tables, run) {
+                // The OS gives no memory for metadata now. The arena takes the run back, for a later growth.
                 self.arena.give_back(run);
                 tables.limit.give_back(run.pages);
                 continue;
@@ -234,31 +240,35 @@ impl PageHeap {
         Some(grown)
     }
 
-    /// Whether the page allocator has its table, which it gets at the first growth.
-    fn has_table(&mut self) -> bool {
+    /// Makes sure that the page allocator has its table, which it gets at the first growth. `false` if the OS gives no
+    /// memory.
+    fn make_table(&mut self) -> bool {
         if !self.allocator.has_table() {
             let Some(table) = sys::vm::map_metadata(size_of::<RootTable>()) else { return false };
-            // SAFETY: zeroed, fresh, page aligned and never unmapped; all-zero bytes are a valid root table (`pages`).
+            // SAFETY: the memory is fresh, zeroed, page aligned and never unmapped. All-zero bytes are a valid root table
+            // (`pages`).
             or_abort(self.allocator.attach(unsafe { table.cast().as_mut() }));
         }
         true
     }
 
-    /// Makes sure that bitmaps, summaries, scavenge index and span map have metadata for `run`.
-    fn describe(&mut self, tables: &Tables, run: Run) -> bool {
+    /// Makes sure that bitmaps, summaries, scavenge index and span map have metadata for `run`. `false` if the OS gives no
+    /// memory.
+    fn make_metadata(&mut self, tables: &Tables, run: Run) -> bool {
         for root in run.first.chunk().root()..=Page(run.end().0 - 1).chunk().root() {
             if !tables.index.prepare(root) {
                 return false;
             }
             if !self.allocator.has_root(root) {
                 let Some(memory) = sys::vm::map_metadata(size_of::<Root>()) else { return false };
-                // SAFETY: fresh zeroed memory that is never unmapped; all-zero bytes are a valid root (`pages`).
+                // SAFETY: the memory is fresh, zeroed, page aligned and never unmapped. All-zero bytes are a valid root
+                // (`pages`).
                 or_abort(self.allocator.add_root(root, unsafe { memory.cast().as_mut() }));
             }
         }
         while let Some(region) = tables.span_map.missing_region(run) {
             let Some(metadata) = sys::vm::map_metadata(span::REGION_METADATA_BYTES) else { return false };
-            // SAFETY: fresh zeroed memory of that size, page aligned, never unmapped.
+            // SAFETY: the memory is fresh, zeroed, page aligned, of the right size and never unmapped.
             unsafe { tables.span_map.publish(region, metadata) };
         }
         tables.index.set_owner(run, tables.shard);
@@ -266,7 +276,7 @@ impl PageHeap {
     }
 }
 
-/// Ends the process if the page allocator found that it was misused: the heap's state is corrupt then.
+/// Ends the process if the page allocator found a misuse: the state of the heap is corrupt then.
 #[track_caller]
 pub fn or_abort<T>(result: Result<T, Fault>) -> T {
     match result {

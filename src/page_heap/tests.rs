@@ -1,4 +1,4 @@
-//! Which page heap a run comes from.
+//! Tests: which page heap a run comes from.
 
 use super::PageHeaps;
 use super::single::Request;
@@ -15,7 +15,7 @@ pub fn page_heaps_of_two_shards() -> &'static PageHeaps {
 }
 
 #[test]
-fn pages_for_small_objects_come_from_another_page_heap_only_if_that_does_not_need_them() {
+fn pages_for_small_objects_come_from_another_page_heap_only_out_of_its_excess() {
     let page_heaps = page_heaps_of_two_shards();
     let owner = |taken: Taken| page_heaps.index.owner(taken.run.first.chunk());
     let request = Request { pages: 8, align_pages: 1, in_region: true };
@@ -25,12 +25,12 @@ fn pages_for_small_objects_come_from_another_page_heap_only_if_that_does_not_nee
     assert_eq!(owner(page_heaps.take_from_page_heaps(1, request).unwrap()), 1, "just freed");
     let rest = Request { pages: CHUNK_PAGES - request.pages, align_pages: 1, in_region: false };
     assert!(page_heaps.take_from(1, rest).is_some() && page_heaps.take_from(1, request).is_none());
-    // As if others had looked in the next epochs.
+    // As if other threads had looked in the next two epochs.
     let epoch = page_heaps.accounts.epoch();
     for later in 1..3 {
         page_heaps.page_heaps[0].lock().excess_pages(epoch.wrapping_add(later));
     }
-    assert_eq!(owner(page_heaps.take_from_page_heaps(1, request).unwrap()), 0, "not needed for a epoch");
+    assert_eq!(owner(page_heaps.take_from_page_heaps(1, request).unwrap()), 0, "not needed for an epoch");
     assert_eq!(owner(page_heaps.take_from_page_heaps(1, request).unwrap()), 1, "the rest was never backed");
     page_heaps.free_run(taken.run);
     assert!(page_heaps.take_from(1, rest).is_some());
@@ -42,7 +42,7 @@ fn pages_for_small_objects_come_from_another_page_heap_only_if_that_does_not_nee
 }
 
 #[test]
-fn a_large_block_comes_from_another_page_heap_if_that_retains_so_much_more_than_the_own() {
+fn a_large_block_leaves_another_page_heap_as_much_as_the_own_retains() {
     let page_heaps = page_heaps_of_two_shards();
     let owner = |taken: Taken| page_heaps.index.owner(taken.run.first.chunk());
     let request = |pages| Request { pages, align_pages: 1, in_region: false };
@@ -53,7 +53,7 @@ fn a_large_block_comes_from_another_page_heap_if_that_retains_so_much_more_than_
     assert_eq!(
         owner(page_heaps.take_from_page_heaps(1, request(63)).unwrap()),
         1,
-        "less than 63 pages more: the own one grows"
+        "less than 63 pages more: the own page heap grows"
     );
     assert!(
         page_heaps.take_from(1, request(CHUNK_PAGES - 63)).is_some() && page_heaps.take_from(1, request(62)).is_none()
@@ -73,14 +73,14 @@ fn a_large_object_does_not_grow_into_another_page_heap() {
     assert!(page_heaps.index.prepare(next.first.chunk().root()));
     page_heaps.index.set_owner(next, 1);
     {
-        let mut pages = page_heaps.page_heaps[1].lock();
+        let mut other = page_heaps.page_heaps[1].lock();
         let root = next.first.chunk().root();
-        if !pages.allocator.has_root(root) {
+        if !other.allocator.has_root(root) {
             let memory = crate::sys::vm::map_metadata(size_of::<crate::pages::Root>()).unwrap();
-            // SAFETY: fresh zeroed memory that is never unmapped; all-zero bytes are a valid root.
-            pages.allocator.add_root(root, unsafe { memory.cast().as_mut() }).unwrap();
+            // SAFETY: the memory is fresh, zeroed and never unmapped. All-zero bytes are a valid root.
+            other.allocator.add_root(root, unsafe { memory.cast().as_mut() }).unwrap();
         }
-        pages.allocator.grow(next).unwrap();
+        other.allocator.grow(next).unwrap();
     }
     assert!(!page_heaps.resize_large(object, (CHUNK_PAGES + 1) * crate::units::PAGE_BYTES));
     page_heaps.deallocate_large(object);

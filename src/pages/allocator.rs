@@ -194,7 +194,8 @@ impl PageAllocator {
         Ok(())
     }
 
-    /// Takes the highest run of retained pages at or below page `from_index` of a chunk: what to release next.
+    /// Allocates the highest run of retained pages at or below page `from_index` of a chunk: the run to release next. From then
+    /// on nobody else can take the run.
     ///
     /// The run consists of whole aligned groups of `min_pages` pages (a power of two up to 64: an OS page). If more than
     /// `max_pages` (rounded up to whole groups, at least one) are there, the run is their upper end. The run is longer only
