@@ -5,6 +5,11 @@
 
 mod global;
 
+#[cfg(feature = "real")]
+const REAL: &[neap_workloads::workload::Supplied] = neap_real::ALL;
+#[cfg(not(feature = "real"))]
+const REAL: &[neap_workloads::workload::Supplied] = &[];
+
 fn main() -> std::process::ExitCode {
-    neap_workloads::command_line::main()
+    neap_workloads::command_line::main(REAL)
 }

@@ -32,6 +32,7 @@ enum Group {
     Latency,
     Phases,
     Burst,
+    Program,
 }
 
 impl Group {
@@ -43,8 +44,9 @@ impl Group {
             Group::Time => "time an operation (follows the host: not counted)",
             Group::PeakRss => "peak RSS",
             Group::Latency => "latencies",
-            Group::Phases => "phases",
-            Group::Burst => "memory after a burst",
+            Group::Phases => "phases, shifting mixes",
+            Group::Burst => "memory after a burst, of waiting threads",
+            Group::Program => "real code",
         }
     }
 
@@ -121,8 +123,10 @@ fn own_group(row: &Row) -> Group {
     use neap_workloads::workload::Kind;
     match row.kind {
         Kind::Speed => Group::Latency,
+        Kind::Paced if row.workload == "open-loop" => Group::Latency,
         Kind::Paced => Group::Phases,
         Kind::Idle => Group::Burst,
+        Kind::Program => Group::Program,
     }
 }
 

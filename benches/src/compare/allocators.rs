@@ -5,6 +5,8 @@
 pub struct Allocator {
     /// Name on the command line and in the tables.
     pub name: &'static str,
+    /// The package that holds its runner, in `benches`.
+    pub manifest: &'static str,
     /// The runner's feature; none for the system allocator.
     pub feature: Option<&'static str>,
     /// The package whose build script compiles C or C++.
@@ -17,13 +19,14 @@ pub struct Allocator {
     pub environment: &'static [(&'static str, &'static str)],
     /// Whether it needs a nightly toolchain.
     pub nightly: bool,
-    /// A shared library to preload, if the machine has it.
+    /// A shared library to preload under the system runner, if the machine has it.
     pub preload: Option<&'static str>,
 }
 
 /// What most of them have in common.
 const PLAIN: Allocator = Allocator {
     name: "",
+    manifest: "runner",
     feature: None,
     compiles: None,
     packages: &[],
@@ -37,7 +40,7 @@ const PLAIN: Allocator = Allocator {
 pub const OURS: &str = "neap";
 
 /// All allocators, in the order of the tables.
-pub static ALL: [Allocator; 11] = [
+pub static ALL: [Allocator; 15] = [
     Allocator { name: OURS, feature: Some("neap"), packages: &["neap"], ..PLAIN },
     Allocator { name: "system", inside: "the C library's malloc", ..PLAIN },
     Allocator {
@@ -96,9 +99,40 @@ pub static ALL: [Allocator; 11] = [
     },
     Allocator { name: "ferroc", feature: Some("ferroc"), packages: &["ferroc"], nightly: true, ..PLAIN },
     Allocator {
+        name: "mimalloc-pprof",
+        manifest: "runner-pprof",
+        feature: Some("mimalloc-pprof"),
+        compiles: Some("mimalloc-pprof"),
+        packages: &["mimalloc-pprof"],
+        inside: "with its scavenger thread, which is its default",
+        ..PLAIN
+    },
+    Allocator {
+        name: "mimalloc-pprof-0",
+        manifest: "runner-pprof",
+        feature: Some("mimalloc-pprof"),
+        compiles: Some("mimalloc-pprof"),
+        packages: &["mimalloc-pprof"],
+        inside: "without its scavenger thread (MIMALLOC_SCAVENGER=0)",
+        environment: &[("MIMALLOC_SCAVENGER", "0")],
+        ..PLAIN
+    },
+    Allocator {
         name: "tcmalloc",
         preload: Some("libtcmalloc_minimal.so.4"),
-        inside: "gperftools' shared library, where the machine has it, preloaded under the system runner",
+        inside: "gperftools' shared library, preloaded under the system runner",
+        ..PLAIN
+    },
+    Allocator {
+        name: "snmalloc-so",
+        preload: Some("libsnmalloc.so"),
+        inside: "as a shared library, preloaded under the system runner",
+        ..PLAIN
+    },
+    Allocator {
+        name: "rpmalloc2-so",
+        preload: Some("librpmalloc.so"),
+        inside: "rpmalloc 2 as a shared library, preloaded under the system runner",
         ..PLAIN
     },
 ];

@@ -13,6 +13,15 @@ use super::options::Profile;
 use super::places::Places;
 use super::record;
 
+/// What a runner holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// The workloads of this repository.
+    Loads,
+    /// Real code with its dependencies, too.
+    Real,
+}
+
 /// A runner that can be run.
 #[derive(Clone, Debug)]
 pub struct Runner {
@@ -23,14 +32,20 @@ pub struct Runner {
 }
 
 /// Builds the runner of an allocator. Without a runner, the record says why.
-pub fn build(allocator: &Allocator, profile: Profile, places: &Places) -> (Option<Runner>, record::Build) {
+pub fn build(
+    allocator: &Allocator,
+    profile: Profile,
+    content: Content,
+    places: &Places,
+) -> (Option<Runner>, record::Build) {
+    let suffix = if content == Content::Real { ", real code" } else { "" };
     let mut record = record::Build {
         allocator: allocator.name.into(),
-        profile: profile.name().into(),
-        versions: versions(allocator, &places.root.join("benches/runner/Cargo.lock")),
+        profile: format!("{}{suffix}", profile.name()),
+        versions: versions(allocator, &places.root.join("benches").join(allocator.manifest).join("Cargo.lock")),
         ..record::Build::default()
     };
-    match try_build(allocator, profile, places) {
+    match try_build(allocator, profile, content, places) {
         Ok((runner, flags)) => {
             record.flags = flags;
             (Some(runner), record)
@@ -42,14 +57,22 @@ pub fn build(allocator: &Allocator, profile: Profile, places: &Places) -> (Optio
     }
 }
 
-fn try_build(allocator: &Allocator, profile: Profile, places: &Places) -> Result<(Runner, String), String> {
+fn try_build(
+    allocator: &Allocator,
+    profile: Profile,
+    content: Content,
+    places: &Places,
+) -> Result<(Runner, String), String> {
     let preload = match allocator.preload {
-        Some(name) => Some(shared_library(name).ok_or_else(|| format!("{name} is not installed here"))?),
+        Some(name) => Some(shared_library(name, &places.libraries).ok_or_else(|| {
+            format!("{name} is neither installed nor in {} (see benches/peers.sh)", places.libraries.display())
+        })?),
         None => None,
     };
-    let messages = cargo(allocator, profile, places)?;
+    let messages = cargo(allocator, profile, content, places)?;
     let built = executable(&messages).ok_or("cargo named no executable")?;
-    let path = places.binaries.join(format!("{}-{}", allocator.name, profile.name()));
+    let suffix = if content == Content::Real { "-real" } else { "" };
+    let path = places.binaries.join(format!("{}-{}{suffix}", allocator.name, profile.name()));
     std::fs::create_dir_all(&places.binaries)
         .and_then(|()| std::fs::copy(&built, &path))
         .map_err(|error| format!("cannot copy {} to {}: {error}", built.display(), path.display()))?;
@@ -65,7 +88,7 @@ fn try_build(allocator: &Allocator, profile: Profile, places: &Places) -> Result
 }
 
 /// Runs cargo and gives its messages.
-fn cargo(allocator: &Allocator, profile: Profile, places: &Places) -> Result<Vec<Value>, String> {
+fn cargo(allocator: &Allocator, profile: Profile, content: Content, places: &Places) -> Result<Vec<Value>, String> {
     let mut command = if allocator.nightly {
         let mut command = Command::new("rustup");
         command.args(["run", "nightly", "cargo"]);
@@ -85,13 +108,14 @@ fn cargo(allocator: &Allocator, profile: Profile, places: &Places) -> Result<Vec
             profile.cargo_name(),
         ])
         .arg("--manifest-path")
-        .arg(places.root.join("benches/runner/Cargo.toml"))
+        .arg(places.root.join("benches").join(allocator.manifest).join("Cargo.toml"))
         .arg("--target-dir")
         .arg(target)
         // The build scripts then print each compiler call, which is what `optimisation` reads.
         .env("CC_ENABLE_DEBUG_OUTPUT", "1")
         .stdin(Stdio::null());
-    if let Some(feature) = allocator.feature {
+    let real = (content == Content::Real).then_some("real");
+    for feature in allocator.feature.into_iter().chain(real) {
         command.args(["--features", feature]);
     }
     let output = command.output().map_err(|error| format!("cannot start cargo: {error}"))?;
@@ -169,8 +193,12 @@ fn locked<'a>(lock: &'a str, package: &str) -> Option<&'a str> {
     entry.lines().find_map(|line| line.strip_prefix("version = \"")?.strip_suffix('"'))
 }
 
-/// The path of a shared library the dynamic linker would find.
-fn shared_library(name: &str) -> Option<PathBuf> {
+/// The path of a shared library: in the directory `own`, or where the dynamic linker would find it.
+fn shared_library(name: &str, own: &Path) -> Option<PathBuf> {
+    let mine = own.join(name);
+    if mine.exists() {
+        return Some(mine);
+    }
     let libraries = Path::new("/usr/lib").read_dir().ok()?.filter_map(|entry| Some(entry.ok()?.path()));
     let directories = libraries.filter(|path| path.is_dir()).chain(["/usr/lib", "/usr/local/lib"].map(PathBuf::from));
     directories.map(|directory| directory.join(name)).find(|path| path.exists())

@@ -39,19 +39,31 @@ pub fn standing(ratio: &Spread, bar: f64) -> Standing {
 /// A peak RSS of up to so many times a peer's counts as the same.
 pub const PEAK_BAR: f64 = 1.05;
 
-/// The least peak RSS among peers that take at most 1.5 times our time.
-pub fn leanest_quick_peer(row: &Row) -> Option<(&str, f64)> {
+/// The peer with the least of that figure, a kind of memory, among the peers that take at most 1.5 times our time.
+pub fn leanest_quick_peer(row: &Row, metric: Metric) -> Option<(&str, f64)> {
     let ours = row.cell(OURS)?.median(Metric::Time)?;
     row.cells
         .iter()
         .filter(|cell| cell.allocator != OURS && cell.median(Metric::Time).is_some_and(|time| time <= 1.5 * ours))
-        .filter_map(|cell| Some((cell.allocator.as_str(), cell.median(Metric::PeakRss)?)))
+        .filter_map(|cell| Some((cell.allocator.as_str(), cell.median(metric)?)))
         .min_by(|a, b| a.1.total_cmp(&b.1))
 }
 
-/// What a row is judged by, besides its peak: name, figure, bar.
+/// What a row is judged by, besides its memory at work: name, figure, bar.
 pub fn judged(row: &Row) -> &'static [(&'static str, Metric, f64)] {
     match row.kind {
+        Kind::Program => &[
+            ("time", Metric::Time, 1.0),
+            ("kernel time", Metric::System, 1.1),
+            ("RSS 2 s after", Metric::RssAfter(2.0), 1.0),
+        ],
+        Kind::Paced if row.workload == "open-loop" && row.variant == "load-40" => &[
+            ("p99.9 latency in the steady state", Metric::Latency("steady_p999_ns"), 1.0),
+            ("p99.99 latency in the steady state", Metric::Latency("steady_p9999_ns"), 1.0),
+            ("p99.9 latency in growth", Metric::Latency("growth_p999_ns"), 1.0),
+            ("p99.99 latency in growth", Metric::Latency("growth_p9999_ns"), 1.0),
+        ],
+        Kind::Paced if row.workload == "open-loop" => &[("CPU time", Metric::Time, 1.0)],
         Kind::Idle => {
             &[("RSS over time", Metric::RssIntegral, 1.0), ("physical memory over time", Metric::PhysicalIntegral, 1.0)]
         }
@@ -60,6 +72,17 @@ pub fn judged(row: &Row) -> &'static [(&'static str, Metric, f64)] {
             &[("time", Metric::Time, 1.0), ("p99.9 latency", Metric::Latency("p999_ns"), 1.05)]
         }
         Kind::Speed => &[("time", Metric::Time, 1.0)],
+    }
+}
+
+/// The memory at work that a row is judged by, against the leanest peer of our speed: name, figure, bar.
+fn memory_at_work(row: &Row) -> &'static [(&'static str, Metric, f64)] {
+    match (row.kind, row.workload) {
+        (Kind::Idle, _) => &[],
+        (Kind::Paced, "shifting") | (Kind::Program, _) => {
+            &[("peak RSS", Metric::PeakRss, PEAK_BAR), ("mean RSS", Metric::MeanRss, 1.0)]
+        }
+        _ => &[("peak RSS", Metric::PeakRss, PEAK_BAR)],
     }
 }
 
@@ -88,11 +111,12 @@ pub fn write(out: &mut String, summary: &Summary) {
                 judge(what, &ratio, *bar, best);
             }
         }
-        if row.is_timed()
-            && let Some((name, _)) = leanest_quick_peer(row)
-            && let Some(ratio) = row.ratio_to(OURS, name, Metric::PeakRss)
-        {
-            judge("peak RSS", &ratio, PEAK_BAR, name);
+        for (what, metric, bar) in memory_at_work(row) {
+            if let Some((name, _)) = leanest_quick_peer(row, *metric)
+                && let Some(ratio) = row.ratio_to(OURS, name, *metric)
+            {
+                judge(what, &ratio, *bar, name);
+            }
         }
     }
     out.push_str("## Where neap loses\n\nBehind beyond the spread:\n\n");

@@ -35,6 +35,17 @@ impl Profile {
     }
 }
 
+/// Which workloads are run where none is named.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Set {
+    /// The workloads of this repository.
+    Loads,
+    /// Real code: libraries at work on generated input.
+    Real,
+    /// Both.
+    All,
+}
+
 /// Measures neap against every peer: one process for each allocator and workload, interleaved, in several rounds.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "compare", bin_name = "cargo bench -p neap-benches --bench compare --")]
@@ -46,6 +57,10 @@ pub struct Options {
     /// Only these workloads (repeat, or separate with commas)
     #[arg(long = "workload", value_name = "NAME", value_delimiter = ',', value_parser = PossibleValuesParser::new(workloads::ALL.iter().map(|workload| workload.name)))]
     pub workloads: Vec<String>,
+
+    /// Which workloads, where none is named; real code takes some minutes more to build
+    #[arg(long, value_name = "SET", default_value = "loads")]
+    pub set: Set,
 
     /// Only these variants of a workload
     #[arg(long = "variant", value_name = "NAME", value_delimiter = ',', value_parser = PossibleValuesParser::new(workloads::ALL.iter().flat_map(|workload| workload.variants).copied().filter(|name| !name.is_empty())))]
@@ -67,7 +82,7 @@ pub struct Options {
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..=100))]
     pub rounds: Option<u16>,
 
-    /// Start no further round once it would end later than this many minutes after the start [default: 38; with --quick: 4]
+    /// Start no further round once it would end later than this many minutes after the start [default: 60; with --quick: 6]
     #[arg(long, value_name = "MINUTES", value_parser = clap::value_parser!(u16).range(1..=1440))]
     pub budget: Option<u16>,
 
@@ -132,7 +147,7 @@ impl Options {
 
     /// Minutes after which no round is started.
     pub fn budget_minutes(&self) -> u16 {
-        self.budget.unwrap_or(if self.quick { 4 } else { 38 })
+        self.budget.unwrap_or(if self.quick { 6 } else { 60 })
     }
 
     /// The profiles to build.
@@ -156,7 +171,7 @@ mod tests {
     #[test]
     fn defaults() {
         let full = parse("--bench").unwrap();
-        assert_eq!((full.rounds(), full.slow_rounds(), full.budget_minutes()), (9, 3, 38));
+        assert_eq!((full.rounds(), full.slow_rounds(), full.budget_minutes()), (9, 3, 60));
         assert_eq!(full.profiles(), [Profile::Default, Profile::Lto]);
         let quick = parse("--quick").unwrap();
         assert_eq!((quick.rounds(), quick.slow_rounds(), quick.scale()), (4, 1, Scale::Quick));
@@ -198,7 +213,7 @@ mod tests {
             ("--rounds 0", "not in 1..=100"),
             ("--rounds many", "invalid digit"),
             ("--threads 0", "not in 1..=1024"),
-            ("--variant round", "possible values: scattered"),
+            ("--variant round", "possible values: handed, scattered"),
             ("--agree one", "2 values required"),
             ("--agree one other --render", "cannot be used with"),
             ("--nonsense", "unexpected argument '--nonsense'"),

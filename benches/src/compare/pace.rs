@@ -9,13 +9,19 @@ pub struct Pace {
     speed: f64,
     paced: f64,
     idle: f64,
+    program: f64,
 }
 
 impl Pace {
     /// What is expected before anything ran.
     pub fn new(options: &Options) -> Self {
         let scale = options.scale();
-        Pace { speed: scale.pick(0.6, 0.2, 0.1), paced: scale.pick(6.5, 3.5, 0.5), idle: scale.pick(4.0, 1.6, 0.5) }
+        Pace {
+            speed: scale.pick(0.6, 0.2, 0.1),
+            paced: scale.pick(6.5, 3.5, 0.5),
+            idle: scale.pick(4.0, 1.6, 0.5),
+            program: scale.pick(6.0, 3.0, 0.5),
+        }
     }
 
     /// Seconds a process of that kind takes.
@@ -24,6 +30,7 @@ impl Pace {
             Kind::Speed => &mut self.speed,
             Kind::Paced => &mut self.paced,
             Kind::Idle => &mut self.idle,
+            Kind::Program => &mut self.program,
         }
     }
 

@@ -18,6 +18,8 @@ pub struct Places {
     pub build: PathBuf,
     /// The runners themselves.
     pub binaries: PathBuf,
+    /// Shared libraries that the machine does not have installed.
+    pub libraries: PathBuf,
 }
 
 impl Places {
@@ -31,6 +33,7 @@ impl Places {
             output: options.output.clone().unwrap_or_else(|| compare.clone()),
             build: compare.join("build"),
             binaries: compare.join("bin"),
+            libraries: compare.join("lib"),
         }
     }
 }

@@ -8,7 +8,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
 use neap_workloads::scale::Scale;
-use neap_workloads::workload::{END_MARKER, Kind, MARKER, Workload};
+use neap_workloads::workload::{END_MARKER, FREED_MARKER, Kind, MARKER, Workload};
 
 use super::allocators::{Allocator, is_tuning};
 use super::build::Runner;
@@ -44,8 +44,8 @@ pub struct Task<'a> {
     pub scale: Scale,
 }
 
-/// Runs the task. `watching` is called with each sample and gets the time since the marker line. The run comes back as
-/// discarded if the machine's host took its processors away.
+/// Runs the task. `watching` is called with each sample and gets the time for which the process has only been idle or
+/// waiting for its own schedule. The run comes back as discarded if the machine's host took its processors away.
 pub fn run(task: &Task, mut watching: impl FnMut(Duration)) -> Run {
     let mut run = Run {
         round: task.round,
@@ -85,6 +85,7 @@ fn try_run(task: &Task, run: &mut Run, watching: &mut dyn FnMut(Duration)) -> Re
         let patience = if marked.is_some() { SAMPLE_EVERY } else { LIMIT.saturating_sub(start.elapsed()) };
         match lines.recv_timeout(patience) {
             Ok(line) if line == MARKER => marked = Some(Instant::now()),
+            Ok(line) if line == FREED_MARKER => run.freed = marked.map(|since| since.elapsed().as_secs_f64()),
             Ok(line) if line == END_MARKER => marked = None,
             Ok(line) => last = Some(line),
             Err(RecvTimeoutError::Timeout) => {}
@@ -95,7 +96,11 @@ fn try_run(task: &Task, run: &mut Run, watching: &mut dyn FnMut(Duration)) -> Re
         {
             run.samples.push((since.elapsed().as_secs_f64(), rss, taken));
             run.physical = physical.method().into();
-            watching(since.elapsed());
+            // A program works after the marker; what follows its work is what others may disturb.
+            let works_until = if task.workload.kind == Kind::Program { run.freed } else { Some(0.0) };
+            if let Some(until) = works_until {
+                watching(since.elapsed().saturating_sub(Duration::from_secs_f64(until)));
+            }
         }
         if start.elapsed() >= LIMIT {
             // The process is ours and still there: nobody has waited for it.
@@ -180,7 +185,7 @@ mod tests {
     use super::*;
 
     /// Runs a shell script in a runner's place.
-    fn run_script(name: &str, script: &str) -> Run {
+    fn run_script(name: &str, workload: &str, script: &str, watching: impl FnMut(Duration)) -> Run {
         use std::os::unix::fs::PermissionsExt;
         let path = std::env::temp_dir().join(format!("neap-compare-test-{}-{name}", std::process::id()));
         std::fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
@@ -191,33 +196,45 @@ mod tests {
             allocator: &crate::compare::allocators::ALL[1],
             runner: &Runner { path: path.clone(), preload: None },
             profile: "default",
-            workload: neap_workloads::workloads::find("phases").unwrap(),
+            workload: neap_workloads::workloads::find(workload).unwrap(),
             variant: "",
             threads: 2,
             scale: Scale::Tiny,
         };
-        let run = run(&task, |_| {});
+        let run = run(&task, watching);
         std::fs::remove_file(path).unwrap();
         run
     }
 
     #[test]
     fn a_process_that_crashes_or_talks_nonsense_is_a_row() {
-        let crashed = run_script("crash", "echo neap: heap: lost >&2; kill -SEGV $$");
+        let crashed = run_script("crash", "phases", "echo neap: heap: lost >&2; kill -SEGV $$", |_| {});
         assert_eq!(crashed.failure.unwrap(), "crashed with signal 11: neap: heap: lost");
-        let silent = run_script("silent", "exit 0");
+        let silent = run_script("silent", "phases", "exit 0", |_| {});
         assert_eq!(silent.failure.unwrap(), "it printed no result");
-        let nonsense = run_script("nonsense", "echo so fast");
+        let nonsense = run_script("nonsense", "phases", "echo so fast", |_| {});
         assert!(nonsense.failure.unwrap().starts_with("its result cannot be read"));
     }
 
     #[test]
     fn memory_is_sampled_between_the_markers() {
-        let run = run_script("good", "echo watch; sleep 0.4; echo enough; sleep 0.4; echo '{\"ops\":1}'");
+        let run =
+            run_script("good", "phases", "echo watch; sleep 0.4; echo enough; sleep 0.4; echo '{\"ops\":1}'", |_| {});
         assert_eq!(run.failure, None);
         assert_eq!(run.figures["ops"], 1);
         assert!((3..=9).contains(&run.samples.len()), "{}", run.samples.len());
         assert!(run.samples.iter().all(|sample| sample.0 < 0.6 && sample.1 > 0));
+    }
+
+    #[test]
+    fn a_program_is_idle_once_it_has_freed_all() {
+        let mut idle = Vec::new();
+        let script = "echo watch; sleep 0.4; echo freed; sleep 0.3; echo enough; echo '{\"ops\":1}'";
+        let run = run_script("program", "json", script, |time| idle.push(time));
+        let freed = run.freed.expect("it said so");
+        assert!((0.3..2.0).contains(&freed), "{freed}");
+        assert!(!idle.is_empty() && idle.len() < run.samples.len(), "{} of {}", idle.len(), run.samples.len());
+        assert!(idle.is_sorted() && idle[0] < Duration::from_millis(300));
     }
 
     #[test]

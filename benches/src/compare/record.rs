@@ -84,6 +84,9 @@ pub struct Run {
     /// Seconds, resident bytes, and bytes of physical memory, sampled from outside.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub samples: Vec<(f64, u64, u64)>,
+    /// Seconds from the first sample on after which the process had freed all it had, if it says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub freed: Option<f64>,
     /// How physical memory was measured.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub physical: String,

@@ -3,7 +3,8 @@
 use neap_workloads::workload::Workload;
 use neap_workloads::workloads;
 
-use super::options::Options;
+use super::build::Content;
+use super::options::{Options, Set};
 
 /// One row of the tables: what one process of each allocator does.
 #[derive(Clone, Copy)]
@@ -17,6 +18,11 @@ pub struct Row {
 }
 
 impl Row {
+    /// What the row's runner must hold.
+    pub fn content(&self) -> Content {
+        if self.workload.is_real() { Content::Real } else { Content::Loads }
+    }
+
     /// Name, variant and threads.
     pub fn label(&self) -> String {
         let variant = if self.variant.is_empty() { String::new() } else { format!(" {}", self.variant) };
@@ -28,7 +34,13 @@ impl Row {
 pub fn rows(options: &Options, cores: usize) -> Result<Vec<Row>, String> {
     let mut rows = Vec::new();
     for workload in &workloads::ALL {
-        if !options.workloads.is_empty() && !options.workloads.iter().any(|name| name == workload.name) {
+        let is_wanted = match (options.workloads.is_empty(), options.set) {
+            (false, _) => options.workloads.iter().any(|name| name == workload.name),
+            (true, Set::All) => true,
+            (true, Set::Loads) => !workload.is_real(),
+            (true, Set::Real) => workload.is_real(),
+        };
+        if !is_wanted {
             continue;
         }
         let mut counts = workload.counts.on(cores);
@@ -73,5 +85,14 @@ mod tests {
         assert_eq!(labels("--workload burst --variant all-freed").unwrap(), ["burst all-freed x2"]);
         assert!(labels("--workload replace --threads 3").unwrap_err().contains("no row is left"));
         assert!(labels("").unwrap().len() > 20);
+    }
+
+    #[test]
+    fn real_code_is_asked_for() {
+        let is_real = |label: &String| ["json", "http", "text-index"].iter().any(|name| label.starts_with(name));
+        assert!(!labels("").unwrap().iter().any(is_real));
+        assert!(labels("--set all").unwrap().iter().any(is_real));
+        assert!(!labels("--set real").unwrap().iter().any(|label| label.starts_with("pairs")));
+        assert_eq!(labels("--workload json,pairs --threads 1").unwrap(), ["pairs x1", "json x1"]);
     }
 }

@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 
 use neap_workloads::workload::Kind;
 
+use super::build::Content;
 use super::contenders::{self, Contender};
 use super::machine;
 use super::options::{Options, Profile};
@@ -30,6 +31,8 @@ use super::warm;
 
 /// Memory that a burst takes at its peak, with room to spare.
 const BURST_BYTES: u64 = 2 << 30;
+/// Memory to touch before a program of real code.
+const PROGRAM_BYTES: u64 = 1 << 30;
 /// The peak that is assumed for a process before the first one has reported its own.
 const FIRST_PEAK: u64 = 400 << 20;
 /// Most bursts that idle side by side.
@@ -59,9 +62,11 @@ impl Schedule<'_> {
     fn is_due(&self, row: &Row, round: usize, profile: Profile) -> bool {
         match row.workload.kind {
             Kind::Speed => self.options.is_speed_round(round, profile),
-            Kind::Paced => self.options.is_slow_round(round),
-            // What is given back does not depend on inlining.
-            Kind::Idle => self.options.is_slow_round(round) && self.options.is_first(profile),
+            Kind::Paced if row.workload.name == "phases" => self.options.is_slow_round(round),
+            // What these measure hardly depends on inlining: pages and what becomes of them.
+            Kind::Paced | Kind::Idle | Kind::Program => {
+                self.options.is_slow_round(round) && self.options.is_first(profile)
+            }
         }
     }
 
@@ -70,9 +75,9 @@ impl Schedule<'_> {
         let mut sum = 0.0;
         for round in first..end {
             for profile in self.options.profiles() {
-                let contenders = self.contenders.iter().filter(|contender| contender.profile == profile).count() as f64;
                 for row in self.rows.clone() {
                     if self.is_due(&row, round, profile) {
+                        let contenders = self.in_turn(profile, row.content(), 0).len() as f64;
                         sum += contenders * *self.pace.of(row.workload.kind);
                     }
                 }
@@ -96,8 +101,9 @@ impl Schedule<'_> {
     }
 
     /// The contenders of a profile, rotated.
-    fn in_turn(&self, profile: Profile, turn: usize) -> Vec<&Contender> {
-        let mut list: Vec<_> = self.contenders.iter().filter(|contender| contender.profile == profile).collect();
+    fn in_turn(&self, profile: Profile, content: Content, turn: usize) -> Vec<&Contender> {
+        let fits = |contender: &&Contender| contender.profile == profile && contender.content == content;
+        let mut list: Vec<_> = self.contenders.iter().filter(fits).collect();
         if !list.is_empty() {
             let by = turn % list.len();
             list.rotate_left(by);
@@ -109,11 +115,12 @@ impl Schedule<'_> {
         let rounds = self.options.rounds();
         for profile in self.options.profiles() {
             let due: Vec<_> = self.rows.iter().copied().filter(|row| self.is_due(row, round, profile)).collect();
-            let (idle, busy): (Vec<_>, Vec<_>) = due.into_iter().partition(|row| row.workload.kind == Kind::Idle);
+            let idles = |row: &Row| matches!(row.workload.kind, Kind::Idle | Kind::Program);
+            let (idle, busy): (Vec<_>, Vec<_>) = due.into_iter().partition(idles);
             for (index, row) in busy.iter().enumerate() {
                 let begun = Instant::now();
                 let runs = self.turns(round, round + index, profile, row);
-                let contenders = self.contenders.iter().filter(|contender| contender.profile == profile).count();
+                let contenders = self.in_turn(profile, row.content(), 0).len();
                 let seconds = begun.elapsed().as_secs_f64() / contenders.max(1) as f64;
                 self.pace.learn(row.workload.kind, seconds);
                 progress(round, rounds, profile, &row.label(), &runs);
@@ -138,7 +145,7 @@ impl Schedule<'_> {
     /// Runs a row's processes for one round: turn by turn, to and fro.
     fn turns(&mut self, round: usize, rotation: usize, profile: Profile, row: &Row) -> Vec<Run> {
         let turns = if row.workload.kind == Kind::Speed { self.options.scale().pick(TURNS, 1, 1) } else { 1 };
-        let mut order = self.in_turn(profile, rotation);
+        let mut order = self.in_turn(profile, row.content(), rotation);
         let mut spent: BTreeMap<&str, f64> = BTreeMap::new();
         let mut peaks = self.peaks.clone();
         let mut runs = Vec::new();
@@ -176,6 +183,13 @@ impl Schedule<'_> {
         runs
     }
 
+    /// How long nobody else works after a process has begun to idle: while it gives memory back. None if it never idles alone.
+    fn quiet(&self, task: &Task) -> Option<Duration> {
+        let goes_on = task.variant == "busy";
+        let quiet = self.options.scale().pick(Duration::from_millis(2_500), Duration::from_millis(300), Duration::ZERO);
+        (!goes_on).then_some(quiet)
+    }
+
     /// Runs the rows that idle, side by side where that does not blur what is measured.
     fn bursts(&mut self, round: usize, profile: Profile, rows: &[Row], writer: &mut Writer) -> Result<(), String> {
         let separate = Physical::prepare("probe").is_separate();
@@ -185,12 +199,10 @@ impl Schedule<'_> {
             .iter()
             .enumerate()
             .flat_map(|(index, row)| {
-                let contenders = self.in_turn(profile, round + index);
+                let contenders = self.in_turn(profile, row.content(), round + index);
                 contenders.into_iter().map(|contender| self.task(round, 0, contender, row)).collect::<Vec<_>>()
             })
             .collect();
-        // While a process gives memory back no other one allocates.
-        let quiet = self.options.scale().pick(Duration::from_millis(2_500), Duration::from_millis(300), Duration::ZERO);
         let busy = Mutex::new(());
         let next = AtomicUsize::new(0);
         let finished = Mutex::new(Vec::new());
@@ -200,8 +212,12 @@ impl Schedule<'_> {
                 scope.spawn(|| {
                     while let Some(task) = tasks.get(next.fetch_add(1, Ordering::Relaxed)) {
                         let mut turn = Some(busy.lock().expect("no run panics"));
-                        let mut run = process::run(task, |since| {
-                            if since >= quiet {
+                        let quiet = self.quiet(task);
+                        if self.warm && task.workload.kind == Kind::Program {
+                            warm::up(PROGRAM_BYTES);
+                        }
+                        let mut run = process::run(task, |idle| {
+                            if quiet.is_some_and(|quiet| idle >= quiet) {
                                 turn = None;
                             }
                         });
@@ -216,7 +232,10 @@ impl Schedule<'_> {
             }
         });
         let seconds = begun.elapsed().as_secs_f64() / tasks.len().max(1) as f64;
-        *self.pace.of(Kind::Idle) = seconds;
+        // Both kinds share the time, so each is taken to need the mean.
+        for kind in [Kind::Idle, Kind::Program] {
+            *self.pace.of(kind) = seconds;
+        }
         for run in finished.into_inner().expect("no run panics") {
             writer.write(&Record::Run(run))?;
         }
@@ -249,7 +268,7 @@ pub fn run(options: &Options, places: &Places, raw: &Path) -> Result<(), String>
     let mut writer = Writer::create(raw)?;
     let idle_seconds = options.scale().pick(12.0, 5.0, 0.05);
     writer.write(&Record::Header(machine::header(options, &places.root, idle_seconds)))?;
-    let contenders = contenders::build_all(options, places, &mut writer)?;
+    let contenders = contenders::build_all(options, &rows, places, &mut writer)?;
     let pace = Pace::new(options);
     let mut schedule =
         Schedule { options, rows, contenders, pace, warm: warm::is_wanted(options), peaks: BTreeMap::new(), start };

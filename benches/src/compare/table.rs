@@ -83,7 +83,7 @@ pub fn render(summary: &Summary) -> String {
         let counted = if summary.header.cpu_time {
             "CPU time is compared, not wall time"
         } else {
-            "`phases` counts CPU time, all else wall time"
+            "`phases`, `shifting` and `open-loop` count CPU time, all else wall time"
         };
         writeln!(
             out,
@@ -169,7 +169,7 @@ fn times(row: &Row, names: &[&str]) -> Vec<String> {
 }
 
 fn peaks(row: &Row, names: &[&str]) -> Vec<String> {
-    let limit = leanest_quick_peer(row).map(|(_, peak)| PEAK_BAR * peak);
+    let limit = leanest_quick_peer(row, Metric::PeakRss).map(|(_, peak)| PEAK_BAR * peak);
     let cell = |name: &&str| match row.cell(name) {
         None => "–".to_owned(),
         Some(cell) => match cell.spread(Metric::PeakRss) {
@@ -206,14 +206,21 @@ fn heading(out: &mut String, row: &Row, idle_seconds: f64) {
     let shape = shape(&row.profile);
     let text = match row.kind {
         Kind::Speed => format!("### Latency of {}, {shape}\n\nMicroseconds a request.\n", row.label()),
+        Kind::Paced if row.workload == "open-loop" => {
+            format!("### Latency of {}, {shape}\n\nMicroseconds a request, waiting included.\n", row.label())
+        }
         Kind::Paced => format!("### {}, {shape}\n", row.label()),
+        Kind::Program => {
+            format!("### {}, {shape}\n\nMemory in MiB; *after* means after all was freed.\n", row.label())
+        }
         Kind::Idle => {
             let optimum = row.cells.iter().find_map(|cell| cell.median(Metric::Optimum)).unwrap_or(0.0);
             let mut runs = row.cells.iter().flat_map(|cell| &cell.runs);
             let how = runs.find(|run| !run.physical.is_empty()).map_or("nothing", |run| run.physical.as_str());
+            let what = if row.workload == "burst" { "Memory after a burst" } else { "Memory of waiting threads" };
             format!(
-                "## Memory after a burst: {}, {shape}\n\nMiB, and GiB·s over {idle_seconds} s, without the benchmark's own table \
-                 of survivors; page optimum {} MiB or a little more, by placement; physical memory by {how}.\n",
+                "## {what}: {}, {shape}\n\nMiB, and GiB·s over {idle_seconds} s, without the benchmark's own tables; \
+                 page optimum {} MiB or a little more, by placement; physical memory by {how}.\n",
                 row.variant,
                 text::number(optimum),
             )

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use crate::measure::{process, raw};
 use crate::scale::Scale;
-use crate::workload::Job;
+use crate::workload::{Job, Supplied};
 use crate::workloads;
 
 /// What was asked for.
@@ -55,8 +55,8 @@ fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Options, String>
     Ok(Options { workload: workload.name, job: Job { threads, scale, variant }, cgroup })
 }
 
-/// Runs what the process' arguments ask for.
-pub fn main() -> ExitCode {
+/// Runs what the process' arguments ask for. `supplied` is the code that this crate does not have.
+pub fn main(supplied: &[Supplied]) -> ExitCode {
     match parse(std::env::args().skip(1)) {
         Err(line) => {
             eprintln!("neap-runner: {line}");
@@ -70,7 +70,14 @@ pub fn main() -> ExitCode {
                 return ExitCode::FAILURE;
             }
             let workload = workloads::find(options.workload).expect("parsed from the same list");
-            let mut outcome = (workload.run)(&options.job);
+            let Some(run) = workload.function(supplied) else {
+                eprintln!(
+                    "neap-runner: this runner was built without the code of `{}` (feature `real`)",
+                    options.workload
+                );
+                return ExitCode::from(2);
+            };
+            let mut outcome = run(&options.job);
             let peak = process::peak_rss_bytes();
             outcome.set("peak_rss_bytes", peak);
             outcome.set("bookkeeping_bytes", raw::made_bytes() as u64);
@@ -94,6 +101,15 @@ mod tests {
         assert_eq!(options.workload, "replace");
         assert_eq!(options.job, Job { threads: 8, scale: Scale::Quick, variant: "" });
         assert_eq!(of("--workload burst --variant scattered").unwrap().job.variant, "scattered");
+    }
+
+    #[test]
+    fn code_is_here_or_supplied() {
+        let here = workloads::find("pairs").unwrap();
+        let elsewhere = workloads::find("json").unwrap();
+        assert!(here.function(&[]).is_some() && !here.is_real());
+        assert!(elsewhere.function(&[]).is_none() && elsewhere.is_real());
+        assert!(elsewhere.function(&[("json", |_| crate::outcome::Outcome::default())]).is_some());
     }
 
     #[test]

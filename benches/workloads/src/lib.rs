@@ -11,6 +11,7 @@ pub mod command_line;
 pub mod fast_path;
 pub mod measure;
 pub mod outcome;
+pub mod parts;
 pub mod random;
 pub mod scale;
 pub mod sizes;

@@ -27,6 +27,24 @@ pub enum Counts {
     Cores,
 }
 
+/// The code of a workload that is elsewhere, with the workload's name.
+pub type Supplied = (&'static str, fn(&Job) -> Outcome);
+
+impl Workload {
+    /// The function that runs it, found in this crate or among the `supplied`.
+    pub fn function(&self, supplied: &[Supplied]) -> Option<fn(&Job) -> Outcome> {
+        match self.code {
+            Code::Here(run) => Some(run),
+            Code::Elsewhere => supplied.iter().find(|entry| entry.0 == self.name).map(|entry| entry.1),
+        }
+    }
+
+    /// Whether its code is in libraries that only some runners hold.
+    pub fn is_real(&self) -> bool {
+        matches!(self.code, Code::Elsewhere)
+    }
+}
+
 impl Counts {
     /// The thread counts on a machine with so many cores.
     pub fn on(self, cores: usize) -> Vec<usize> {
@@ -49,10 +67,24 @@ pub enum Kind {
     Idle,
     /// Memory is sampled from outside while it works on a schedule of its own.
     Paced,
+    /// It works at full speed, frees all it has, prints `FREED_MARKER`, and idles. Time and memory both count.
+    Program,
+}
+
+/// Where the code of a workload is.
+#[derive(Clone, Copy)]
+pub enum Code {
+    /// In this crate.
+    Here(fn(&Job) -> Outcome),
+    /// In a crate with dependencies that this one should not have. The runner knows it by the workload's name.
+    Elsewhere,
 }
 
 /// The line by which a process says that sampling should start.
 pub const MARKER: &str = "watch";
+
+/// The line by which a process says that it has freed all it had.
+pub const FREED_MARKER: &str = "freed";
 
 /// The line by which a process says that sampling should end.
 pub const END_MARKER: &str = "enough";
@@ -71,8 +103,8 @@ pub struct Workload {
     pub counts: Counts,
     /// How it is watched.
     pub kind: Kind,
-    /// Runs it.
-    pub run: fn(&Job) -> Outcome,
+    /// The code that runs it.
+    pub code: Code,
 }
 
 /// The variants of a workload that has none.

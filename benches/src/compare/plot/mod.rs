@@ -1,10 +1,12 @@
-//! The plots, as SVG: memory over time after bursts and in phases, and the ratios of each row.
+//! The plots, as SVG: memory over time (after bursts, of waiting threads, in phases, under real code), and the ratios of each
+//! row.
 
 use std::path::{Path, PathBuf};
 
 use neap_workloads::workload::Kind;
 
 use super::metric::Metric;
+use super::row::Row;
 use super::summary::Summary;
 
 mod error;
@@ -26,8 +28,9 @@ pub fn draw(summary: &Summary, directory: &Path) -> Result<Vec<PathBuf>, String>
                 files.push(file);
             }
         }
-        for (name, kind) in [("burst", Kind::Idle), ("phases", Kind::Paced)] {
-            let rows: Vec<_> = summary.of_profile(profile).filter(|row| row.kind == kind).collect();
+        for name in ["burst", "waiting", "phases", "shifting", "real"] {
+            let is_shown = |row: &&Row| row.workload == name || name == "real" && row.kind == Kind::Program;
+            let rows: Vec<_> = summary.of_profile(profile).filter(is_shown).collect();
             if rows.is_empty() {
                 continue;
             }

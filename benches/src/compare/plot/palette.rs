@@ -4,7 +4,7 @@ use plotters::style::RGBColor;
 
 use super::super::allocators::OURS;
 
-const COLOURS: [(&str, RGBColor); 11] = [
+const COLOURS: [(&str, RGBColor); 15] = [
     (OURS, RGBColor(214, 30, 30)),
     ("system", RGBColor(110, 110, 110)),
     ("mimalloc3", RGBColor(31, 97, 180)),
@@ -16,6 +16,10 @@ const COLOURS: [(&str, RGBColor); 11] = [
     ("rusty_alloc", RGBColor(150, 95, 55)),
     ("ferroc", RGBColor(235, 110, 190)),
     ("tcmalloc", RGBColor(20, 170, 175)),
+    ("mimalloc-pprof", RGBColor(20, 30, 110)),
+    ("mimalloc-pprof-0", RGBColor(120, 130, 220)),
+    ("snmalloc-so", RGBColor(190, 90, 0)),
+    ("rpmalloc2-so", RGBColor(200, 160, 235)),
 ];
 
 /// An allocator's colour.

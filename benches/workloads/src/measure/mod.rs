@@ -2,6 +2,7 @@
 
 pub mod cpus;
 pub mod histogram;
+pub mod pages;
 pub mod process;
 pub mod raw;
 pub mod usage;

@@ -8,13 +8,14 @@ use std::sync::Barrier;
 use std::time::{Duration, Instant};
 
 use crate::block::Block;
+use crate::measure::pages::Pages;
 use crate::measure::process;
 use crate::measure::raw::{self, Raw};
 use crate::measure::usage::Stretch;
 use crate::outcome::Outcome;
 use crate::random::Random;
 use crate::sizes::{SMALL, Sizes};
-use crate::workload::{Counts, END_MARKER, Job, Kind, MARKER, Workload};
+use crate::workload::{Code, Counts, END_MARKER, Job, Kind, MARKER, Workload};
 
 pub(super) const WORKLOAD: Workload = Workload {
     name: "burst",
@@ -23,7 +24,7 @@ pub(super) const WORKLOAD: Workload = Workload {
     variants: &["scattered", "clustered", "scattered-tick", "clustered-tick", "all-freed"],
     counts: Counts::Cores,
     kind: Kind::Idle,
-    run,
+    code: Code::Here(run),
 };
 
 /// Bytes of the burst.
@@ -89,40 +90,13 @@ impl Part {
     }
 }
 
-/// The page numbers that live objects are on.
-struct Pages(Raw<u64>);
-
-impl Pages {
-    /// Bytes of OS pages that hold a live object, and bytes of the live objects.
-    fn optimum(&mut self, parts: &[Part]) -> (u64, u64) {
-        let page = os_page_bytes();
-        let (mut len, mut live) = (0, 0);
-        for block in parts.iter().flat_map(|part| &part.survivors[..part.survivors_len]) {
-            let (start, bytes) = block.range();
-            live += bytes as u64;
-            for number in start / page..=(start + bytes - 1) / page {
-                self.0[len] = number as u64;
-                len += 1;
-            }
-        }
-        self.0[..len].sort_unstable();
-        let distinct = self.0[..len].chunk_by(|a, b| a == b).count();
-        ((distinct * page) as u64, live)
-    }
-}
-
-fn os_page_bytes() -> usize {
-    // SAFETY: a query without side effects.
-    unsafe { libc::sysconf(libc::_SC_PAGESIZE) as usize }
-}
-
 fn run(job: &Job) -> Outcome {
     let bytes = job.scale.pick(BURST_BYTES, BURST_BYTES, BURST_BYTES / 500) / job.threads;
     let idle = job.scale.pick(Duration::from_secs(12), Duration::from_secs(5), Duration::from_millis(50));
     let sizes = Sizes::new(SMALL, 9);
     let mut parts: Vec<_> = (0..job.threads).map(|_| Part::new(bytes)).collect();
     let survivors: usize = parts.iter().map(|part| part.survivors.len()).sum();
-    let mut pages = Pages(Raw::zeroed(2 * survivors));
+    let mut pages = Pages::with_room_for(survivors);
     // Less the benchmark's own tables, as all memory of this workload is given.
     let baseline = process::rss_bytes().saturating_sub(raw::live_bytes() as u64);
     let meet = Barrier::new(job.threads);
@@ -152,7 +126,7 @@ fn run(job: &Job) -> Outcome {
         quiet.wait();
         (burst, usage, tables)
     });
-    let (optimum, live) = pages.optimum(&parts);
+    let (optimum, live) = pages.optimum(parts.iter().flat_map(|part| &part.survivors[..part.survivors_len]));
     let mut outcome = Outcome::new(parts.iter().map(|part| part.ops).sum(), burst);
     outcome.set("page_optimum_bytes", optimum);
     outcome.set("live_bytes", live);
@@ -193,17 +167,5 @@ mod tests {
             assert!((1_900..2_100).contains(&count), "{variant}: {count}");
         }
         assert!(!survives("all-freed", 0, &mut Random::new(5)));
-    }
-
-    #[test]
-    fn the_optimum_counts_each_page_once() {
-        let mut part = Part::new(4096 * LEAST_MEAN);
-        for slot in &mut part.survivors[..2] {
-            *slot = Block::new(64);
-        }
-        part.survivors_len = 2;
-        let (optimum, live) = Pages(Raw::zeroed(8)).optimum(&[part]);
-        assert_eq!(live, 128);
-        assert!(optimum >= os_page_bytes() as u64 && optimum <= 4 * os_page_bytes() as u64);
     }
 }

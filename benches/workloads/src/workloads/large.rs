@@ -6,7 +6,7 @@ use crate::outcome::Outcome;
 use crate::random::Random;
 use crate::sizes::{LARGE, Sizes};
 use crate::threads;
-use crate::workload::{Counts, Job, Kind, PLAIN, Workload};
+use crate::workload::{Code, Counts, Job, Kind, PLAIN, Workload};
 
 pub(super) const WORKLOAD: Workload = Workload {
     name: "large",
@@ -15,7 +15,7 @@ pub(super) const WORKLOAD: Workload = Workload {
     variants: PLAIN,
     counts: Counts::All,
     kind: Kind::Speed,
-    run,
+    code: Code::Here(run),
 };
 
 /// Live blocks of a thread.

@@ -8,7 +8,7 @@ use crate::outcome::Outcome;
 use crate::random::Random;
 use crate::sizes::{Mix, Sizes};
 use crate::threads;
-use crate::workload::{Counts, Job, Kind, PLAIN, Workload};
+use crate::workload::{Code, Counts, Job, Kind, PLAIN, Workload};
 
 pub(super) const WORKLOAD: Workload = Workload {
     name: "pairs",
@@ -17,7 +17,7 @@ pub(super) const WORKLOAD: Workload = Workload {
     variants: PLAIN,
     counts: Counts::UpToCores,
     kind: Kind::Speed,
-    run,
+    code: Code::Here(run),
 };
 
 const PAIRS: Mix = &[(1000, 16, 256)];

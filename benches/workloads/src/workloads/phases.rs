@@ -12,7 +12,7 @@ use crate::outcome::Outcome;
 use crate::random::Random;
 use crate::sizes::{Mix, Sizes};
 use crate::threads;
-use crate::workload::{Counts, END_MARKER, Job, Kind, MARKER, PLAIN, Workload};
+use crate::workload::{Code, Counts, END_MARKER, Job, Kind, MARKER, PLAIN, Workload};
 
 pub(super) const WORKLOAD: Workload = Workload {
     name: "phases",
@@ -21,7 +21,7 @@ pub(super) const WORKLOAD: Workload = Workload {
     variants: PLAIN,
     counts: Counts::Cores,
     kind: Kind::Paced,
-    run,
+    code: Code::Here(run),
 };
 
 /// The size mixes, in turn.

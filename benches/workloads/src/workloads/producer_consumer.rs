@@ -10,7 +10,7 @@ use crate::outcome::Outcome;
 use crate::random::Random;
 use crate::sizes::{MESSAGES, Sizes};
 use crate::threads;
-use crate::workload::{Counts, Job, Kind, PLAIN, Workload};
+use crate::workload::{Code, Counts, Job, Kind, PLAIN, Workload};
 
 pub(super) const WORKLOAD: Workload = Workload {
     name: "producer-consumer",
@@ -19,7 +19,7 @@ pub(super) const WORKLOAD: Workload = Workload {
     variants: PLAIN,
     counts: Counts::Parallel,
     kind: Kind::Speed,
-    run,
+    code: Code::Here(run),
 };
 
 /// Objects that travel together.

@@ -9,15 +9,11 @@ use std::time::Instant;
 
 use crate::measure::histogram::Histogram;
 use crate::outcome::Outcome;
+use crate::parts::cache::Cache;
+use crate::parts::graph::Value;
 use crate::random::Random;
 use crate::threads;
-use crate::workload::{Counts, Job, Kind, PLAIN, Workload};
-
-mod cache;
-mod graph;
-
-use cache::Cache;
-use graph::Value;
+use crate::workload::{Code, Counts, Job, Kind, PLAIN, Workload};
 
 pub(super) const WORKLOAD: Workload = Workload {
     name: "server",
@@ -26,7 +22,7 @@ pub(super) const WORKLOAD: Workload = Workload {
     variants: PLAIN,
     counts: Counts::Parallel,
     kind: Kind::Speed,
-    run,
+    code: Code::Here(run),
 };
 
 /// Different requests; small numbers are asked for more often.

@@ -6,7 +6,7 @@ use std::hint::black_box;
 use crate::outcome::Outcome;
 use crate::random::Random;
 use crate::threads;
-use crate::workload::{Counts, Job, Kind, PLAIN, Workload};
+use crate::workload::{Code, Counts, Job, Kind, PLAIN, Workload};
 
 pub(super) const WORKLOAD: Workload = Workload {
     name: "vectors",
@@ -15,7 +15,7 @@ pub(super) const WORKLOAD: Workload = Workload {
     variants: PLAIN,
     counts: Counts::UpToCores,
     kind: Kind::Speed,
-    run,
+    code: Code::Here(run),
 };
 
 const VECTORS: usize = 4;

@@ -5,16 +5,20 @@ use std::fmt::Write;
 use crate::random::Random;
 
 /// A node.
-pub(super) enum Value {
+pub enum Value {
+    /// A number.
     Number(f64),
+    /// A string.
     Text(String),
+    /// Values in a row.
     List(Vec<Value>),
+    /// Values with names.
     Map(Vec<(String, Value)>),
 }
 
 impl Value {
     /// A random graph, at most `depth` levels deep.
-    pub(super) fn build(random: &mut Random, depth: usize) -> Value {
+    pub fn build(random: &mut Random, depth: usize) -> Value {
         let leaf = depth == 0 || random.below(4) == 0 && depth < 4;
         match (leaf, random.below(2)) {
             (true, 0) => Value::Number(random.unit()),
@@ -37,7 +41,7 @@ impl Value {
     }
 
     /// Its size in memory, about.
-    pub(super) fn bytes(&self) -> usize {
+    pub fn bytes(&self) -> usize {
         size_of::<Value>()
             + match self {
                 Value::Number(_) => 0,
@@ -48,7 +52,7 @@ impl Value {
     }
 
     /// Appends it to `text`.
-    pub(super) fn render(&self, text: &mut String) {
+    pub fn render(&self, text: &mut String) {
         match self {
             Value::Number(number) => write!(text, "{number:.3}").expect("writing to a string cannot fail"),
             Value::Text(part) => {

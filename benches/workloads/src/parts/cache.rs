@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, DefaultHasher};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use super::graph::Value;
@@ -28,9 +29,9 @@ struct Shard {
 }
 
 /// The cache.
-pub(super) struct Cache {
+pub struct Cache {
     shards: [Mutex<Shard>; SHARDS],
-    shard_bytes: usize,
+    shard_bytes: AtomicUsize,
 }
 
 impl Shard {
@@ -77,8 +78,16 @@ impl Shard {
 
 impl Cache {
     /// A cache of at most `bytes`.
-    pub(super) fn new(bytes: usize) -> Self {
-        Cache { shards: std::array::from_fn(|_| Mutex::new(Shard::new())), shard_bytes: bytes / SHARDS }
+    pub fn new(bytes: usize) -> Self {
+        Cache {
+            shards: std::array::from_fn(|_| Mutex::new(Shard::new())),
+            shard_bytes: AtomicUsize::new(bytes / SHARDS),
+        }
+    }
+
+    /// Lets the cache hold at most `bytes` from now on. A smaller bound takes effect with the next values.
+    pub fn set_bytes(&self, bytes: usize) {
+        self.shard_bytes.store(bytes / SHARDS, Ordering::Relaxed);
     }
 
     fn shard(&self, key: u64) -> std::sync::MutexGuard<'_, Shard> {
@@ -86,7 +95,7 @@ impl Cache {
     }
 
     /// The value of `key`, which becomes the newest.
-    pub(super) fn get(&self, key: u64) -> Option<Arc<Value>> {
+    pub fn get(&self, key: u64) -> Option<Arc<Value>> {
         let mut shard = self.shard(key);
         let at = *shard.index.get(&key)?;
         shard.unlink(at);
@@ -94,14 +103,14 @@ impl Cache {
         shard.nodes[at as usize].value.clone()
     }
 
-    /// Adds a value of that many bytes; what has to go is dropped outside of the lock.
-    pub(super) fn insert(&self, key: u64, value: Arc<Value>, bytes: usize) {
+    /// Adds a value of that many bytes. Values that have to leave are dropped outside the lock.
+    pub fn insert(&self, key: u64, value: Arc<Value>, bytes: usize) {
         let mut evicted = Vec::new();
         let mut shard = self.shard(key);
         if shard.index.contains_key(&key) {
             return;
         }
-        while shard.bytes + bytes > self.shard_bytes
+        while shard.bytes + bytes > self.shard_bytes.load(Ordering::Relaxed)
             && let Some(value) = shard.evict()
         {
             evicted.push(value);
@@ -141,6 +150,20 @@ mod tests {
         cache.insert(key(2), value(), 40);
         assert!(cache.get(key(1)).is_none(), "the one not used since");
         assert!(cache.get(key(0)).is_some() && cache.get(key(2)).is_some());
+        assert_eq!(cache.shard(0).bytes, 80);
+    }
+
+    #[test]
+    fn a_bound_that_moves_is_kept() {
+        let cache = Cache::new(SHARDS * 100);
+        let insert = |number: usize| cache.insert((number * SHARDS) as u64, Arc::new(Value::Number(1.0)), 40);
+        (0..4).for_each(insert);
+        assert_eq!(cache.shard(0).bytes, 80);
+        cache.set_bytes(SHARDS * 200);
+        (4..8).for_each(insert);
+        assert_eq!(cache.shard(0).bytes, 200);
+        cache.set_bytes(SHARDS * 100);
+        insert(8);
         assert_eq!(cache.shard(0).bytes, 80);
     }
 }

@@ -1,0 +1,4 @@
+//! Data structures that several workloads share.
+
+pub mod cache;
+pub mod graph;
