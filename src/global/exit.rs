@@ -1,9 +1,9 @@
-//! What happens at a thread's exit, and how the exit is noticed.
+//! What a thread does at its exit: it gives its cache back.
 //!
-//! It runs in a key's destructor, after the destructors of Rust's thread locals. Later destructors of other keys
-//! may still allocate and free: those operations go straight to central, one slot at a time.
+//! The work is done in the destructor of a key, after the destructors of Rust's thread locals. Later destructors of other keys
+//! may still allocate and free. Their operations go straight to central, one slot at a time.
 //!
-//! Locks: the heap's; making the key spins (`spin::Once`).
+//! Locks: the heap's. The making of the key spins (`spin::Once`).
 
 use core::ffi::c_void;
 
@@ -17,19 +17,19 @@ use super::{fork, tls};
 
 static EXIT_KEY: Once<Option<ExitKey>> = Once::new();
 
-/// Sees to it that the calling thread's exit gives its cache back; `false` where that cannot be noticed, because the C library
-/// has no key left or no memory for its value. The C library may allocate for that.
+/// Makes sure that the calling thread gives its cache back at its exit. `false` if the exit cannot be noticed, because the C
+/// library has no key left or no memory for the key's value. The C library may allocate during this call.
 pub fn notice(cache: &ThreadCache) -> bool {
     let key = *EXIT_KEY.call_once(|| sys::thread::exit_key_create(at_thread_exit));
     let value = core::ptr::from_ref(cache).cast_mut().cast();
-    // SAFETY: any value but null will do; the destructor looks at the thread's words.
+    // SAFETY: every value but null has the effect; the destructor looks at the thread's words.
     key.is_some_and(|key| unsafe { sys::thread::exit_key_set(key, value) })
 }
 
-/// A thread that has a cache exits.
+/// The key's destructor: a thread that has a cache exits.
 unsafe extern "C" fn at_thread_exit(_cache: *mut c_void) {
     if let Some((heap, _pause)) = fork::enter() {
-        // SAFETY: the thread's own words.
+        // SAFETY: the words are the thread's own.
         unsafe { heap.caches().give_back_cache(tls::words()) };
     }
 }

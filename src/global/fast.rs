@@ -1,4 +1,5 @@
-//! The fast paths: a pop or a push, inlined into the caller. Everything else is one out-of-line call in tail position.
+//! The fast paths: a pop or a push, inlined into the caller. With a constant layout the class is a constant, too. All other work
+//! is one out-of-line call in tail position.
 //!
 //! Locks: none.
 
@@ -6,7 +7,7 @@ use crate::size_class::class_of;
 
 use super::{slow, tls};
 
-/// Allocates; null if there is no memory. `align` is a power of two.
+/// Allocates an object. Null if there is no memory. `align` is a power of two.
 #[inline(always)]
 pub fn allocate(size: usize, align: usize) -> *mut u8 {
     if let Some(class) = class_of(size, align) {
@@ -19,10 +20,10 @@ pub fn allocate(size: usize, align: usize) -> *mut u8 {
     slow::allocate(size, align)
 }
 
-/// Frees an object of that layout.
+/// Frees an object of a layout.
 ///
 /// # Safety
-/// The object is the caller's, from this heap, and was allocated with that layout.
+/// The object is the caller's, is from this heap, and was allocated with the layout.
 #[inline(always)]
 pub unsafe fn deallocate(object: *mut u8, size: usize, align: usize) {
     if let Some(class) = class_of(size, align) {

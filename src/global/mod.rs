@@ -1,7 +1,13 @@
-//! The global allocator: the process's one heap behind `GlobalAlloc`.
+//! The global allocator: the one heap of the process, behind `GlobalAlloc` and behind C's functions.
 //!
-//! The fast paths are inlined into the caller; with a constant layout the class is a constant too. Everything else is one
-//! out-of-line call that is made in tail position.
+//! - `fast`: the fast paths, inlined into the caller. `slow`, `reallocate`: the paths behind them.
+//! - `by_address` (builds that serve C): operations that know only an object's address.
+//! - `tls`: the words of a thread. `sentinel`: the cache of threads without a cache. `exit`: what a thread does at its exit.
+//! - `process_heap`: the heap and its tables. `settings`: the settings of the process.
+//! - `fork`: the fork handlers.
+//! - `background`: starts the scavenger. `inline_scavenger`: the scavenger of a process without its thread.
+//!
+//! Only this folder has statics, with the exceptions that tests/tidy/rules.rs lists.
 //!
 //! Locks: none on the fast paths.
 
@@ -32,10 +38,11 @@ use crate::size_class::class_of;
 /// # fn main() { assert_eq!(vec![1u8; 100].len(), 100); }
 /// ```
 ///
-/// Out of memory gives null. A double free, or a pointer that is not this heap's, ends the process with one line on the
-/// standard error stream where it is seen: at once for large objects, for others when the slot returns to its span (in
-/// builds with debug assertions at the free itself, unless the slot lies in the depot or in another thread's magazine by
-/// then). Never unwinds.
+/// If there is no memory, an allocation returns null. Nothing here unwinds.
+///
+/// A double free, or a free of a pointer that is not this heap's, ends the process with one line on the standard error stream.
+/// The allocator notices it at once for a large object, and for a small object when its slot returns to its span. Builds with
+/// debug assertions notice it at the free itself, unless the slot lies in a depot or in another thread's magazine by then.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Neap;
 
@@ -48,10 +55,10 @@ impl Neap {
 }
 
 // SAFETY:
-// - memory handed out is a slot or a run that nobody else has, at least as large and as aligned as the layout asks
-//   (size class invariant 1, span map, page allocator); it stays so until it is freed;
-// - nothing here unwinds: failures are null or the end of the process;
-// - layouts are honoured for every alignment; see `slow` for those above a page.
+// - an allocation is a slot or a run that nobody else has until it is freed. It is at least as large and as aligned as the
+//   layout asks (size class invariant 1, span map, page allocator);
+// - nothing here unwinds: a failure is null, or the end of the process;
+// - every alignment is honoured: a large object is aligned by its run (`Heap::allocate_large`).
 unsafe impl GlobalAlloc for Neap {
     #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
@@ -92,17 +99,16 @@ unsafe impl GlobalAlloc for Neap {
     }
 }
 
-/// Gives all free memory back to the OS now, the caches of idle threads included, and answers how many bytes that was.
+/// Releases all free memory to the OS now, with the memory in the caches of idle threads. Returns how many bytes were released.
 ///
-/// May be called from any thread at any time, and takes as long as the kernel needs: about 60 ms for a GiB of 4 KiB pages,
-/// a few times that where huge pages must be split. Memory in the magazines of threads that are running stays with them
-/// until they next exchange one; at most one object of each size class stays in the cache of an idle thread.
-/// Never fails: 0 means that there was nothing to give.
+/// Any thread may call this function at any time. The call takes as long as the kernel needs to release the pages, and longer
+/// if the kernel must split huge pages. A busy thread keeps the memory in its magazines until it next exchanges a magazine. An
+/// idle thread keeps at most one free object of each size class. The call never fails: 0 means that no memory was free.
 pub fn scavenge() -> usize {
     slow::scavenge()
 }
 
-/// A snapshot of the heap's accounts. Never fails; all zero before the first allocation.
+/// A snapshot of the heap's accounts. The call never fails. All numbers are zero before the first allocation.
 pub fn stats() -> Stats {
     slow::stats()
 }

@@ -1,6 +1,7 @@
-//! The process's heap, and the tables that C's frees find without a load or a test.
+//! The heap of the process, and the tables that C's frees read. The tables are statics, so a free finds them without a load or
+//! a test.
 //!
-//! Locks: the heap's; initialisation spins (`spin::Once`) for the few system calls that it takes.
+//! Locks: the heap's. The initialisation spins (`spin::Once`) for a few system calls.
 
 use core::ptr::NonNull;
 
@@ -14,14 +15,14 @@ use crate::span::{self, Regions};
 use super::sentinel::{SENTINEL, SENTINEL_CACHE};
 use super::settings;
 
-/// The span map's table. Here and not in the heap, so that a free by address finds it without a load or a test.
+/// The span map's table of regions.
 static REGIONS: Regions = span::no_regions();
 #[cfg(serves_c)]
 static FREE_TABLE: FreeTable = FreeTable::new();
 static HEAP: Heap = Heap::new();
 static READY: Once<()> = Once::new();
 
-/// The heap, initialised. `None` while the OS gives no memory for its tables.
+/// The initialised heap. `None` while the OS gives no memory for the heap's tables.
 #[inline]
 pub fn heap() -> Option<&'static Heap> {
     if READY.is_completed() { Some(&HEAP) } else { initialize() }
@@ -33,8 +34,8 @@ fn initialize() -> Option<&'static Heap> {
         .try_call_once(|| {
             #[cfg(serves_c)]
             HEAP.page_heaps().span_map.attach_free_table(&FREE_TABLE);
-            // SAFETY: `Once` runs this on one thread at a time until it succeeds. The table is zero and only the heap's, and the
-            // other statics are never written.
+            // SAFETY: `Once` runs this on one thread at a time until it succeeds. The table is zero and belongs to this heap
+            // alone; the sentinel's statics are never written.
             let done = unsafe {
                 HEAP.page_heaps().span_map.attach(NonNull::from(&REGIONS).cast());
                 HEAP.initialize(NonNull::from(&SENTINEL_CACHE), SENTINEL.last())
@@ -49,7 +50,7 @@ fn initialize() -> Option<&'static Heap> {
     Some(&HEAP)
 }
 
-/// The class plus 1 of the small span that holds `address`; 0 or `None` for anything else, also before the heap is
+/// The class plus 1 of the small span that holds `address`. 0 or `None` if no small span holds it, or if the heap is not
 /// initialised.
 ///
 /// # Safety
@@ -61,8 +62,8 @@ pub unsafe fn class_number_at(address: usize) -> Option<usize> {
     unsafe { span::class_number_at(&REGIONS, address) }
 }
 
-/// The number of the magazine that a free goes onto (`size_class::push_number`), where one load tells; `None` far from where
-/// the heap began, where [`class_number_at`] may still know.
+/// The number of the magazine that a freed object goes onto (`size_class::push_number`), found by one load. `None` for an
+/// address far from the heap's first; [`class_number_at`] may still know its class.
 ///
 /// # Safety
 /// As for [`span::class_number_at`].

@@ -1,4 +1,4 @@
-//! Reallocation: where the class stays there is nothing to do; here is the rest.
+//! Reallocation of an object whose class changes, or that is large before or after. If the class stays, there is nothing to do.
 //!
 //! Locks: none held here.
 
@@ -11,7 +11,7 @@ use super::background::look_after_allocation;
 use super::slow::own_shard;
 use super::{fast, fork};
 
-/// Reallocates where the class changes, or only one of the two is of a class.
+/// Reallocates by moving the object: the class changes, or only one of the two sizes has a class.
 ///
 /// # Safety
 /// As for `GlobalAlloc::realloc`.
@@ -30,7 +30,7 @@ pub unsafe fn by_moving(object: *mut u8, layout: Layout, new_size: usize) -> *mu
     }
 }
 
-/// Reallocates where the object is large, before or after, or one of the sizes is 0.
+/// Reallocates an object that is large before or after, or one of whose sizes is 0.
 ///
 /// # Safety
 /// As for `GlobalAlloc::realloc`.

@@ -1,7 +1,7 @@
-//! The sentinel cache: what threads without a cache follow. It is empty and full at once, so that none of their states costs the
-//! fast path a test.
+//! The sentinel cache: the cache that threads without a cache follow. It is empty and full at once, so the fast path needs no
+//! test for such threads.
 //!
-//! Locks: none; neither static is ever written.
+//! Locks: none. Neither static is ever written.
 
 use crate::caches::{Magazine, ThreadCache};
 

@@ -1,6 +1,6 @@
-//! The settings of the process: read from the environment once.
+//! The settings of the process, which are read from the environment once.
 //!
-//! Locks: none; reading spins (`spin::Once`).
+//! Locks: none. The reading spins (`spin::Once`).
 
 use spin::Once;
 
@@ -9,16 +9,16 @@ use crate::sys;
 
 static CONFIG: Once<Config> = Once::new();
 
-/// The settings; the defaults before the first allocation.
+/// The settings. Before the first allocation these are the defaults.
 pub fn config() -> Config {
     CONFIG.get().copied().unwrap_or(Config::DEFAULT)
 }
 
-/// Reads the settings at the first allocation, before any code of the program could change the environment.
+/// Reads the settings at the first allocation, before the program's code can change the environment.
 pub fn read() -> &'static Config {
     CONFIG.call_once(|| {
         let mut config = Config::DEFAULT;
-        // SAFETY: the first allocation of the process.
+        // SAFETY: this is the first allocation of the process.
         unsafe {
             sys::env::each(|name, value| {
                 if let Err(error) = config.apply(name, value) {

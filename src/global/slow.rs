@@ -1,4 +1,4 @@
-//! The slow paths behind `GlobalAlloc`: everything but a pop or a push.
+//! The slow paths behind `GlobalAlloc`: all work except a pop or a push.
 //!
 //! Locks: none held here.
 
@@ -27,7 +27,7 @@ pub fn allocate(size: usize, align: usize) -> *mut u8 {
     object
 }
 
-/// A program that allocates nothing small never makes a thread cache, and needs the fork handlers all the same.
+/// Allocates a large object. A program without small objects never makes a thread cache, but it needs the fork handlers, too.
 fn allocate_large(heap: &'static Heap, size: usize, align: usize) -> Option<Large> {
     fork::set_handlers();
     heap.allocate_large(own_shard(heap), size, align)
@@ -38,7 +38,7 @@ fn allocate_large(heap: &'static Heap, size: usize, align: usize) -> Option<Larg
 #[inline(never)]
 pub fn allocate_zeroed(size: usize, align: usize) -> *mut u8 {
     if size == 0 {
-        // Nothing to zero, and the class must be the one that the free will find.
+        // There is nothing to zero. `allocate` takes the same class that the free will find.
         return allocate(size, align);
     }
     let Some((heap, _pause)) = fork::enter() else { return null_mut() };
@@ -67,7 +67,7 @@ pub unsafe fn deallocate(object: *mut u8, size: usize, align: usize) {
     look_after(heap);
 }
 
-/// In builds with debug assertions: ends the process if the object cannot be a live one of the class.
+/// In builds with debug assertions: ends the process if the object cannot be a live object of the class.
 #[cfg(debug_assertions)]
 pub fn check_free(object: *mut u8, class: usize) {
     if let Some((heap, _pause)) = fork::enter() {
@@ -77,12 +77,12 @@ pub fn check_free(object: *mut u8, class: usize) {
 
 /// The calling thread's cache, if it has one.
 fn own_cache() -> Option<&'static ThreadCache> {
-    // SAFETY: the thread's own words.
+    // SAFETY: the words are the thread's own.
     unsafe { tls::words().cache() }
 }
 
-/// The calling thread's cache, made now if the thread has none. `None` if the thread has given its cache back, if there is no
-/// memory for a cache, or if nobody would notice the thread's exit.
+/// The calling thread's cache. If the thread has no cache, this call makes the cache. `None` if the thread has given its cache
+/// back, if there is no memory for a cache, or if the thread's exit cannot be noticed.
 #[inline]
 fn cache(heap: &'static Heap) -> Option<&'static ThreadCache> {
     own_cache().or_else(|| if tls::words().is_gone() { None } else { make_cache(heap) })
@@ -90,26 +90,26 @@ fn cache(heap: &'static Heap) -> Option<&'static ThreadCache> {
 
 #[cold]
 fn make_cache(heap: &'static Heap) -> Option<&'static ThreadCache> {
-    // SAFETY: the thread's own words; it has no cache, and had none.
+    // SAFETY: the words are the thread's own; the thread has no cache, and had none.
     let cache = unsafe { heap.caches().make_cache(tls::words()) }?;
     let noticed = exit::notice(cache);
     fork::set_handlers();
     if !noticed {
-        // SAFETY: the thread's own words.
+        // SAFETY: the words are the thread's own.
         unsafe { heap.caches().give_back_cache(tls::words()) };
         return None;
     }
     Some(cache)
 }
 
-/// [`cache`] for a free by C. Such frees also come from threads that have ended but for giving their stack back: a thread of that
-/// kind which never allocated would get its first cache then, and nobody would be told that its words are gone.
+/// [`cache`] for a free by C. The C library also frees in threads that have ended except for giving their stack back. If such a
+/// thread got its first cache here, nobody would notice when the thread's words go. So it gets no cache.
 #[cfg(serves_c)]
 #[inline]
 pub fn cache_for_free_by_c(heap: &'static Heap) -> Option<&'static ThreadCache> {
     own_cache().or_else(|| {
         if sys::thread::has_ended() {
-            // SAFETY: the thread's own words.
+            // SAFETY: the words are the thread's own.
             unsafe { heap.caches().give_back_cache(tls::words()) };
             return None;
         }
@@ -121,7 +121,7 @@ pub fn cache_for_free_by_c(heap: &'static Heap) -> Option<&'static ThreadCache> 
 pub fn own_shard(heap: &Heap) -> usize {
     match own_cache() {
         Some(cache) => heap.caches().shard_of(cache),
-        // With one shard for all threads that allocate nothing small, they would wait for each other.
+        // Threads without small objects have no cache. They are spread, too, because in one shard they would wait for each other.
         None => heap.accounts().shards.of(sys::thread::gettid() as usize),
     }
 }
