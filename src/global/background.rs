@@ -1,4 +1,4 @@
-//! The background work: who starts the scavenger's thread, and who does its work where there is no thread.
+//! The background work: who starts the scavenger's thread, and who does its work if there is no thread.
 //!
 //! Locks: none held here.
 
@@ -13,7 +13,7 @@ use super::{fork, inline_scavenger, process_heap, settings, tls};
 /// The scavenger thread's stack: its state and the batches of a release.
 const SCAVENGER_STACK_BYTES: usize = 128 << 10;
 
-/// At the end of a slow path, outside everything: starts the scavenger if it is asked for.
+/// Starts the scavenger if a free has asked for it. Called at the end of a slow path, with no lock held.
 #[inline]
 pub fn look_after(heap: &'static Heap) {
     if heap.accounts().wakeup.wants_thread() {
@@ -21,7 +21,7 @@ pub fn look_after(heap: &'static Heap) {
     }
 }
 
-/// The same after an allocation. Where C's frees use the heap it looks ahead, because those start no thread.
+/// [`look_after`] at the end of an allocation. In builds that serve C it also asks ahead, because frees by C start no thread.
 #[inline]
 pub fn look_after_allocation(heap: &'static Heap) {
     #[cfg(serves_c)]
@@ -29,10 +29,11 @@ pub fn look_after_allocation(heap: &'static Heap) {
     look_after(heap);
 }
 
-/// The same after a free by C, which never starts the thread: the C library frees what belonged to ended threads under the
-/// lock of its cache of stacks, and starting a thread takes that lock. A request stays for the next allocation.
-/// (The C library's allocations are made under no lock that starting a thread would wait for: the dynamic linker's
-/// are recursive, and the default attributes', which `pthread_getattr_default_np` copies under one, are not asked for.)
+/// [`look_after`] at the end of a free by C, which never starts the thread. The C library frees memory of ended threads under
+/// the lock of its cache of stacks, and the start of a thread takes this lock. The request stays for the next allocation.
+///
+/// The C library makes no allocation under a lock that the start of a thread waits for. The dynamic linker's locks are
+/// recursive. `pthread_getattr_default_np` copies the default attributes under a lock, but the start here does not ask for them.
 #[cfg(serves_c)]
 #[inline]
 pub fn look_after_free_by_c(heap: &'static Heap) {
@@ -59,35 +60,36 @@ fn start_scavenger(heap: &'static Heap) {
     // A free may end here, and a free leaves `errno` alone.
     let _saved = sys::errno::Saved::new();
     if fork::is_recovering() {
-        // The request stands for the next slow path.
+        // The request stays for the next slow path.
         return;
     }
     if sys::time::monotonic_ns() < inline_scavenger::deadline_ns() {
-        // The work is done inline, and not due yet; the request stands.
+        // The work is done inline, and is not due yet. The request stays.
         return;
     }
     if tls::words().is_gone() {
-        // The thread is about to end; the C library may be freeing its stack, under a lock that starting another needs.
+        // This thread is about to end. The C library may be freeing its stack under a lock that the start of a thread needs.
         return;
     }
     if !settings::config().scavenger {
         return scavenge_inline(heap);
     }
-    // A fork in a signal handler finds the thread started or not even claimed: its child knows that there is none.
+    // With signals blocked, a fork in a signal handler comes before the claim or after the start, never between them: its
+    // child knows that it has no scavenger.
     let blocked = sys::signal::Blocked::new();
     if !heap.accounts().wakeup.claim_start() {
         return;
     }
     // SAFETY: the thread takes no argument.
     if !unsafe { sys::thread::spawn_detached::<ScavengerThread>(null_mut(), SCAVENGER_STACK_BYTES) } {
-        // No thread to be had: do its work inline, and try again another time.
+        // The OS gives no thread. This thread does the work inline; another slow path tries the start again.
         heap.accounts().wakeup.set_absent();
         drop(blocked);
         scavenge_inline(heap);
     }
 }
 
-/// Without the thread: a tick on the time of whoever comes by.
+/// Does a tick of the scavenger on the calling thread.
 fn scavenge_inline(heap: &'static Heap) {
     heap.accounts().wakeup.acknowledge();
     let Some(mut scavenger) = inline_scavenger::take() else { return };
@@ -103,7 +105,7 @@ fn scavenge_inline(heap: &'static Heap) {
     }
     // SAFETY: taken, so this thread's alone until it is put back.
     if let Some(ns) = unsafe { (*scavenger).tick_inline(heap) } {
-        // There is more to do later, whether or not anything more is freed until then.
+        // There is more to do later, even if nothing more is freed until then.
         inline_scavenger::set_deadline_ns(sys::time::monotonic_ns().saturating_add(ns));
         heap.accounts().wakeup.request();
     }

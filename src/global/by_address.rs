@@ -1,12 +1,11 @@
-//! Operations that know an object only by its address, as C's are.
+//! Operations that know an object only by its address, as C's operations do.
 //!
-//! A free finds the object's magazine by the number of its page (one load, two far from where the heap began), then goes on
-//! like any other; small objects go onto the spare magazine (see `caches::slow_path`). Sizes that
-//! the caller passes along (`free_sized`, sized `delete`) are not used: a program that is wrong about one would corrupt the
-//! heap, and being right saves it less than it costs to tell.
+//! A free finds the object's magazine by the object's page: with one load near the heap's first address, with two elsewhere.
+//! Small objects go onto the spare magazine (see `caches::slow_path`). The sizes that a caller passes (`free_sized`, sized
+//! `delete`) are not used: a program with a wrong size would corrupt the heap, and a check costs more than the size saves.
 //!
-//! An object that `reallocate` has shrunk may sit in a larger slot than a new one of its size would. Nothing here minds,
-//! because the class is that of the page.
+//! An object that `reallocate` has shrunk may lie in a larger slot than a new object of its size. This does no harm, because
+//! every operation takes the class from the page.
 //!
 //! Locks: none on the fast paths.
 
@@ -22,10 +21,10 @@ use crate::sys::errno::Saved;
 use super::background::{look_after_allocation, look_after_free_by_c};
 use super::{fork, process_heap, slow, tls};
 
-/// Slots up to this size are kept when their object shrinks, however much.
+/// An object in a slot of at most this size stays in its slot when it shrinks, however small it becomes.
 const KEEP_BYTES: usize = 64;
 
-/// Allocates from the thread's cache, at C's alignment; null if that has nothing for the size.
+/// Allocates from the thread's loaded magazine, at C's alignment. Null if the magazine is empty, or if the size has no class.
 #[inline(always)]
 pub fn allocate_at_hand(size: usize) -> *mut u8 {
     pop(class_of_c(size))
@@ -34,18 +33,18 @@ pub fn allocate_at_hand(size: usize) -> *mut u8 {
 #[inline(always)]
 fn pop(class: Option<usize>) -> *mut u8 {
     let Some(class) = class else { return null_mut() };
-    // SAFETY: this thread's cache or the static one, read just now.
+    // SAFETY: `fast` is this thread's cache or the sentinel cache, read just now.
     core::ptr::with_exposed_provenance_mut(unsafe { (*tls::fast()).pop(class) })
 }
 
-/// Allocates when the loaded magazine has nothing; null if there is no memory.
+/// Allocates when the loaded magazine is empty. Null if there is no memory.
 #[inline]
 pub fn allocate_slow(size: usize, align: usize) -> *mut u8 {
     if let Some(class) = class_of(size, align) {
-        // SAFETY: the thread's own words.
+        // SAFETY: the words are the thread's own.
         if let Some(cache) = unsafe { tls::words().cache() } {
-            // It takes no lock, and what it has in hand is its cache's, which the child of a fork that interrupts it leaves alone:
-            // so a fork need not know.
+            // A fork need not know of this path (`fork::enter`): the path takes no lock, and it moves slots only inside the
+            // thread's own cache, which the child of a fork that interrupts it keeps.
             let object = caches::allocate_from_spare(cache, class);
             if !object.is_null() {
                 return object;
@@ -55,14 +54,14 @@ pub fn allocate_slow(size: usize, align: usize) -> *mut u8 {
     slow::allocate(size, align)
 }
 
-/// Allocates; null if there is no memory. `align` is a power of two.
+/// Allocates an object. Null if there is no memory. `align` is a power of two.
 #[inline(always)]
 pub fn allocate(size: usize, align: usize) -> *mut u8 {
     let object = pop(class_of(size, align));
     if object.is_null() { allocate_slow(size, align) } else { object }
 }
 
-/// Allocates memory that reads as zero; null if there is none.
+/// Allocates an object that reads as zero. Null if there is no memory.
 #[inline]
 pub fn allocate_zeroed(size: usize, align: usize) -> *mut u8 {
     if size != 0 && class_of(size, align).is_none() {
@@ -76,7 +75,7 @@ pub fn allocate_zeroed(size: usize, align: usize) -> *mut u8 {
     object
 }
 
-/// Frees an object; null is ignored. Keeps `errno`.
+/// Frees an object, and keeps `errno`. Null is ignored.
 ///
 /// # Safety
 /// The object is null, or the caller's and from this heap.
@@ -91,7 +90,7 @@ pub unsafe fn free(object: *mut u8) {
     }
 }
 
-/// Frees an object far from where the heap began, or null.
+/// Frees an object that is far from the heap's first address, or null.
 ///
 /// # Safety
 /// As for [`free`].
@@ -105,7 +104,7 @@ unsafe extern "C" fn free_far(object: *mut u8) {
 }
 
 /// # Safety
-/// As for [`free`]; `number` is the push number of the small span that holds the object, or 0 if none does.
+/// As for [`free`]; `number` is the push number of the small span that holds the object, or 0 if no small span holds it.
 #[inline(always)]
 unsafe fn free_numbered(object: *mut u8, number: usize) {
     #[cfg(debug_assertions)]
@@ -113,8 +112,8 @@ unsafe fn free_numbered(object: *mut u8, number: usize) {
         slow::check_free(object, (number - 1) % CLASSES);
     }
     // SAFETY:
-    // - this thread's cache or the static one; the object is a slot of its page's class, or the number is 0;
-    // - where the push fails: the caller's contract.
+    // - `fast` is this thread's cache or the sentinel cache; the object is a slot of its page's class, or the number is 0;
+    // - if the push fails: the caller's contract.
     unsafe {
         if !(*tls::fast()).push_numbered(number, object.expose_provenance()) {
             free_slow(object);
@@ -139,7 +138,7 @@ unsafe fn free_slow(object: *mut u8) {
     look_after_free_by_c(heap);
 }
 
-/// The class of an object; `None` if it is a large one.
+/// The class of an object. `None` if the object is large.
 ///
 /// # Safety
 /// As for [`free`].
@@ -149,7 +148,7 @@ unsafe fn class_at(object: NonNull<u8>) -> Option<usize> {
     unsafe { process_heap::class_number_at(object.addr().get()) }?.checked_sub(1)
 }
 
-/// The bytes of an object: at least what was asked for, and all of them the caller's. 0 for null.
+/// The bytes of an object: at least as many as were asked for. The caller may use all of them. 0 for null.
 ///
 /// # Safety
 /// As for [`free`].
@@ -162,8 +161,8 @@ pub unsafe fn usable_bytes(object: *mut u8) -> usize {
     }
 }
 
-/// Makes an object at least `size` bytes (not 0) large, moving it if need be, to a place aligned to `align`. Null if there
-/// is no memory; the object is then as it was.
+/// Makes an object at least `size` bytes (not 0) large, in place or at a new place aligned to `align`. Null if there is no
+/// memory; the object is then as it was.
 ///
 /// # Safety
 /// The object is the caller's and from this heap.
@@ -202,7 +201,7 @@ unsafe fn reallocate_large(heap: &'static Heap, object: NonNull<u8>, size: usize
 unsafe fn copy_to_new(object: NonNull<u8>, used: usize, size: usize, align: usize) -> *mut u8 {
     let new = allocate(size, align);
     if !new.is_null() {
-        // SAFETY: both objects have that many bytes and do not overlap; the old one is the caller's to free.
+        // SAFETY: both objects have at least the copied bytes and do not overlap; the old object is the caller's to free.
         unsafe {
             copy_nonoverlapping(object.as_ptr(), new, used.min(size));
             free(object.as_ptr());

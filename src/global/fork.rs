@@ -1,21 +1,22 @@
-//! What happens at a fork, and how a thread that forks may go on allocating meanwhile.
+//! The fork handlers, and how a thread that forks may allocate meanwhile.
 //!
-//! The handlers hold every lock of the heap while the process is copied. Other libraries have handlers too, and those may
-//! allocate: they run between ours if they were registered earlier, as a library's are that registers them before the
-//! first allocation. Such an operation would wait for the locks that its own thread holds. So every slow path asks whether
-//! its thread is between the handlers (one load), and if so gives the locks back for as long as it works.
+//! Our handlers hold every lock of the heap while the process is copied. Other libraries have handlers, too, which may
+//! allocate. A handler that was registered earlier than ours runs between ours, for example the handler of a library that
+//! registers it before the first allocation. Its operation would wait for locks that its own thread holds. So every slow path
+//! asks whether its thread is between the handlers (one load). If so, it gives the locks back while it works.
 //!
-//! Where C's streams use this heap, the lock of their list comes first: other threads allocate and free under it, and fork
-//! takes it after the handlers (see `sys::stream`). A Rust program's streams have the C library's own heap.
+//! If C's streams use this heap, the handler takes the lock of the list of streams first: other threads allocate and free
+//! under this lock, and fork takes it after the handlers (see `sys::stream`). In a Rust program, streams use the C library's
+//! own heap.
 //!
-//! **A signal handler may fork** whatever it interrupted, a slow path or another fork, though it may not allocate. Signals are
-//! kept away between the handlers, so that no fork is interrupted half-way. A thread counts the slow paths that it is in;
-//! the child of one that was in any does what needs true books when that thread has left the last (`heap::fork`).
+//! **A signal handler may fork**, but it may not allocate. It may have interrupted a slow path or another fork. Signals are
+//! blocked between our handlers, so that no fork is interrupted there. A thread counts the slow paths that it is in. If the
+//! count is not zero at the fork, the child recovers when its thread has left its last slow path (`heap::fork`).
 //!
-//! Orderings: Relaxed. `FORKING` and `RECOVERING` are compared with the reader's own address: a thread sees its own stores, and
-//! whatever else it reads is not its address. The count is the thread's own; fences keep the compiler from moving it.
+//! Orderings: Relaxed. A thread compares `FORKING` and `RECOVERING` with its own address: it sees its own stores, and no other
+//! value equals its address. The count belongs to the thread; fences keep the compiler from moving its accesses.
 //!
-//! Locks: all of the heap's.
+//! Locks: all locks of the heap.
 
 use core::ptr::{from_ref, null_mut};
 
@@ -28,24 +29,25 @@ use crate::sys;
 
 use super::{inline_scavenger, process_heap, tls};
 
-/// Whether a thread has taken it upon itself to set the fork handlers.
+/// Whether a thread has begun to set the fork handlers.
 static HANDLERS: AtomicBool = AtomicBool::new(false);
-/// The words of the thread that is between the fork handlers and holds every lock; null otherwise. Written under all locks.
+/// The words of the thread that is between the fork handlers and holds every lock. Null if there is none. Written under all
+/// locks.
 static FORKING: AtomicPtr<ThreadWords> = AtomicPtr::new(null_mut());
-/// Which signals that thread had blocked. Written under all locks.
+/// Which signals the forking thread had blocked before the fork. Written under all locks.
 static SIGNALS: AtomicU64 = AtomicU64::new(0);
-/// Which process it is in: the child of its fork has another number. Written under all locks.
+/// The number of the process that forks; its child has another number. Written under all locks.
 static PROCESS: AtomicU32 = AtomicU32::new(0);
-/// In the child of a fork that interrupted a slow path: the words of its thread, which has work to do when it has left that slow
-/// path; null otherwise.
+/// In the child of a fork that interrupted a slow path: the words of its thread, which recovers when it has left its last slow
+/// path. Null otherwise.
 static RECOVERING: AtomicPtr<ThreadWords> = AtomicPtr::new(null_mut());
-/// The process whose forking thread holds the lock of the C library's list of streams as well; 0: none does. Written under that
-/// lock.
+/// The process whose forking thread also holds the lock of the C library's list of streams; 0 if there is none. Written under
+/// the list's lock.
 #[cfg(serves_c)]
 static HOLDS_STREAMS: AtomicU32 = AtomicU32::new(0);
 
-/// The heap, for one operation outside every lock. While the pause lives, the thread holds none of the heap's locks, even
-/// if it is about to fork, and counts as in a slow path.
+/// The heap, for one operation that holds no lock. While the [`Pause`] lives, the thread counts as in a slow path, and it holds
+/// no lock of the heap, not even between the fork handlers.
 #[inline]
 pub fn enter() -> Option<(&'static Heap, Pause)> {
     let heap = process_heap::heap()?;
@@ -56,14 +58,15 @@ pub fn enter() -> Option<(&'static Heap, Pause)> {
     if forking.is_null() || !core::ptr::eq(forking, words) {
         return Some((heap, Pause { again: None }));
     }
-    // Another thread's whole fork may fit into the pause.
+    // Kept here, because another thread may fork during the pause and overwrite them.
     let signals = SIGNALS.load(Ordering::Relaxed);
-    // In the child this form serves too: nobody is there to be woken.
+    // This also serves in the child: no thread exists there that could be woken.
     give_back_all(heap);
     if PROCESS.load(Ordering::Relaxed) != sys::fork::process_id() {
         if let Some(own) = own_cache() {
-            // Another library's handler comes before ours: the operation would wait for a drainer who does not exist here.
-            // SAFETY: the child's only thread, and its cache.
+            // In the child another library's handler may run before ours. Its operation would wait for a drainer that does
+            // not exist there.
+            // SAFETY: this is the child's only thread, and the cache is its own.
             unsafe { own.forget_drainer(words) };
         }
     }
@@ -72,7 +75,7 @@ pub fn enter() -> Option<(&'static Heap, Pause)> {
 
 /// See [`enter`].
 pub struct Pause {
-    /// What to lock again, and the thread's signals before its fork.
+    /// The heap whose locks to take again, and the signals that the thread had blocked before its fork.
     again: Option<(&'static Heap, u64)>,
 }
 
@@ -84,7 +87,7 @@ impl Drop for Pause {
         let inside = words.inside.load(Ordering::Relaxed) - 1;
         words.inside.store(inside, Ordering::Relaxed);
         signal_fence();
-        // Not before the store: a fork that comes earlier than that leaves its child's work to this look.
+        // The look comes after the store: the child of a fork before the store relies on this look.
         if inside == 0 && core::ptr::eq(RECOVERING.load(Ordering::Relaxed), words) {
             recover();
         }
@@ -95,7 +98,7 @@ impl Drop for Pause {
     }
 }
 
-/// Whether the calling thread has yet to make a child's books true, once it leaves its last slow path: until then it must stay
+/// Whether the calling thread is in the child of a fork and recovers when it leaves its last slow path. Until then it must stay
 /// the child's only thread.
 pub fn is_recovering() -> bool {
     core::ptr::eq(RECOVERING.load(Ordering::Relaxed), tls::words())
@@ -103,12 +106,12 @@ pub fn is_recovering() -> bool {
 
 /// The calling thread's cache, if it has one.
 fn own_cache<'a>() -> Option<&'a ThreadCache> {
-    // SAFETY: the thread's own words.
+    // SAFETY: the words are the thread's own.
     unsafe { tls::words().cache() }
 }
 
-/// Sets the fork handlers once. The C library may allocate for them, so this is called outside initialisation, and a call
-/// from within returns at once.
+/// Sets the fork handlers once. The C library may allocate for the handlers. So this is called outside the initialisation, and a
+/// call out of such an allocation returns at once.
 pub fn set_handlers() {
     if !HANDLERS.load(Ordering::Relaxed) && !HANDLERS.swap(true, Ordering::Relaxed) {
         sys::fork::at_fork(before, after_in_parent, after_in_child);
@@ -121,7 +124,7 @@ fn hold_all(heap: &Heap) {
         hold_streams();
         match heap.prepare_fork() {
             Ok(()) => break,
-            // Its owner may want what this thread has, the streams' lock too.
+            // The lock's owner may wait for a lock that this thread holds, also for the lock of the streams.
             Err(stuck) => {
                 release_streams();
                 stuck.wait();
@@ -139,13 +142,13 @@ fn give_back_all(heap: &Heap) {
     release_streams();
 }
 
-/// In the child, where its only thread is in no slow path: what is left to do. A fork that interrupts it has a child that
-/// begins again.
+/// In the child, when its only thread is in no slow path: does what the handler had to leave. If another fork interrupts this,
+/// the child of that fork begins again.
 #[cold]
 fn recover() {
     RECOVERING.store(null_mut(), Ordering::Relaxed);
     if let Some((heap, _pause)) = enter() {
-        // SAFETY: the child's handler ran, and left this to the one thread that there was.
+        // SAFETY: the child's handler ran, and this is still the child's only thread.
         unsafe { heap.recover_in_child(own_cache()) };
         inline_scavenger::renew_in_child();
     }
@@ -158,7 +161,7 @@ fn hold_streams() {
     }
 }
 
-/// Undoes [`hold_streams`]. The C library has left the lock as it found it by now, or, in a child, freed it.
+/// Undoes [`hold_streams`]. By now the C library has left the lock as it was, or it has freed the lock in the child.
 #[cfg(serves_c)]
 fn release_streams() {
     let holder = HOLDS_STREAMS.load(Ordering::Relaxed);
@@ -166,17 +169,17 @@ fn release_streams() {
         return;
     }
     HOLDS_STREAMS.store(0, Ordering::Relaxed);
-    // SAFETY: held since `hold_streams`: while somebody holds it, nobody else writes the word. In a child, where another
-    // library's handler brings a thread here before ours runs, it is the only thread's.
+    // SAFETY: the list's lock is held since `hold_streams`, and only its holder writes the word. In a child (another library's
+    // handler may come here before ours runs) this is the only thread.
     unsafe { if holder == sys::fork::process_id() { sys::stream::release_list() } else { sys::stream::reset_list() } }
 }
 
-/// The same in the child. A program that started its first thread in a handler has a fork that took no lock, so that the
-/// C library has freed none.
+/// Undoes [`hold_streams`] in the child. The C library may not have freed the lock: if the program started its first thread in a
+/// fork handler, the C library's fork took no lock and frees none.
 #[cfg(serves_c)]
 fn reset_streams() {
     if HOLDS_STREAMS.swap(0, Ordering::Relaxed) != 0 {
-        // SAFETY: a fork handler, in the child: its only thread.
+        // SAFETY: this is a fork handler in the child, and the child's only thread.
         unsafe { sys::stream::reset_list() };
     }
 }
@@ -190,7 +193,7 @@ fn release_streams() {}
 #[cfg(not(serves_c))]
 fn reset_streams() {}
 
-/// Before a fork: holds all locks.
+/// Before a fork: takes all locks.
 unsafe extern "C" fn before() {
     if let Some(heap) = process_heap::heap() {
         let signals = sys::signal::block();
@@ -202,7 +205,7 @@ unsafe extern "C" fn before() {
     }
 }
 
-/// After a fork, in the parent.
+/// After a fork, in the parent: releases all locks.
 unsafe extern "C" fn after_in_parent() {
     if let Some(heap) = process_heap::heap() {
         let signals = SIGNALS.load(Ordering::Relaxed);
@@ -212,7 +215,8 @@ unsafe extern "C" fn after_in_parent() {
     }
 }
 
-/// After a fork, in the child: one thread is left, and no scavenger. One is started again when it is needed.
+/// After a fork, in the child: releases all locks. One thread is left, and no scavenger; a scavenger is started when there is
+/// work for it.
 unsafe extern "C" fn after_in_child() {
     if let Some(heap) = process_heap::heap() {
         let words = tls::words();

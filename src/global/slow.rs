@@ -121,7 +121,7 @@ pub fn cache_for_free_by_c(heap: &'static Heap) -> Option<&'static ThreadCache> 
 pub fn own_shard(heap: &Heap) -> usize {
     match own_cache() {
         Some(cache) => heap.caches().shard_of(cache),
-        // Threads without small objects have no cache. They are spread, too, because in one shard they would wait for each other.
+        // Threads without small objects have no cache. They are spread, too: in one shard they would wait for each other.
         None => heap.accounts().shards.of(sys::thread::gettid() as usize),
     }
 }

@@ -1,16 +1,16 @@
 //! The words of thread-local storage ([`ThreadWords`]).
 //!
-//! On Linux they are a symbol of our own in the initial-exec model (x86-64; AArch64, which we build but do not run):
-//! reading `fast` is two instructions in an executable, a shared library and under LD_PRELOAD alike, where `thread_local!`
-//! of a library that is not inlined is a padded call. Three words fit into what the loader keeps for libraries that are
-//! opened later. Elsewhere `thread_local!` with a constant initialiser and no destructor serves; it neither allocates nor
-//! registers anything.
+//! On Linux (x86-64, AArch64) the words are a symbol of our own in the initial-exec model. A read of `fast` is two
+//! instructions on x86-64, in an executable, in a shared library and under LD_PRELOAD. Rejected there: `thread_local!`, which
+//! is a call in a shared library. The words are few enough to fit into the space that the loader keeps for libraries that are
+//! opened later. Elsewhere the words are a `thread_local!` with a constant initialiser and without a destructor, which
+//! neither allocates nor registers anything.
 //!
-//! The read is not `pure`: a drainer and the thread's own slow path change the word, so no value may be kept from one
-//! operation to the next.
+//! The assembly is not `pure`: a drainer and the thread's own slow path change `fast`, so the compiler must not keep a value
+//! from one operation to the next.
 //!
-//! Orderings: a plain load, or Relaxed. What is read through the word depends on it, and the stores to it are Release; the
-//! ordering against a drainer comes from its barrier (see `thread_cache`).
+//! Orderings: a plain load, or Relaxed. Loads through `fast` depend on its value, and the stores to it are Release. The
+//! drainer's barrier orders the load against the drainer (see `thread_cache`).
 //!
 //! Locks: none.
 
@@ -20,11 +20,11 @@ use crate::caches::{ThreadCache, ThreadWords};
 mod imp {
     use super::{ThreadCache, ThreadWords};
 
-    /// Where the word that operations follow lies among the thread's words.
+    /// The offset of `fast` in the thread's words.
     const FAST: usize = memoffset::offset_of!(ThreadWords, fast);
 
-    // SAFETY (of the assembly): defines one object in the section for initialised thread-local data, laid out as `ThreadWords`
-    // is: the address of the sentinel cache at `fast`, and zero elsewhere (null, and no slow path under way).
+    // SAFETY (of the assembly): it defines one object in the section for initialised thread-local data. The object has the
+    // layout of `ThreadWords`: `fast` is the address of the sentinel cache, all else is zero (null, and no slow path under way).
     core::arch::global_asm!(
         ".pushsection .tdata.neap_thread_words,\"awT\",@progbits",
         ".p2align 4",
@@ -45,7 +45,7 @@ mod imp {
     #[inline(always)]
     pub fn fast() -> *const ThreadCache {
         let cache: *const ThreadCache;
-        // SAFETY: reads the first word of the thread's object; changes nothing.
+        // SAFETY: the assembly reads a word of the thread's object, and changes nothing.
         unsafe {
             #[cfg(target_arch = "x86_64")]
             core::arch::asm!(
@@ -74,7 +74,7 @@ mod imp {
     #[inline]
     pub fn words() -> *const ThreadWords {
         let words: *const ThreadWords;
-        // SAFETY: computes the address of the thread's object; changes nothing.
+        // SAFETY: the assembly computes the address of the thread's object, and changes nothing.
         unsafe {
             #[cfg(target_arch = "x86_64")]
             core::arch::asm!(
@@ -125,15 +125,15 @@ mod imp {
     }
 }
 
-/// The cache that the calling thread's operations follow; never null.
+/// The cache that the calling thread's operations follow. Never null.
 #[inline(always)]
 pub fn fast() -> *const ThreadCache {
     imp::fast()
 }
 
-/// The calling thread's words; valid as long as the thread.
+/// The calling thread's words. They are valid as long as the thread lives.
 #[inline]
 pub fn words<'a>() -> &'a ThreadWords {
-    // SAFETY: the address of the thread's own object, which lives as long as the thread; its fields are atomics.
+    // SAFETY: the address is of the thread's own object, which lives as long as the thread. Its fields are atomics.
     unsafe { &*imp::words() }
 }
