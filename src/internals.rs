@@ -1,4 +1,4 @@
-//! A door to the parts, for tests, models, benchmarks and fuzzing. It is not covered by semantic versioning.
+//! The parts of the allocator, for tests, models, benchmarks and fuzzing. Semantic versioning does not cover them.
 //!
 //! Locks: none.
 #![allow(missing_docs, reason = "each module's face is documented where it lives")]

@@ -29,17 +29,17 @@
 //!
 //! # Errors and panics
 //!
-//! Out of memory is a null from the allocator, never an abort and never a panic; Rust's collections turn it into their own error.
-//! Misuse that the allocator sees (a double free, a pointer from elsewhere) ends the process with one line on the standard error
-//! stream.
+//! If there is no memory, the allocator returns null. It never aborts and never panics for this reason. Rust's collections turn
+//! the null into their own error. Misuse that the allocator notices (a double free, a pointer from elsewhere) ends the process
+//! with one line on the standard error stream.
 #![cfg_attr(
     loom,
     allow(clippy::modulo_one, clippy::absurd_extreme_comparisons, reason = "some constants shrink to one under loom")
 )]
 #![cfg_attr(not(test), no_std)]
 
-// Thread locals for the checks of debug builds and tests; release builds are free of std.
-// (And where the cache's words are not a symbol of our own; see `global::tls`.)
+// The checks of debug builds and tests need std's thread locals. So do the thread's words on platforms where they are not a
+// symbol of our own (`global::tls`). All other builds are free of std.
 #[cfg(all(
     not(test),
     any(
@@ -51,7 +51,7 @@
 ))]
 extern crate std;
 
-// A library for C that may unwind needs std's panic handler; the profile `preload` builds one that cannot.
+// A library for C that may unwind needs std's panic handler. The profile `preload` builds a library that cannot unwind.
 #[cfg(all(neap_library, not(panic = "abort"), not(test), not(debug_assertions), not(feature = "internals")))]
 extern crate std;
 

@@ -1,7 +1,7 @@
 //! Memory of a given alignment.
 //!
-//! An alignment is folded into the size class; above a slot's it gets a span of its own. Either way the object begins
-//! where its slot or span does, so that `free` needs no case for it.
+//! The size class takes an alignment into account. An object with a larger alignment than any slot gets a span of its own. In
+//! both cases the object begins where its slot or its span begins, so `free` needs no special case.
 //!
 //! Locks: none of its own.
 
@@ -18,8 +18,8 @@ fn allocate(align: usize, size: usize) -> *mut u8 {
     by_address::allocate(size, align.max(ALIGN))
 }
 
-/// POSIX's `posix_memalign`: the answer is the error number, and `*out` stays on failure. `errno` stays too, except that a
-/// lack of memory shows there as well, as in glibc.
+/// POSIX's `posix_memalign`. It returns the error number. A failure leaves `*out` as it was. `errno` stays as it was, except
+/// that a lack of memory sets `errno`, too, as in glibc.
 ///
 /// # Safety
 /// `out` can be written.
@@ -40,13 +40,13 @@ pub unsafe extern "C" fn posix_memalign(out: *mut *mut c_void, align: usize, siz
     0
 }
 
-/// C's `aligned_alloc`. As C17 has it, and glibc from 2.38 on: any power of two, any size.
+/// C's `aligned_alloc`. It accepts every power of two and every size, as C17 says, and as glibc does from 2.38 on.
 #[cfg_attr(not(test), unsafe(no_mangle))]
 pub extern "C" fn aligned_alloc(align: usize, size: usize) -> *mut c_void {
     if align.is_power_of_two() { answer(allocate(align, size)) } else { fail(EINVAL) }
 }
 
-/// The old `memalign`: an alignment that is no power of two is raised to the next, as in glibc.
+/// The old `memalign`. An alignment that is no power of two is raised to the next power of two, as in glibc.
 #[cfg_attr(not(test), unsafe(no_mangle))]
 pub extern "C" fn memalign(align: usize, size: usize) -> *mut c_void {
     match align.checked_next_power_of_two() {
@@ -55,7 +55,7 @@ pub extern "C" fn memalign(align: usize, size: usize) -> *mut c_void {
     }
 }
 
-/// The old `valloc`: aligned to an OS page.
+/// The old `valloc`: memory that is aligned to an OS page.
 #[cfg_attr(not(test), unsafe(no_mangle))]
 pub extern "C" fn valloc(size: usize) -> *mut c_void {
     answer(allocate(sys::page::os_page_bytes(), size))

@@ -1,4 +1,4 @@
-//! malloc, free, calloc, realloc and what C23 and POSIX added to them.
+//! malloc, free, calloc and realloc, with the functions that C23 and POSIX added.
 //!
 //! Locks: none of its own.
 
@@ -36,7 +36,7 @@ pub unsafe extern "C" fn free(object: *mut c_void) {
 /// C23's `free_sized`.
 ///
 /// # Safety
-/// As for [`free`]; the object was asked for with that size.
+/// As for [`free`]; the object was allocated with this size.
 #[cfg_attr(not(test), unsafe(no_mangle))]
 pub unsafe extern "C" fn free_sized(object: *mut c_void, _size: usize) {
     // SAFETY: the caller's contract.
@@ -46,7 +46,7 @@ pub unsafe extern "C" fn free_sized(object: *mut c_void, _size: usize) {
 /// C23's `free_aligned_sized`.
 ///
 /// # Safety
-/// As for [`free`]; the object was asked for with that alignment and size.
+/// As for [`free`]; the object was allocated with this alignment and size.
 #[cfg_attr(not(test), unsafe(no_mangle))]
 pub unsafe extern "C" fn free_aligned_sized(object: *mut c_void, _align: usize, _size: usize) {
     // SAFETY: the caller's contract.
@@ -62,7 +62,7 @@ pub extern "C" fn calloc(count: usize, size: usize) -> *mut c_void {
     }
 }
 
-/// C's `realloc`. A size of 0 frees the object and answers null, as in glibc.
+/// C's `realloc`. A size of 0 frees the object and returns null, as in glibc.
 ///
 /// # Safety
 /// The object is null or the caller's.
@@ -91,7 +91,7 @@ pub unsafe extern "C" fn reallocarray(object: *mut c_void, count: usize, size: u
     }
 }
 
-/// glibc's `malloc_usable_size`: the bytes of an object, all of which may be used.
+/// glibc's `malloc_usable_size`: the bytes of an object. The program may use all of them.
 ///
 /// # Safety
 /// As for [`free`].

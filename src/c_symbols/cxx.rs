@@ -1,14 +1,15 @@
-//! C++'s operator new and delete, all forms.
+//! C++'s operator new and delete in all forms.
 //!
-//! The forms that throw are a few instructions of assembly around a call that does not: if it answers null, they call the
-//! program's new-handler, or the C++ runtime's function that throws `std::bad_alloc`. Either may throw, and then only
-//! assembly with its unwind tables lies between the exception and its catcher: no Rust frame is unwound. Both functions
-//! are looked up when the first allocation fails, so that this library needs no C++ runtime. Where the program has none that can be
-//! found (it was linked into the program and its names are hidden), the process ends with one line instead.
+//! A form that throws is a few instructions of assembly around a call that does not throw. If the call returns null, the
+//! assembly calls the program's new-handler, or the C++ runtime's function that throws `std::bad_alloc`. Both may throw. Then
+//! only assembly with its unwind tables lies between the exception and its catcher: no Rust frame is unwound. Both functions are
+//! looked up when an allocation fails, so this library needs no C++ runtime. If no runtime can be found (it was linked into
+//! the program, and its names are hidden), the process ends with one line.
 //!
-//! The forms that do not throw must call the handler as well; the runtime's own do that, by catching what ours throws.
+//! A form that does not throw must call the new-handler, too. The runtime's own form does this: it calls our form that throws,
+//! and catches the exception.
 //!
-//! Sizes and alignments given to delete are not used; see `by_address`.
+//! The sizes and alignments that delete gets are not used; see `by_address`.
 //!
 //! Locks: none of its own.
 
@@ -23,15 +24,15 @@ use crate::sys;
 
 use super::ALIGN;
 
-/// The C++ runtimes, as they are named at run time.
+/// The C++ runtimes, by the names of their shared libraries.
 const RUNTIMES: [&CStr; 2] = [c"libstdc++.so.6", c"libc++.so.1"];
 
-/// A function without arguments: a new-handler, or one that throws.
+/// A function without arguments: a new-handler, or a function that throws.
 type Handler = extern "C" fn();
 
 /// A form of operator new that does not throw.
 type Quiet = unsafe extern "C" fn(size: usize, nothrow: *const c_void) -> *mut c_void;
-/// The same with an alignment.
+/// A form of operator new with an alignment that does not throw.
 type QuietAligned = unsafe extern "C" fn(size: usize, align: usize, nothrow: *const c_void) -> *mut c_void;
 
 extern "C" fn allocate(size: usize) -> *mut u8 {
@@ -55,11 +56,11 @@ fn new_handler() -> Option<Handler> {
     if get.is_null() {
         return None;
     }
-    // SAFETY: `std::new_handler std::get_new_handler() noexcept`; a null handler is `None`.
+    // SAFETY: the function is `std::new_handler std::get_new_handler() noexcept`; a null handler is `None`.
     unsafe { transmute::<*mut c_void, extern "C" fn() -> Option<Handler>>(get)() }
 }
 
-/// What to call when there is no memory: it makes room and returns, or throws. Never null.
+/// The function to call when there is no memory. It makes room and returns, or it throws. Never null.
 #[cold]
 extern "C" fn remedy() -> Handler {
     if let Some(handler) = new_handler() {
@@ -69,14 +70,17 @@ extern "C" fn remedy() -> Handler {
     if throw.is_null() {
         return give_up;
     }
-    // SAFETY: `void std::__throw_bad_alloc()`.
+    // SAFETY: the function is `void std::__throw_bad_alloc()`.
     unsafe { transmute::<*mut c_void, Handler>(throw) }
 }
 
+/// Ends the process: there is neither memory nor a C++ runtime.
 extern "C" fn give_up() {
     sys::fatal!("c++", "operator new is out of memory, and no C++ runtime was found that could throw bad_alloc")
 }
 
+/// The C++ runtime's own form of an operator new that does not throw. Null if it has nothing to call: the program has set no
+/// new-handler.
 #[cold]
 fn quiet(name: &CStr) -> *mut c_void {
     if new_handler().is_none() {
@@ -252,11 +256,11 @@ macro_rules! quiet {
         pub unsafe extern "C" fn $name(size: usize, nothrow: *const c_void) -> *mut c_void {
             let object = allocate(size);
             if object.is_null() {
-                // SAFETY: a text that ends with a zero byte.
+                // SAFETY: the text ends with a zero byte.
                 let name = const { unsafe { CStr::from_bytes_with_nul_unchecked(concat!(stringify!($name), "\0").as_bytes()) } };
                 let runtimes = quiet(name);
                 if !runtimes.is_null() {
-                    // SAFETY: the same operator in the C++ runtime.
+                    // SAFETY: the function is the same operator in the C++ runtime.
                     return unsafe { transmute::<*mut c_void, Quiet>(runtimes)(size, nothrow) };
                 }
             }
@@ -277,11 +281,11 @@ macro_rules! quiet_aligned {
         pub unsafe extern "C" fn $name(size: usize, align: usize, nothrow: *const c_void) -> *mut c_void {
             let object = allocate_aligned(size, align);
             if object.is_null() {
-                // SAFETY: a text that ends with a zero byte.
+                // SAFETY: the text ends with a zero byte.
                 let name = const { unsafe { CStr::from_bytes_with_nul_unchecked(concat!(stringify!($name), "\0").as_bytes()) } };
                 let runtimes = quiet(name);
                 if !runtimes.is_null() {
-                    // SAFETY: the same operator in the C++ runtime.
+                    // SAFETY: the function is the same operator in the C++ runtime.
                     return unsafe { transmute::<*mut c_void, QuietAligned>(runtimes)(size, align, nothrow) };
                 }
             }

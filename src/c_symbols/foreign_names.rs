@@ -1,5 +1,5 @@
-//! The C library's own second names. Few programs call them, but one that takes memory by such a name and gives it back to
-//! `free` would otherwise mix two heaps.
+//! The C library's second names of its functions. Few programs call them. Without them, a program that takes memory by a second
+//! name and gives it to `free` would mix two heaps.
 //!
 //! Locks: none of its own.
 
@@ -14,10 +14,10 @@ macro_rules! second_names {
         #[doc = concat!("glibc's second name of `", stringify!($function), "`.")]
         ///
         /// # Safety
-        /// As for the function of that name.
+        /// As for the function with the first name.
         #[cfg_attr(not(test), unsafe(no_mangle))]
         pub unsafe extern "C" fn $name($($argument: $kind),*) $(-> $result)? {
-            #[allow(unused_unsafe, reason = "only some of them are unsafe")]
+            #[allow(unused_unsafe, reason = "only some of the functions are unsafe")]
             // SAFETY: the caller's contract.
             unsafe { $module::$function($($argument),*) }
         }

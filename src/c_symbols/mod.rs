@@ -1,13 +1,18 @@
 //! The names that C and C++ programs know: malloc and its relatives, operator new and delete.
 //!
-//! Compiled into programs with the feature `c-symbols`, and into libneap. Rules of the C and C++ standards first, then
-//! those of POSIX, then glibc's habits, which programs rely on: 16-byte alignment at any size, `malloc(0)` is a unique
-//! address, `realloc(p, 0)` frees, a failure sets `errno` to ENOMEM, `free` keeps it.
+//! Programs with the feature `c-symbols` contain these functions, and so does libneap. The functions follow the C and C++
+//! standards first, then POSIX, then glibc's habits, because programs rely on them: memory is aligned to 16 bytes at any size,
+//! `malloc(0)` is a unique address, `realloc(p, 0)` frees, a failure sets `errno` to ENOMEM, and `free` keeps `errno`.
 //!
-//! Nothing here unwinds. A C++ exception, where one is due, is thrown by the C++ runtime through frames of assembly only
-//! ([`cxx`]).
+//! - `basic`: malloc, free, calloc, realloc. `aligned`: memory of a given alignment. `foreign_names`: glibc's second names.
+//! - `cxx`: operator new and delete. `report`: what glibc lets a program ask its malloc.
+//! - `panic` (libneap only): what a panic does.
 //!
-//! Never called by the allocator itself. Unit tests, which allocate under locks, do not get the names. Locks: none of its own.
+//! Nothing here unwinds. A C++ exception passes only through frames of assembly ([`cxx`]).
+//!
+//! The allocator itself never calls these functions. Unit tests do not get the names, because they allocate under locks.
+//!
+//! Locks: none of its own.
 
 #![cfg_attr(test, allow(dead_code, reason = "without their names the functions have no callers"))]
 
@@ -26,7 +31,7 @@ use crate::sys::errno::{ENOMEM, Errno};
 
 use crate::size_class::C_ALIGN as ALIGN;
 
-/// An allocation's answer to C: null comes with ENOMEM.
+/// An allocation's answer to C: the object, or null with `errno` set to ENOMEM.
 #[inline(always)]
 fn answer(object: *mut u8) -> *mut c_void {
     if object.is_null() {
@@ -35,7 +40,7 @@ fn answer(object: *mut u8) -> *mut c_void {
     object.cast()
 }
 
-/// Null, with `errno` set.
+/// Null, with `errno` set to the given error.
 #[cold]
 #[inline(never)]
 fn fail(errno: Errno) -> *mut c_void {

@@ -1,4 +1,4 @@
-//! What a panic does in libneap: one line, then the end of the process. Nothing unwinds into C.
+//! What a panic does in libneap: it writes one line and ends the process. Nothing unwinds into C.
 //!
 //! Locks: none.
 

@@ -1,4 +1,4 @@
-//! What glibc lets a program ask its malloc: trimming, counts, options.
+//! What glibc lets a program ask its malloc: to trim, counts, and options.
 //!
 //! Locks: the heap's, one at a time.
 
@@ -14,7 +14,7 @@ use crate::sys::errno::{EINVAL, Saved};
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Mallinfo<T> {
-    /// Bytes of the heap that are not single large blocks; here all of it.
+    /// Bytes of the heap outside blocks with a mapping of their own. Here these are all bytes of the heap.
     arena: T,
     /// Number of free blocks: not counted.
     ordblks: T,
@@ -22,11 +22,11 @@ pub struct Mallinfo<T> {
     smblks: T,
     /// Number of blocks with a mapping of their own: there are none.
     hblks: T,
-    /// Bytes in those.
+    /// Bytes in blocks with a mapping of their own.
     hblkhd: T,
-    /// Unused.
+    /// Always 0, as in glibc.
     usmblks: T,
-    /// Bytes in small free blocks: those in depots.
+    /// Bytes in small free blocks: the slots in depots.
     fsmblks: T,
     /// Bytes in use.
     uordblks: T,
@@ -67,24 +67,24 @@ pub extern "C" fn mallinfo() -> Mallinfo<c_int> {
     Mallinfo::new(&global::stats(), |bytes| bytes.min(c_int::MAX as u64) as c_int)
 }
 
-/// glibc's `malloc_trim`: gives all free memory back to the OS. 1 if there was any.
+/// glibc's `malloc_trim`: releases all free memory to the OS. Returns 1 if there was free memory.
 #[cfg_attr(not(test), unsafe(no_mangle))]
 pub extern "C" fn malloc_trim(_pad: usize) -> c_int {
     let _errno = Saved::new();
     (global::scavenge() != 0) as c_int
 }
 
-/// glibc's `mallopt`: there is nothing to tune; every option is accepted.
+/// glibc's `mallopt`. Every option is accepted, and changes nothing.
 #[cfg_attr(not(test), unsafe(no_mangle))]
 pub extern "C" fn mallopt(_option: c_int, _value: c_int) -> c_int {
     1
 }
 
-/// glibc's `malloc_stats`: the accounts, on the standard error stream. The last lines are glibc's, which programs look for:
-/// no block has a mapping of its own.
+/// glibc's `malloc_stats`: the accounts, on the standard error stream. The last lines are glibc's lines, which programs look
+/// for; they say that no block has a mapping of its own.
 #[cfg_attr(not(test), unsafe(no_mangle))]
 pub extern "C" fn malloc_stats() {
-    // There is nobody to tell of a failure.
+    // The function has no result, so a failure to write is ignored.
     let mapped = "max mmap regions = 0\nmax mmap bytes   = 0\n";
     let _ = write!(Stream(sys::stream::standard_error()), "{}{mapped}", global::stats());
 }
@@ -94,12 +94,12 @@ struct Stream(*mut c_void);
 
 impl Write for Stream {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        // SAFETY: a live stream, by the contract of `malloc_info`.
+        // SAFETY: the stream is live, by the contract of `malloc_info`.
         if unsafe { sys::stream::write(self.0, text.as_bytes()) } { Ok(()) } else { Err(fmt::Error) }
     }
 }
 
-/// glibc's `malloc_info`: the accounts as XML (in words of our own), written to a stream.
+/// glibc's `malloc_info`: the accounts as XML, written to a stream. The XML's names are our own.
 ///
 /// # Safety
 /// `stream` is an open `FILE`.
