@@ -4,7 +4,7 @@
 //! in flight + cached` compares two independent counts: it is a real check, not an identity by construction.
 //!
 //! Orderings: Relaxed throughout. Each counter is exact by itself. A reader that needs several counters to agree waits for
-//! quiescence, where locks have ordered everything.
+//! quiescence, where locks have ordered all accesses.
 //!
 //! Locks: none.
 

@@ -22,7 +22,7 @@ use crate::sync::{const_unless_loom, plain};
 use crate::units::CHUNK_BYTES;
 pub use crate::units::SHARDS;
 
-/// The bytes in use that each shard needs: the heap has two shards once it has twice as much in use.
+/// The bytes in use that each shard needs: with two times this number in use the heap has two shards.
 const BYTES_PER_SHARD: usize = if cfg!(loom) { 0 } else { 768 << 10 };
 /// The bytes in use from which on small spans have a second page heap. With one page heap two threads may touch the same
 /// fresh huge page at once: both are in the kernel then, and the kernel clears the huge page twice.

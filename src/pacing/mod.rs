@@ -11,7 +11,8 @@
 //! - Pressure. Close to the limit, memory goes at once.
 //! - The CPU budget of a busy process (`budget`).
 //!
-//! `caches` decides about depots and idle threads. `tuning` holds every constant with its reason.
+//! `page_terms`, below, decides how long a free page is kept. `caches` decides about depots and idle threads. `tuning` holds
+//! every constant with its reason.
 //!
 //! Rejected: a fixed delay (wrong for some program, whatever the delay), a controller with an integral (such controllers
 //! ran away elsewhere), and averages of the demand (a peak is what faults).
@@ -299,6 +300,7 @@ fn hole_view(seen: &Observation, after_gap: bool) -> View {
     View { used, used_min: used, used_max, free: seen.hole_bytes }
 }
 
+/// The terms for retained pages. A free page is kept for `hold_ns` after the demand last needed it. Then its excess decays.
 fn page_terms(mode: Mode, learnt_ns: u64) -> Terms {
     let quiet = mode != Mode::Busy;
     let base_ns = if quiet { QUIET_HOLD_NS } else { BUSY_HOLD_NS };
@@ -311,6 +313,7 @@ fn page_terms(mode: Mode, learnt_ns: u64) -> Terms {
     }
 }
 
+/// The terms for holes: the hold and the decay of pages, with a larger margin and a larger start.
 fn hole_terms(mode: Mode, learnt_ns: u64) -> Terms {
     let quiet = mode != Mode::Busy;
     Terms {

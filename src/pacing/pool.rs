@@ -29,7 +29,7 @@ pub(super) struct View {
 /// How a pool is treated. It depends on whether the process is quiet or busy.
 #[derive(Clone, Copy)]
 pub(super) struct Terms {
-    /// How long peaks count.
+    /// How long a peak of the demand counts: free memory below the peak is kept for so long.
     pub(super) hold_ns: u64,
     /// How long swings within an epoch count.
     pub(super) short_ns: u64,
