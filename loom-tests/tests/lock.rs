@@ -1,7 +1,7 @@
 //! Models of the futex mutex: mutual exclusion, no lost wake-up, and ranks under loom.
 //!
-//! A lost wake-up shows as a deadlock, which loom reports; an overlap of two critical sections, or a missing ordering
-//! between them, as a race on the cell.
+//! Loom reports a lost wake-up as a deadlock. It reports an overlap of two critical sections, or a missing ordering between
+//! them, as a race on the cell.
 
 use loom::cell::UnsafeCell;
 use loom::sync::Arc;
@@ -13,7 +13,7 @@ struct Guarded {
     count: UnsafeCell<usize>,
 }
 
-// SAFETY: the count is only touched between lock and unlock; that this suffices is what the models check.
+// SAFETY: the count is only touched between lock and unlock. The models check that this is enough.
 unsafe impl Sync for Guarded {}
 // SAFETY: a number may be moved.
 unsafe impl Send for Guarded {}
@@ -29,7 +29,7 @@ impl Guarded {
         self.add_locked();
     }
 
-    /// Adds one as a fork handler would; says whether it got the mutex.
+    /// Adds one as a fork handler would. Returns whether it got the mutex.
     fn add_over_fork(&self) -> bool {
         let hold = self.mutex.hold_over_fork();
         assert_ne!(hold, Hold::Interrupted, "this thread does not hold it");
@@ -57,13 +57,13 @@ impl Guarded {
     }
 }
 
-/// Another thread that adds `times`.
+/// Starts another thread, which adds one `times` times.
 fn add_beside(guarded: &Arc<Guarded>, times: usize) -> JoinHandle<()> {
     let guarded = Arc::clone(guarded);
     thread::spawn(move || (0..times).for_each(|_| guarded.add()))
 }
 
-/// `others` threads and the first one, each adding `times`.
+/// `others` threads and the first thread add one, `times` times each.
 fn adders(others: usize, times: usize) {
     let guarded = Guarded::new();
     let threads: Vec<_> = (0..others).map(|_| add_beside(&guarded, times)).collect();
@@ -74,9 +74,9 @@ fn adders(others: usize, times: usize) {
     assert_eq!(guarded.count(), (others + 1) * times);
 }
 
-/// Tries all schedules with at most so many preemptions. Without a bound the two larger models take minutes; two
-/// preemptions are enough to find a missing wake-up, a wake-up passed to nobody, a relaxed unlock, a relaxed swap and a
-/// wait for the wrong state, each of which was put in to see.
+/// Tries all schedules with at most `preemptions` preemptions. Without a bound the two larger models take too long. Two
+/// preemptions are enough to find a missing wake-up, a wake-up that reaches no thread, a relaxed unlock, a relaxed swap and a
+/// wait for the wrong state; each fault was tried.
 fn check(preemptions: usize, model: impl Fn() + Sync + Send + 'static) {
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = Some(preemptions);
@@ -115,7 +115,7 @@ fn a_fork_handler_knows_what_its_thread_holds() {
         let guarded = Guarded::new();
         let other = add_beside(&guarded, 1);
         guarded.mutex.lock();
-        // A waiter's mark on the word does not hide its owner.
+        // A waiter's mark on the lock's word does not hide the owner.
         assert_eq!(guarded.mutex.hold_over_fork(), Hold::Interrupted);
         assert!(!guarded.mutex.is_held_over_fork());
         guarded.add_locked();
@@ -144,7 +144,7 @@ fn ranks_belong_to_threads() {
         let central = Arc::new(Lock::new(Rank::Central, ()));
         let heap = Lock::new(Rank::Heap, ());
         let _heap = heap.lock();
-        // Another thread holds nothing, whatever this one holds.
+        // Another thread holds no lock, whatever this thread holds.
         let other = {
             let central = Arc::clone(&central);
             thread::spawn(move || drop(central.lock()))

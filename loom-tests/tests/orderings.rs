@@ -1,4 +1,4 @@
-//! Every file that uses an atomic ordering weaker than SeqCst says in its header which pairing it is part of.
+//! A file that uses an atomic ordering weaker than SeqCst says in its header with what the ordering pairs.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -24,7 +24,7 @@ fn weak_orderings_are_explained() {
         let text = fs::read_to_string(file).unwrap();
         let is_test =
             file.components().any(|part| matches!(part.as_os_str().to_str(), Some("tests" | "tests.rs" | "sim")));
-        // What is below the tests' heading is not part of the shipping code.
+        // The text below the tests' heading is not part of the shipping code.
         let code = text.split("#[cfg(test)]\nmod tests").next().unwrap_or(&text);
         let code = code.split("#[cfg(all(test, not(loom)))]").next().unwrap_or(code);
         let weak = ["Relaxed", "Acquire", "Release", "AcqRel"];

@@ -1,4 +1,4 @@
-//! The simulated kernel itself: it must notice the mistakes that the models of the heap rely on it to notice.
+//! The simulated kernel itself. The models of the heap rely on it to notice mistakes.
 
 use core::ptr::NonNull;
 use loom::sync::Arc;
@@ -22,7 +22,7 @@ fn first_page(base: NonNull<u8>) -> Run {
 /// Releases a run.
 fn release(run: Run) {
     let base = NonNull::new(core::ptr::without_provenance_mut(run.first.address())).unwrap();
-    // SAFETY: the simulation checks for itself.
+    // SAFETY: the simulation checks the call itself.
     unsafe { vm::release(base, run.bytes()) }.unwrap();
 }
 
@@ -55,8 +55,8 @@ fn addresses_run_out() {
     });
 }
 
-/// One thread takes the page and gives it back, the other releases it while it is free. `honest` threads agree under a
-/// lock on who has it; the others look and act in two steps.
+/// One thread takes the page and gives it back; the other thread releases it while it is free. `honest` threads agree under a
+/// lock on who has the page. Other threads look and act in two steps.
 fn take_and_release(honest: bool) {
     let run = first_page(chunk());
     let free = Arc::new(Lock::new(Rank::Heap, true));

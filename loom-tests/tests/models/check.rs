@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-/// No bound on preemptions: every schedule.
+/// No bound on preemptions: the model runs over every schedule.
 pub const ALL: usize = 200;
 
-/// Tries all schedules of a model with at most so many preemptions, and prints how many executions that were.
+/// Tries all schedules of a model with at most `preemptions` preemptions, and prints the number of executions.
 ///
 /// `NEAP_MODELS_DEEPER=n` allows `n` more preemptions, for at most `NEAP_MODELS_SECONDS` (600) a model.
 pub fn check(name: &str, preemptions: usize, model: impl Fn() + Sync + Send + 'static) {
@@ -38,13 +38,13 @@ pub fn check(name: &str, preemptions: usize, model: impl Fn() + Sync + Send + 's
     );
 }
 
-/// Another thread of the model, which does `work` on what it shares with this one.
+/// Starts another thread of the model. It does `work` on `shared`.
 pub fn beside<S: 'static, T: 'static>(shared: &Arc<S>, work: impl FnOnce(&S) -> T + 'static) -> JoinHandle<T> {
     let shared = Arc::clone(shared);
     thread::spawn(move || work(&shared))
 }
 
-/// A model whose name is that of the test.
+/// A model that has the name of its test.
 macro_rules! model {
     ($(#[$attribute:meta])* $name:ident, $preemptions:expr, $body:expr) => {
         #[test]

@@ -1,11 +1,11 @@
-//! Draining the caches of idle threads, against their owners: single pops and pushes, slow paths, first use and exit.
+//! Draining the caches of idle threads, against what their owners do: single pops and pushes, slow paths, first use and exit.
 
 use crate::check::{ALL, beside, model};
 use crate::world::{User, World};
 use std::ptr::null;
 use std::sync::Arc;
 
-/// A user whose loaded magazine of class 1 holds two slots and whose spare holds one or two.
+/// A user whose loaded magazine of class 1 holds two slots. Its spare magazine holds one or two.
 fn with_full_magazines(world: &Arc<World>) -> User {
     let user = User::new(world);
     let slots = [(); 4].map(|()| user.allocate(1));
@@ -13,7 +13,7 @@ fn with_full_magazines(world: &Arc<World>) -> User {
     user
 }
 
-/// A user whose frees go onto the spare magazine, class 0: two slots there, two in the loaded one.
+/// A user whose frees go onto the spare magazine (class 0). Spare and loaded magazine hold two slots each.
 fn with_split_magazines(world: &Arc<World>) -> User {
     let user = User::new(world);
     let slots = [(); 4].map(|()| user.allocate(0));
@@ -41,7 +41,7 @@ fn nothing_is_lost(world: &World) {
     assert_eq!(world.heap.page_heaps().check_accounts().0, 0, "a slot was lost");
 }
 
-/// Everything that can be had is had once: slots that two caches hold would be handed out twice here.
+/// Takes all slots that two users can get. If two caches held the same slot, it would be handed out twice here.
 fn take_all(world: &Arc<World>, class: usize, owner: &User) {
     let other = User::new(world);
     for _ in 0..4 {
@@ -97,7 +97,7 @@ model!(a_drainer_and_an_owner_that_frees_by_address_share_no_slot, 3, || {
 model!(a_free_by_address_during_a_drain_loses_no_slot, 3, || {
     let world = World::new();
     let owner = with_split_magazines(&world);
-    // The loaded and the spare magazine have one slot each, so the next free goes the fast path.
+    // The loaded and the spare magazine hold one slot each, so the next free takes the fast path.
     let slots = [(); 3].map(|()| owner.allocate(0));
     owner.free_by_address(0, slots[0]);
     while_drained(&world, || owner.free_by_address(0, slots[1]));
@@ -191,7 +191,7 @@ model!(an_exiting_threads_cache_is_reused_by_a_new_thread_under_a_drainers_eyes,
         next
     });
     next.exit();
-    // What the first one left in its shard's depot has slots: the third thread is of that shard.
+    // The first thread left a magazine in its shard's depot. The third thread is of the same shard, and finds slots in it.
     let third = User::new(&world);
     let slots = [(); 3].map(|()| third.allocate(1));
     third.free_all(1, slots);

@@ -1,4 +1,4 @@
-//! fork: the three handlers, against threads that allocate and a scavenger. See `neap::internals::sys::sim::process` for how the
+//! fork: the three handlers, against threads that allocate and a scavenger. `neap::internals::sys::sim::process` says how the
 //! child is simulated.
 
 use crate::check::{ALL, beside, check, model};
@@ -13,7 +13,7 @@ use std::ptr::null;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-/// The three handlers, as `global::fork` calls them. `user` is who forks; one without a cache if there is none.
+/// Calls the three handlers as `global::fork` does. `user` forks.
 fn fork(user: &User, others: usize) {
     let (heap, words) = (&user.world.heap, user.words);
     // SAFETY: null or the forking thread's own cache.
@@ -37,7 +37,7 @@ fn fork(user: &User, others: usize) {
 }
 
 fn recover(user: &User) {
-    // SAFETY: in the child, whose only thread is in no slow path.
+    // SAFETY: this is the child's only thread, and it is in no slow path.
     unsafe { user.world.heap.recover_in_child(own(user).as_ref()) };
 }
 
@@ -53,17 +53,17 @@ fn that_forks() -> Arc<World> {
     world
 }
 
-/// Another thread of a process that will fork.
+/// Starts another thread of a process that will fork.
 fn begin(user: User, work: impl FnOnce(&User) + 'static) -> JoinHandle<()> {
     user.begin(|user| process::run_thread(|| work(user)))
 }
 
-/// Another thread of a process that will fork, which has no cache.
+/// Starts another thread of a process that will fork. The thread has no cache.
 fn begin_without_cache(world: &Arc<World>, work: fn(&World)) -> JoinHandle<()> {
     beside(world, move |world| process::run_thread(|| work(world)))
 }
 
-/// In the child: slots that two threads hold would be handed out twice here.
+/// In the child: if two caches held the same slot, it would be handed out twice here.
 fn allocate_many(user: &User, class: usize, slots: usize) {
     for _ in 0..slots {
         user.allocate(class);
@@ -85,7 +85,7 @@ model!(a_fork_is_invisible_to_the_parents_other_threads, ALL, || {
 
 model!(a_fork_is_invisible_to_a_thread_that_begins_to_use_a_shard, 3, || {
     let world = that_forks();
-    // The first shard's: so the other thread is the second's first.
+    // This user is of the first shard, so the other thread is the first of the second shard.
     let user = User::new(&world);
     user.allocate(1);
     let other = begin(User::new(&world), |user| user.use_slot(1));
@@ -93,8 +93,8 @@ model!(a_fork_is_invisible_to_a_thread_that_begins_to_use_a_shard, 3, || {
     other.join().unwrap();
 });
 
-/// Forks while another thread does `work` with its own cache, having done `before`; then the child must be able to allocate,
-/// free, scavenge and fork, and be handed nothing that is held.
+/// Forks while another thread, which has done `before`, does `work` with its own cache. Then the child must be able to allocate,
+/// free and scavenge, and no slot that is held may be handed to it.
 fn in_the_child(before: impl FnOnce(&User), work: impl FnOnce(&User) + 'static) {
     let world = that_forks();
     let user = User::new(&world);
@@ -135,8 +135,8 @@ model!(a_child_takes_nothing_out_of_a_magazine_that_another_thread_was_flushing,
     );
 });
 
-/// Two threads of the first shard, with full magazines: what one gives back the other is handed first. With a shard each they
-/// would hardly meet, and a slot that is free by mistake would be handed to nobody.
+/// Two threads of the first shard. The slots that one gives back are handed to the other first. With a shard for each thread
+/// they would hardly meet, and a slot that is free by mistake would be handed to no thread.
 fn of_one_shard(world: &Arc<World>, class: usize) -> [User; 2] {
     let [first, between, second] = [(); 3].map(|()| {
         let user = User::new(world);
@@ -164,7 +164,7 @@ model!(a_child_takes_no_slot_out_of_a_magazine_that_another_thread_was_filling, 
 model!(a_child_goes_on_when_another_thread_was_freeing_by_way_of_the_depot, 5, || {
     let world = that_forks();
     let [user, theirs] = of_one_shard(&world, 1);
-    // Its loaded and spare magazines are full: the next free trades one at the depot.
+    // The loaded and the spare magazine are full: the next free trades a magazine at the depot.
     let slots = [(); 6].map(|()| theirs.allocate(1));
     theirs.free_all(1, slots[..4].iter().copied());
     let other = begin(theirs, move |theirs| {
@@ -181,7 +181,7 @@ model!(a_child_goes_on_when_another_thread_was_exchanging_its_magazines, ALL, ||
     let world = that_forks();
     let [user, theirs] = of_one_shard(&world, 0);
     let slots = [(); 4].map(|()| theirs.allocate(0));
-    // Two onto the spare; the loaded magazine is empty.
+    // Two slots go onto the spare magazine; the loaded magazine is empty.
     theirs.free_by_address(0, slots[0]);
     theirs.free_by_address(0, slots[1]);
     let other = begin(theirs, move |theirs| {
@@ -247,11 +247,12 @@ model!(a_child_goes_on_when_another_thread_was_exiting, ALL, || {
     );
 });
 
-/// What a model's threads do.
+/// The work of a thread in a model.
 type Work = fn(&User);
 
-/// A signal's handler forks at some step of `work`, while another thread does `theirs`. `work` goes on when the handler
-/// returns, in the child (`others` is 1) too; then the books are settled, and whatever comes must work. Whether the signal came.
+/// A signal's handler forks at a step of `work`, while another thread does `theirs`. `work` goes on when the handler returns, in
+/// the parent or in the child (`others` is 1). Then the child recovers, and all operations must work. Returns whether the
+/// signal came.
 fn interrupted(step: usize, others: usize, work: Work, theirs: Work) -> bool {
     let world = that_forks();
     let user = User::new(&world);
@@ -279,7 +280,7 @@ fn interrupted(step: usize, others: usize, work: Work, theirs: Work) -> bool {
     came
 }
 
-/// Has the signal come at each step of the locks in turn, in the parent and in the child.
+/// Makes the signal come at each step of the locks in turn, in the parent and in the child.
 fn at_each_step(name: &str, preemptions: usize, work: Work, theirs: Work) {
     for others in [0, 1] {
         for step in 0.. {
@@ -296,7 +297,7 @@ fn at_each_step(name: &str, preemptions: usize, work: Work, theirs: Work) {
     }
 }
 
-/// The user has a slot left in its magazine: one allocation without a lock, a refill, and one from what it brought.
+/// The user has one slot in its magazine: so there is an allocation without a lock, a refill, and an allocation of its slot.
 fn allocate_and_free(user: &User) {
     let slots = [(); 3].map(|()| user.allocate(1));
     user.free_all(1, slots);
@@ -319,8 +320,8 @@ fn a_signal_forks_in_the_middle_of_an_allocation_whose_thread_is_drained() {
     at_each_step("drained", 1, allocate_and_free, drain_everybody);
 }
 
-/// What another thread does beside a drain: it has no cache, for a thread that waits for the drainer takes no step of a lock
-/// at which the simulation could end it.
+/// The work of another thread beside a drain. It needs no cache: a thread that waits for the drainer takes no step of a lock, and
+/// the simulation can end a thread only at such a step.
 fn take_pages(user: &User) {
     use_and_free_pages(&user.world, 1);
 }

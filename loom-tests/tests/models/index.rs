@@ -9,7 +9,7 @@ struct Shared(ScavengeIndex);
 
 // SAFETY: the index is made to be shared.
 unsafe impl Sync for Shared {}
-// SAFETY: nothing of it belongs to a thread.
+// SAFETY: no part of the index belongs to a thread.
 unsafe impl Send for Shared {}
 
 fn index() -> Arc<Shared> {
@@ -23,7 +23,7 @@ fn mark(index: &ScavengeIndex, chunk: usize) {
     index.mark(Run { first: Chunk(chunk).first_page(), pages: 1 });
 }
 
-/// What one pass over the index claims: the steps of `Heap::scavenge`, without the work.
+/// The chunks that one pass over the index claims. A pass takes the steps of `PageHeaps::scavenge`, without the work.
 fn pass(index: &ScavengeIndex) -> Vec<usize> {
     let (start, mut end, mut first, mut claimed) = (index.start(), None, true, Vec::new());
     while let Some(chunk) = index.find(start, end) {
@@ -42,7 +42,7 @@ fn pass(index: &ScavengeIndex) -> Vec<usize> {
     claimed
 }
 
-/// Two passes at most find every mark; each is claimed once.
+/// With one more pass, every mark has been claimed, and each only once.
 fn all_claimed(index: &ScavengeIndex, mut claimed: Vec<usize>, expected: &[usize]) {
     claimed.extend(pass(index));
     claimed.sort_unstable();
@@ -61,14 +61,14 @@ model!(a_mark_set_behind_a_search_is_found_by_the_next, ALL, || {
 model!(a_mark_set_again_behind_a_claim_is_found_by_the_next, ALL, || {
     let index = index();
     mark(&index.0, 3);
-    // A free into the chunk that the search has just claimed does not raise a hint that is high enough already.
+    // The hint is high enough already, so a free into the chunk that the search has just claimed does not raise it.
     let free = beside(&index, |index| mark(&index.0, 3));
     let first = pass(&index.0);
     free.join().unwrap();
     let second = pass(&index.0);
     assert!((1..=2).contains(&(first.len() + second.len())));
     assert!(index.0.find(index.0.start(), None).is_none(), "a pass left a mark behind");
-    // What the hint does not cover would be found by a search of everything.
+    // If a mark lay hidden above the hint, this search, which begins higher, would find it.
     mark(&index.0, 5);
     assert_eq!(pass(&index.0), [5], "a mark was hidden below the hint");
 });

@@ -1,6 +1,6 @@
 //! Models of the allocator's protocols: the shipping source under loom. Each test's name is the property it checks.
 //!
-//! README.md beside this package says what loom can see; `mutants/` proves that the models can fail.
+//! The package's README.md says what loom can see. `mutants/` proves that the models can fail.
 
 mod check;
 mod drain;

@@ -16,7 +16,7 @@ fn with_retained(pages: usize) -> Arc<World> {
     world
 }
 
-/// A heap of one chunk, all in use but eight retained pages, where growth must scavenge.
+/// A heap of one chunk. Eight of its pages are retained, the others in use, and growth must scavenge.
 fn with_eight_free_pages() -> Arc<World> {
     let world = World::new();
     let whole = use_pages(&world, CHUNK_PAGES);
@@ -55,7 +55,7 @@ model!(two_scavengers_and_a_user_agree_on_every_page, 2, || {
         scavenger.join().unwrap();
     }
     world.check_pages();
-    // Nothing that was freed is forgotten: what is retained is marked.
+    // No freed page is forgotten: a chunk with retained pages has its mark.
     assert_ne!(world.heap.page_heaps().is_retained_chunk_marked(), Some(false));
 });
 
@@ -69,14 +69,15 @@ model!(a_refused_release_leaves_its_pages_retained, ALL, || {
 });
 
 model!(a_thread_that_grows_the_heap_always_gets_its_span, 3, || {
-    // Whoever wants 300 pages must grow. Two growths are allowed.
+    // A thread that wants 300 pages must grow the heap. Two growths are allowed.
     let world = with_eight_free_pages();
     fault::fail_from(Op::Back, 2);
     let other = beside(&world, |world| world.heap.take_pages(300).map(|taken| sim::mark_owned(taken.run)));
     let mine = world.heap.take_pages(300).map(|taken| sim::mark_owned(taken.run));
     let theirs = other.join().unwrap();
     assert!(mine.is_some() && theirs.is_some(), "a thread that needed memory went away empty-handed");
-    // A growth is counted by the thread that grew, once it has its run: one whose pages somebody else took is not.
+    // The thread that grew the heap counts the growth once it has its run. A growth whose pages another thread took is not
+    // counted.
     let stats = world.heap.stats();
     let chunks = stats.mapped_bytes / neap::internals::units::CHUNK_BYTES as u64;
     assert_eq!(stats.growths_total, chunks, "a thread grew the heap for somebody else");
@@ -144,7 +145,7 @@ model!(pages_that_come_back_from_a_page_cache_are_marked_again, ALL, || {
 model!(the_record_of_a_live_span_is_never_given_back, ALL, || {
     let world = with_retained(2);
     let scavenger = beside(&world, scavenge);
-    // Ends the process if the record was lost in between.
+    // This ends the process if the record was lost meanwhile.
     let large = world.heap.allocate_large(0, 1, 1).unwrap();
     let run = Run { first: Page::containing(large.base.addr().get()), pages: 1 };
     sim::mark_owned(run);

@@ -11,14 +11,14 @@ use neap::internals::units::PAGE_BYTES;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-/// A thread whose cache is gone: it trades single slots with the spans.
+/// A thread that has given its cache back. It trades single slots with the spans.
 fn without_cache(world: &Arc<World>) -> User {
     let user = User::new(world);
     user.words.own.store(gone(), Ordering::Relaxed);
     user
 }
 
-/// At the end of a model whose users have all exited: every slot went back, and so can every page.
+/// At the end of a model whose users have all exited: every slot went back, and every page can be released.
 fn all_given_back(world: &World) {
     assert_eq!(world.held(), 0);
     world.heap.caches().trim(true);
@@ -47,7 +47,7 @@ model!(a_slot_freed_by_another_thread_has_one_owner_through_the_depot, ALL, || {
     let world = World::new();
     let maker = User::new(&world);
     let slots = [(); 6].map(|()| maker.allocate(1));
-    // A freed-only thread: its full magazines go by way of the depot.
+    // This thread only frees, so its full magazines go through the depot.
     let freer = User::new(&world).begin(move |user| {
         user.free_all(1, slots);
         user.exit();
@@ -64,7 +64,7 @@ model!(trimming_a_depot_takes_no_slot_from_a_user, 2, || {
     let maker = User::new(&world);
     let slots = [(); 6].map(|()| maker.allocate(1));
     maker.free_all(1, slots);
-    // A full magazine is in the depot; unused since the first of these calls.
+    // A full magazine is in the depot. No thread has needed it since the first of these calls.
     world.heap.caches().trim(false);
     let trimmer = beside(&world, |world| world.heap.caches().trim(false));
     let user = User::new(&world);
@@ -110,7 +110,7 @@ fn release_holes(world: &World) -> usize {
     world.heap.centrals().release_holes(usize::MAX, 0, ReleaseOptions::FULL).bytes
 }
 
-/// A span of class 1 with one slot in use and one free.
+/// A span of class 1 with one slot in use and one free slot.
 fn half_used(world: &Arc<World>) -> (User, usize) {
     let user = without_cache(world);
     let slots = [user.allocate(1), user.allocate(1)];
@@ -130,7 +130,7 @@ model!(a_hole_is_not_released_under_a_slot_that_was_taken, ALL, || {
     sim::clear_owned(pages_of(1, slot));
     user.free(1, slot);
     scavenger.join().unwrap();
-    // What is counted as released is what is released.
+    // The accounts count a page as released only if it is released.
     let holes = world.heap.stats().hole_released_bytes as usize / PAGE_BYTES;
     assert_eq!(sim::resident_pages(pages_of(1, neighbour)), 1);
     assert!(holes <= 1);
@@ -161,7 +161,7 @@ model!(two_scavengers_release_a_hole_once, ALL, || {
     all_given_back(&world);
 });
 
-/// A thread of the first shard and one of the second.
+/// A thread of the first shard and a thread of the second shard.
 fn of_both_shards(world: &Arc<World>) -> [User; 2] {
     let users = [User::new(world), User::new(world)];
     for user in &users {
@@ -171,8 +171,8 @@ fn of_both_shards(world: &Arc<World>) -> [User; 2] {
     users
 }
 
-/// A thread of each shard with a full magazine of one slot of each, which will go to the other shard's depot: the topmost
-/// slot's. The two spans have no other slots.
+/// A thread of each shard with a full magazine, which holds a slot of each shard. The topmost slot is the other shard's, so the
+/// magazine will go to the other shard's depot. The two spans have no other slots.
 fn with_each_others_slots(world: &Arc<World>) -> [User; 2] {
     let [first, second] = of_both_shards(world);
     let [own, theirs] = [&first, &second].map(|user| [user.allocate(1), user.allocate(1)]);
@@ -209,10 +209,10 @@ model!(one_trim_gives_back_spans_whose_slots_are_in_other_shards_depots, ALL, ||
     );
 });
 
-model!(a_refill_takes_from_another_shards_sparse_central_what_comes_back_there_meanwhile, ALL, || {
+model!(a_refill_takes_slots_that_come_back_to_another_shards_central_meanwhile, ALL, || {
     let world = World::new();
     let [first, second] = of_both_shards(&world);
-    // Of the first shard, where threads without a cache are; three of the span's four slots are free then.
+    // Threads without a cache use the first shard. Three of the four slots of the owner's span are free in the end.
     let owner = without_cache(&world);
     let slots = [owner.allocate(0), owner.allocate(0)];
     owner.free(0, slots[0]);
@@ -244,7 +244,7 @@ model!(a_thread_of_one_shard_allocates_while_one_of_another_frees_and_exits_and_
 model!(the_last_free_slots_are_every_shards, 3, || {
     let world = World::new();
     let [_first, second] = of_both_shards(&world);
-    // One slot of four spans is free, later two: an eighth, so not sparse. They are of the first shard.
+    // One slot of four spans is free, later two: an eighth, so not enough of an excess. The spans are of the first shard.
     let owner = without_cache(&world);
     let slots = [(); 15].map(|()| owner.allocate(0));
     fault::fail_from(Op::Back, 0);
@@ -261,7 +261,7 @@ model!(the_last_free_slots_are_every_shards, 3, || {
 model!(a_partly_filled_magazine_ends_below_its_last_slot, ALL, || {
     let world = World::new();
     let user = User::new(&world);
-    // All slots of a span; the magazine's words still hold the last two.
+    // All slots of a span are in use. The magazine's words still hold the last two.
     let slots = [(); 4].map(|()| user.allocate(0));
     let other = without_cache(&world).begin(move |user| user.free(0, slots[0]));
     let more = [user.allocate(0), user.allocate(0)];

@@ -1,6 +1,7 @@
-//! The table of locks in README.md against what is really nested: every path of the heap is walked, and every pair of
-//! locks held and taken is noted by `neap::internals::sys::held`. The order of ranks, and that no system call is made under a lock, is
-//! checked at each lock and each call of every model.
+//! The table of locks in README.md, against the locks that really nest. The model walks every path of the heap, and
+//! `neap::internals::sys::held` notes every pair of a held and a taken lock.
+//!
+//! Every model checks the order of ranks at each lock, and checks at each system call that no lock is held.
 
 use crate::check::model;
 use crate::world::{User, World, use_and_free_pages};
@@ -14,7 +15,7 @@ use std::fmt::Write as _;
 use std::ptr::null;
 use std::sync::Arc;
 
-/// The table as the models saw it.
+/// The table that the model saw.
 fn table() -> String {
     let mut text = String::from("| held \\ taken |");
     for taken in Rank::ALL {
@@ -36,8 +37,8 @@ fn table() -> String {
     text
 }
 
-/// Every path that takes a lock.
-fn everything(world: &Arc<World>) {
+/// Walks every path that takes a lock.
+fn walk_every_path(world: &Arc<World>) {
     let heap = &world.heap;
     let any = Wake { retained_bytes: u64::MAX, hole_bytes: u64::MAX };
     heap.accounts().wakeup.publish(any, Goal { retained_bytes: 0, backed_bytes: u64::MAX });
@@ -53,7 +54,7 @@ fn everything(world: &Arc<World>) {
     for run in [(); 9].map(|()| heap.take_span_pages(15).unwrap().run) {
         heap.free_pages(run);
     }
-    // Growth that scavenges inline, large objects, resizing.
+    // Growth that scavenges inline; large objects and their resizing.
     use_and_free_pages(world, CHUNK_PAGES - 64);
     use_and_free_pages(world, CHUNK_PAGES);
     let large = heap.allocate_large(0, 100_000, 1).unwrap().base;
@@ -73,7 +74,7 @@ fn everything(world: &Arc<World>) {
 model!(every_pair_of_locks_that_nests_is_in_the_table, 1, || {
     let world = World::new();
     process::plan_fork();
-    everything(&world);
+    walk_every_path(&world);
     let another = User::new(&world).begin(|user| process::run_thread(|| user.use_slot(0)));
     another.join().unwrap();
     let table = table();

@@ -1,4 +1,4 @@
-//! The wake-up of the scavenger: parking, waking, starting the scavenger.
+//! The scavenger's wake-up: it parks, is woken, and is started.
 
 use crate::check::{ALL, beside, model};
 use crate::world::{User, World, free_pages, use_and_free_pages, use_pages};
@@ -50,7 +50,7 @@ model!(a_level_published_just_before_parking_is_not_missed, ALL, || {
 model!(a_free_in_a_shard_that_came_into_use_just_now_is_not_missed, 3, || {
     let world = World::new();
     awake(&world);
-    // The first shard's thread: its magazine holds what is left of its span, so no slot is free.
+    // The first shard's thread holds the rest of its span in its magazine, so no slot is free.
     User::new(&world).allocate(1);
     let scavenger = beside(&world, |world| {
         world.heap.accounts().wakeup.publish(Wake { retained_bytes: u64::MAX, hole_bytes: 1 }, Goal::INITIAL);
@@ -74,14 +74,14 @@ model!(two_frees_and_a_forced_release_never_leave_the_scavenger_asleep_above_its
     let forced = beside(&world, |world| world.heap.page_heaps().scavenge(usize::MAX, ReleaseOptions::FULL));
     free_pages(&world, run);
     forced.join().unwrap();
-    // Whoever was first: the scavenger has been woken, or is woken by the next free.
+    // Either the scavenger has been woken, or the next free wakes it.
     use_and_free_pages(&world, 1);
     scavenger.join().unwrap();
     world.check_pages();
 });
 
 model!(a_wake_at_shutdown_ends_every_wait, ALL, || {
-    // Shutdown is a wake like any other: the flag first, then the wake; the scavenger looks at the flag as a level.
+    // Shutdown is a wake like any other: first the flag, then the wake. The scavenger reads the flag as a level.
     let wakeup = Arc::new(Wakeup::new());
     wakeup.begin(0);
     assert!(wakeup.claim_start());

@@ -1,4 +1,4 @@
-//! A fresh heap for one execution, and users who check that what they get is theirs alone.
+//! A fresh heap for one execution, and users who check that each slot they get is theirs alone.
 
 use core::ptr::NonNull;
 use loom::cell::UnsafeCell;
@@ -13,29 +13,29 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::Mutex;
 
-/// A heap, and who holds which of its slots.
+/// A heap, and the holders of its slots.
 pub struct World {
     pub heap: Heap,
     sentinel_cache: *mut ThreadCache,
-    /// A cell for each slot that was ever handed out: its holder writes to it, so loom sees two holders at once, or two in
-    /// turn whose uses are not ordered, as a race. The map itself is no part of the model.
+    /// A loom cell for each slot that was ever handed out. The slot's holder writes to the cell, so loom reports a race if there
+    /// are two holders at once, or two in turn whose uses are not ordered. The map itself is no part of the model.
     slots: Mutex<BTreeMap<usize, Arc<Holder>>>,
 }
 
 struct Holder(UnsafeCell<bool>);
 
-// SAFETY: this is what the models check: loom reports accesses that are not ordered.
+// SAFETY: the models check this: loom reports accesses that are not ordered.
 unsafe impl Sync for Holder {}
 // SAFETY: a flag may be moved.
 unsafe impl Send for Holder {}
 
 // SAFETY: the heap is made to be shared; in production it is a static.
 unsafe impl Sync for World {}
-// SAFETY: as above; nothing of it belongs to a thread.
+// SAFETY: as above; no part of it belongs to a thread.
 unsafe impl Send for World {}
 
 impl World {
-    /// An initialised heap without pages. Its sentinel and the cache of threads without one are freed with the execution.
+    /// An initialised heap without pages. Its sentinel block and its sentinel cache are freed with the execution.
     pub fn new() -> Arc<World> {
         let sentinel = vm::map_metadata(MAGAZINE_BYTES).unwrap();
         let sentinel_cache = vm::map_metadata(size_of::<ThreadCache>()).unwrap().cast::<ThreadCache>();
@@ -56,7 +56,7 @@ impl World {
 
     /// Notes that the caller holds a slot that nobody held.
     pub fn hold(&self, slot: usize) {
-        // SAFETY: the allocator says that the slot is the caller's; loom checks it.
+        // SAFETY: the allocator says that the slot is the caller's; loom checks this.
         self.cell(slot).0.with_mut(|held| unsafe {
             assert!(!*held, "slot {slot:#x} was handed out twice");
             *held = true;
@@ -75,11 +75,11 @@ impl World {
     /// How many slots are held.
     pub fn held(&self) -> usize {
         let slots = self.slots.lock().unwrap();
-        // SAFETY: asked when all users are done.
+        // SAFETY: called when all users are done.
         slots.values().filter(|cell| cell.0.with(|held| unsafe { *held })).count()
     }
 
-    /// At the end: the accounts are exact, every retained page is resident and no released one is.
+    /// At the end: the accounts are exact, every retained page is resident, and no released page is.
     pub fn check_pages(&self) {
         let (in_use, retained, _) = self.heap.page_heaps().check_accounts();
         let resident = sim::all_resident_pages();
@@ -87,17 +87,17 @@ impl World {
     }
 }
 
-/// A thread's allocations and frees: what `GlobalAlloc` does, on words that are not in thread-local storage.
+/// A thread that allocates and frees as `GlobalAlloc` does, with words that are not in thread-local storage.
 pub struct User {
     pub world: Arc<World>,
     pub words: &'static ThreadWords,
 }
 
-// SAFETY: the words are the user's, who may move before it begins.
+// SAFETY: the words are the user's, who may move to another thread before it begins.
 unsafe impl Send for User {}
 
 impl User {
-    /// A thread with its words as they are when it begins.
+    /// A thread with the words of a thread that begins.
     pub fn new(world: &Arc<World>) -> User {
         let place = vm::map_metadata(size_of::<ThreadWords>()).unwrap().cast::<ThreadWords>();
         let words = ThreadWords {
@@ -112,18 +112,18 @@ impl User {
         }
     }
 
-    /// The cache that this operation follows.
+    /// The cache that an operation follows.
     ///
-    /// The fence and the Acquire stand in for what the processor does and loom cannot express: membarrier stops the owner
-    /// between two instructions, so an operation that begins after it reads the new word (README.md has the argument), and
-    /// what it reads through that word depends on it.
+    /// The processor does two things that loom cannot express. membarrier stops the owner between two instructions, so an
+    /// operation that begins later reads the new word; the fence stands for this (README.md has the argument). Loads through
+    /// the word depend on its value; the Acquire stands for this.
     fn fast(&self) -> &ThreadCache {
         neap::internals::lock::light_barrier();
-        // SAFETY: the word points at the thread's cache or the static one.
+        // SAFETY: the word points at the thread's cache or the sentinel cache.
         unsafe { &*self.words.fast.load(Ordering::Acquire) }
     }
 
-    /// The thread's cache, made now if it has none.
+    /// The thread's cache. If the thread has none, this call makes the cache.
     fn cache(&self) -> Option<&ThreadCache> {
         // SAFETY: the thread's own words; a cache is made for a thread that has none and had none.
         unsafe {
@@ -141,7 +141,7 @@ impl User {
         if slot != 0 {
             return slot;
         }
-        // SAFETY: the thread's own words.
+        // SAFETY: the words are the thread's own.
         if let Some(cache) = unsafe { self.words.cache() } {
             let object = allocate_from_spare(cache, class);
             if !object.is_null() {
@@ -151,7 +151,7 @@ impl User {
         self.world.heap.allocate(self.cache(), class).addr()
     }
 
-    /// Frees a slot, whoever holds it.
+    /// Frees a slot without a look at its holder.
     pub fn free_raw(&self, class: usize, slot: usize) {
         // SAFETY: read just now; the slot is the caller's.
         if !unsafe { self.fast().push(class, slot) } {
@@ -161,7 +161,7 @@ impl User {
         }
     }
 
-    /// The same for a free that knows the address only: onto the spare magazine, if the class is split.
+    /// Frees a slot of a split class as C does, by its address: it goes onto the spare magazine.
     pub fn free_by_address_raw(&self, class: usize, slot: usize) {
         assert!(is_split(class));
         // SAFETY: read just now; the slot is the caller's.
@@ -186,7 +186,7 @@ impl User {
         self.free_raw(class, slot);
     }
 
-    /// The same by address.
+    /// Frees a slot that the caller holds, by its address.
     pub fn free_by_address(&self, class: usize, slot: usize) {
         self.world.let_go(slot);
         self.free_by_address_raw(class, slot);
@@ -203,14 +203,14 @@ impl User {
         self.free(class, slot);
     }
 
-    /// The thread itself: does `work` beside the others.
+    /// Starts the thread. It does `work` beside the other threads.
     pub fn begin<T: 'static>(self, work: impl FnOnce(&User) -> T + 'static) -> JoinHandle<T> {
         thread::spawn(move || work(&self))
     }
 
     /// The thread's exit.
     pub fn exit(&self) {
-        // SAFETY: the thread's own words.
+        // SAFETY: the words are the thread's own.
         unsafe { self.world.heap.caches().give_back_cache(self.words) };
     }
 }
@@ -220,7 +220,7 @@ pub fn pages_of(class: usize, slot: usize) -> Run {
     Run { first: Page::containing(slot), pages: info(class).slot_bytes as usize / neap::internals::units::PAGE_BYTES }
 }
 
-/// Takes pages, is seen to own them, and gives them back.
+/// Takes pages, and tells the simulated kernel that they are owned.
 pub fn use_pages(world: &World, pages: usize) -> Run {
     let run = world.heap.take_pages(pages).expect("there was memory").run;
     sim::mark_owned(run);
