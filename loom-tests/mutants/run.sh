@@ -34,7 +34,7 @@ esac
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 readonly SOURCE=$PWD
 readonly MUTANTS=$SOURCE/loom-tests/mutants
-# Seconds for the tests that one filter selects, and for all of them where the named ones did not catch a mutant.
+# Seconds for the tests that one filter selects, and for all tests if the named tests did not catch a mutant.
 readonly PATIENCE=120 PATIENCE_FOR_ALL=1200
 # Mutants under work at once: each needs a tree and a target directory of its own.
 WORKERS=$(nproc)
@@ -45,7 +45,7 @@ fail() {
     exit 1
 }
 
-# The trees stay at the same place, so that a run rebuilds little, and what they leave behind does not add up.
+# The trees stay at the same place, so that a run rebuilds little, and runs do not leave more and more trees behind.
 readonly WORK=${CARGO_TARGET_DIR:-$SOURCE/target}/mutants
 mkdir -p "$WORK"
 exec 9> "$WORK/lock"
@@ -56,7 +56,7 @@ workers=()
 on_exit() {
     local worker
     for worker in "${workers[@]}"; do
-        # Each has a process group: what it runs ends with it.
+        # Each worker has a process group: the processes that it has started end with it.
         kill -- "-$worker" 2> /dev/null || true
     done
     rm -rf "$scratch"
@@ -64,14 +64,14 @@ on_exit() {
 trap on_exit EXIT
 trap 'exit 130' INT TERM
 
-# Bytes are compared, which is much faster than characters.
+# Texts are compared by bytes, which is much faster than by characters.
 export LC_ALL=C
-# What differs between mutants is built fast, not to be fast.
+# A build is run for a short time only, so a fast build matters more than a fast program.
 export CARGO_PROFILE_RELEASE_OPT_LEVEL=1 CARGO_PROFILE_RELEASE_DEBUG=0 CARGO_PROFILE_RELEASE_INCREMENTAL=true
 export CARGO_PROFILE_RELEASE_OVERFLOW_CHECKS=true RUST_BACKTRACE=0
 unset CARGO_BUILD_TARGET RUSTFLAGS
 
-# The source as the models need it, in the tree of this worker.
+# Copies the source, as the models need it, into the tree of this worker.
 copy_tree() {
     rm -rf "$tree"
     mkdir -p "$tree"
@@ -82,7 +82,7 @@ copy_tree() {
     sed '/^\[dev-dependencies\]/,/^$/d' "$SOURCE/loom-tests/Cargo.toml" > "$tree/loom-tests/Cargo.toml"
 }
 
-# Applies one edit: file, old text, new text. Where it cannot, `problem` says why.
+# Applies one edit: file, old text, new text. If it cannot, `problem` says why.
 edit() {
     local file=$1 old=$2 new=$3 text
     if [[ ! -f $tree/$file ]]; then
@@ -90,7 +90,7 @@ edit() {
         return 1
     fi
     IFS= read -r -d '' text < "$tree/$file" || true
-    # Not by ${text#*...}, which takes bash a time that grows with the square of the length.
+    # Rejected: ${text#*...}. Its time in bash grows with the square of the length.
     local without=${text//"$old"/}
     case $(((${#text} - ${#without}) / ${#old})) in
         0) problem="$file does not have the text to replace any more: $old" ;;
@@ -100,7 +100,7 @@ edit() {
     [[ -z $problem ]]
 }
 
-# Reads a mutant, applies its edits, and sets `models` and `files`. Where it cannot, `problem` says why.
+# Reads a mutant, applies its edits, and sets `models` and `files`. If it cannot, `problem` says why.
 apply() {
     local name=$1 line part="" file="" old="" new=""
     models=()
@@ -133,7 +133,7 @@ apply() {
     fi
 }
 
-# Puts the files back that a mutant has changed, and lets cargo see that they changed.
+# Restores the files that a mutant has changed. The copies are new, so cargo sees the change.
 restore() {
     local file
     for file in "${files[@]}"; do
@@ -149,25 +149,25 @@ build() {
     [[ ${#programs[@]} -eq 2 ]]
 }
 
-# Runs the tests that match for so many seconds at most, and sets `caught` to the one that failed. False if none did.
+# Runs the tests that match, for at most the given seconds, and sets `caught` to the test that failed. False if none failed.
 run() {
     local patience=$1 program status
     shift
     for program in "${programs[@]}"; do
         status=0
-        # The shell would say that a model ended its process.
+        # Without the braces, the shell would print that a model ended its process.
         {
             (cd "$tree/loom-tests" && timeout --foreground "$patience" "$program" --color never --test-threads 1 "$@") \
                 > "$out" 2>&1 || status=$?
         } 2> /dev/null
         [[ $status -ne 0 ]] || continue
         if [[ $status -eq 124 ]]; then
-            # No proof: a slow machine would be one.
+            # A timeout proves nothing: the machine may be slow.
             printf '%s: the models "%s" took more than %d s\n' "$name" "$*" "$patience" >&2
             continue
         fi
         caught=$(sed -n 's/^test \(.*\) \.\.\. FAILED$/\1/p' "$out" | head -n 1)
-        # A model that ends the process cannot be reported by the test harness.
+        # The test harness cannot report a model that ended the process.
         caught=${caught:-$(sed -n 's/^test \([^ ]*\) \.\.\. .*/\1/p' "$out" | tail -n 1)}
         caught=${caught:-a model that ended the process}
         return 0
@@ -175,13 +175,13 @@ run() {
     return 1
 }
 
-# Prints what became of a mutant, and notes that it is not as it should be.
+# Prints what happened to a mutant, and notes that it failed.
 report_failure() {
     printf '%-58s %s (%d s)\n' "$name" "$1" $((SECONDS - start))
     printf '%s\n' "$name" >> "$scratch/failed"
 }
 
-# Everything about one mutant.
+# Checks one mutant.
 check() {
     local name=$1 problem="" caught="" model start=$SECONDS
     local models files
@@ -209,12 +209,12 @@ check() {
     restore
 }
 
-# Takes one mutant after the other that nobody has taken yet.
+# Checks the mutants that no other worker has taken, one after the other.
 work() {
     local tree=$WORK/tree-$1 target=$WORK/target-$1 out=$scratch/out-$1 programs=() name
     copy_tree
     if [[ $1 -ne 0 && ! -d $target && -d $WORK/target-0 ]]; then
-        # The dependencies are the same: one build of them is enough.
+        # All trees have the same dependencies, so one build of them is enough.
         cp -a "$WORK/target-0" "$target"
     fi
     for name in "${names[@]}"; do
