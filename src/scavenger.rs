@@ -30,13 +30,13 @@ pub struct Scavenger {
     limits: Cgroup,
     limits_read_ns: Option<u64>,
     cpu_ns: u64,
-    refaulted_seen: usize,
+    faulted_seen: usize,
 }
 
 impl Scavenger {
     /// A scavenger that has seen nothing yet.
     pub const fn new(config: Config) -> Self {
-        Self { pacing: Pacing::new(), config, limits: Cgroup::NONE, limits_read_ns: None, cpu_ns: 0, refaulted_seen: 0 }
+        Self { pacing: Pacing::new(), config, limits: Cgroup::NONE, limits_read_ns: None, cpu_ns: 0, faulted_seen: 0 }
     }
 
     /// The thread: never returns.
@@ -81,8 +81,8 @@ impl Scavenger {
         }
         let counters = &heap.accounts().counters;
         let (in_use_min, in_use_max) = counters.take_in_use_range();
-        let refaulted = counters.refaulted_total();
-        let refaulted_bytes = refaulted.wrapping_sub(core::mem::replace(&mut self.refaulted_seen, refaulted));
+        let faulted = counters.faulted_total();
+        let refaulted_bytes = faulted.wrapping_sub(core::mem::replace(&mut self.faulted_seen, faulted));
         let retained_bytes = counters.retained_bytes() as u64;
         let hole_bytes = counters.unreleased_hole_bytes() as u64;
         let in_use_bytes = counters.in_use_bytes() as u64;

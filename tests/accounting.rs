@@ -187,3 +187,90 @@ fn the_total_counts_what_every_scavenge_said() {
         assert!(total >= said && total >= (1..20).map(|i| i << 20).sum::<u64>(), "{total} {said}");
     });
 }
+
+/// Resident bytes of the mappings whose names begin with `neap`, by the kernel's own count; `None` if the kernel names none.
+fn resident_by_the_kernel() -> Option<u64> {
+    let maps = std::fs::read_to_string("/proc/self/smaps").unwrap();
+    let mut resident = None;
+    let mut is_ours = false;
+    for line in maps.lines() {
+        if let Some(kib) = line.strip_prefix("Rss:") {
+            if is_ours {
+                let kib: u64 = kib.trim().trim_end_matches(" kB").parse().unwrap();
+                *resident.get_or_insert(0) += kib << 10;
+            }
+        } else if line.split(' ').next().is_some_and(|range| range.contains('-')) {
+            is_ours = line.contains("[anon:neap");
+        }
+    }
+    resident
+}
+
+#[test]
+fn backed_bytes_are_at_least_what_the_kernel_counts() {
+    child!().holds(|| {
+        let mut kept = Vec::new();
+        let check = |step: &str| {
+            let Some(resident) = resident_by_the_kernel() else {
+                return println!("this kernel does not name mappings: nothing to compare with");
+            };
+            let stats = neap::stats();
+            assert!(stats.backed_bytes() >= resident, "{step}: {resident} bytes are resident\n{stats}");
+            // Far more than there is would be an upper bound, too.
+            assert!(
+                stats.backed_bytes() <= resident + resident / 4 + (8 << 20),
+                "{step}: {resident} resident\n{stats}"
+            );
+        };
+        check("at the start");
+        let objects: Vec<Box<[u8]>> = (0..600_000).map(|_| vec![1u8; 300].into()).collect();
+        check("full");
+        kept.extend(objects.into_iter().step_by(100));
+        check("scattered survivors");
+        neap::scavenge();
+        check("released");
+        let large: Vec<Vec<u8>> = (1..40).map(|mib| vec![1u8; mib * MIB / 4]).collect();
+        check("large blocks");
+        drop(large);
+        neap::scavenge();
+        check("large blocks released");
+    });
+}
+
+#[test]
+fn the_limit_in_force_is_shown() {
+    child!().env("NEAP_LIMIT", "100M").holds(|| assert_eq!(neap::stats().limit_bytes, 100 << 20));
+    child!().case("none").env("NEAP_LIMIT", "none").holds(|| assert_eq!(neap::stats().limit_bytes, 0));
+}
+
+#[test]
+fn fresh_pages_are_faulted_in_but_not_again() {
+    child!().env("NEAP_SCAVENGER", "off").holds(|| {
+        let base = filled(8 * MIB);
+        let fresh = neap::stats();
+        assert!(fresh.faulted_bytes_total >= 8 * MIB as u64 && fresh.refaulted_bytes_total == 0, "{fresh}");
+        free(base, 8 * MIB);
+        neap::scavenge();
+        let base = filled(8 * MIB);
+        let again = neap::stats();
+        assert!(again.faulted_bytes_total >= 16 * MIB as u64, "{again}");
+        let fresh_left = again.mapped_bytes - 8 * MIB as u64;
+        assert!(again.refaulted_bytes_total + fresh_left >= 8 * MIB as u64, "{again}");
+        assert!(again.refaulted_bytes_total <= 9 * MIB as u64, "{again}");
+        free(base, 8 * MIB);
+    });
+}
+
+#[test]
+fn refused_releases_are_counted() {
+    child!().env("NEAP_SCAVENGER", "off").holds(|| {
+        let base = filled(MIB);
+        // SAFETY: locks pages of the process's own in memory.
+        if unsafe { libc::mlock(base.cast(), MIB) } != 0 {
+            return println!("memory cannot be locked here");
+        }
+        free(base, MIB);
+        neap::scavenge();
+        assert!(neap::stats().refused_releases_total >= 1, "{}", neap::stats());
+    });
+}

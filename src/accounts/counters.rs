@@ -57,11 +57,12 @@ pub struct Counters {
     most_in_use_pages: AtomicUsize,
     fewest_in_use_pages: AtomicUsize,
     hole_bytes: AtomicUsize,
-    refaulted_bytes: AtomicUsize,
+    faulted_bytes: AtomicUsize,
     shards: [CachePadded<ShardCounters>; SHARDS],
     released_total: AtomicUsize,
     inline_released: AtomicUsize,
     growths: AtomicUsize,
+    refused_releases: AtomicUsize,
     tick: AtomicU32,
     scavenger_cpu_ns: AtomicU64,
 }
@@ -75,11 +76,12 @@ impl Counters {
                 most_in_use_pages: AtomicUsize::new(0),
                 fewest_in_use_pages: AtomicUsize::new(0),
                 hole_bytes: AtomicUsize::new(0),
-                refaulted_bytes: AtomicUsize::new(0),
+                faulted_bytes: AtomicUsize::new(0),
                 shards: repeat![CachePadded::new(ShardCounters::new()); SHARDS],
                 released_total: AtomicUsize::new(0),
                 inline_released: AtomicUsize::new(0),
                 growths: AtomicUsize::new(0),
+                refused_releases: AtomicUsize::new(0),
                 tick: AtomicU32::new(0),
                 scavenger_cpu_ns: AtomicU64::new(0),
             }
@@ -93,7 +95,7 @@ impl Counters {
             self.most_in_use_pages.fetch_max(now, Ordering::Relaxed);
         }
         if scavenged_pages != 0 {
-            self.add_refaulted(scavenged_pages * PAGE_BYTES);
+            self.add_faulted(scavenged_pages * PAGE_BYTES);
         }
     }
 
@@ -149,14 +151,14 @@ impl Counters {
         self.hole_bytes.load(Ordering::Relaxed)
     }
 
-    /// Counts released memory that was handed out and will be faulted in.
-    pub fn add_refaulted(&self, bytes: usize) {
-        self.refaulted_bytes.fetch_add(bytes, Ordering::Relaxed);
+    /// Counts memory that was handed out while it was not backed.
+    pub fn add_faulted(&self, bytes: usize) {
+        self.faulted_bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// All released bytes that were ever handed out; wraps.
-    pub fn refaulted_total(&self) -> usize {
-        self.refaulted_bytes.load(Ordering::Relaxed)
+    /// All bytes that were ever handed out while they were not backed; wraps.
+    pub fn faulted_total(&self) -> usize {
+        self.faulted_bytes.load(Ordering::Relaxed)
     }
 
     /// Sets the retained pages of a shard's page heap. The caller holds the page heap's lock.
@@ -224,6 +226,16 @@ impl Counters {
         self.inline_released.fetch_add(released_bytes, Ordering::Relaxed);
     }
 
+    /// Counts a release that the kernel refused.
+    pub fn add_refused_release(&self) {
+        self.refused_releases.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many releases the kernel refused.
+    pub fn refused_releases(&self) -> usize {
+        self.refused_releases.load(Ordering::Relaxed)
+    }
+
     /// How often the heap grew.
     pub fn growths(&self) -> usize {
         self.growths.load(Ordering::Relaxed)
@@ -249,7 +261,10 @@ impl Counters {
         stats.scavenger_cpu_ns_total = self.scavenger_cpu_ns();
         stats.inline_released_bytes_total = self.inline_released() as u64;
         stats.growths_total = self.growths() as u64;
-        stats.refaulted_bytes_total = self.refaulted_total() as u64;
+        stats.faulted_bytes_total = self.faulted_total() as u64;
+        stats.refused_releases_total = self.refused_releases() as u64;
+        let free_slots = stats.hole_bytes + stats.hole_released_bytes + stats.depot_bytes;
+        stats.live_bytes = stats.in_use_bytes.saturating_sub(free_slots);
     }
 
     /// Sets the scavenger's CPU time.

@@ -36,6 +36,7 @@ stats! {
     reserved_bytes Gauge "Address space set aside for the heap."
     mapped_bytes Gauge "Pages that the heap has, backed or not."
     in_use_bytes Gauge "Pages that belong to spans."
+    live_bytes Gauge "Slots and large blocks that the program or the threads' magazines have (part of the pages in use)."
     retained_bytes Gauge "Pages that are free and still backed."
     released_bytes Gauge "Pages that are free and not backed."
     in_flight_bytes Gauge "Pages that are being released at this moment."
@@ -43,16 +44,17 @@ stats! {
     hole_released_bytes Gauge "Parts of pages in use that hold no live slot and are not backed."
     hole_bytes Gauge "Free slots of partly used spans, still backed (an estimate; part of the pages in use)."
     depot_bytes Gauge "Free slots in depots (part of the pages in use)."
-    metadata_bytes Gauge "Backed memory for the allocator's own tables."
+    metadata_bytes Gauge "Backed memory of the allocator's own tables, at most."
     limit_bytes Gauge "The memory limit in force; 0 without one."
     threads Gauge "Threads that have a thread cache."
     released_bytes_total Counter "Bytes released to the OS so far, holes included."
-    refaulted_bytes_total Counter "Released bytes that were taken again, fresh pages included."
+    faulted_bytes_total Counter "Bytes that were taken while they were not backed: fresh pages and released pages."
+    refaulted_bytes_total Counter "Released bytes that were taken again, at least. Fresh pages do not count."
+    refused_releases_total Counter "Releases that the kernel refused, for instance because the memory is locked."
     inline_released_bytes_total Counter "Bytes that allocating threads released when the heap grew."
     growths_total Counter "Times the heap grew."
     scavenges_total Counter "Passes over the free memory, by the scavenger and by other threads."
-    scavenged_down_to_address Gauge "Lowest address released in the last pass; 0 if it released nothing."
-    scavenger_cpu_ns_total Counter "CPU time that the scavenger has used, in nanoseconds."
+    scavenger_cpu_ns_total Counter "CPU time that the scavenger has used."
 }
 
 /// One number of a snapshot.
@@ -84,8 +86,8 @@ impl Stats {
         self.mapped_bytes == self.accounted_bytes()
     }
 
-    /// The backed bytes of the heap, by the allocator's own accounts. It is an upper bound of the heap's share of the
-    /// process's RSS, because RSS does not count pages that were never written.
+    /// The backed bytes of the heap and of its tables, by the allocator's own accounts. It is an upper bound of neap's share
+    /// of the process's RSS, because RSS does not count pages that were never written.
     pub const fn backed_bytes(&self) -> u64 {
         self.in_use_bytes
             .saturating_sub(self.hole_released_bytes)
@@ -113,14 +115,19 @@ impl Stats {
         Ok(())
     }
 
-    /// Writes Prometheus' text format, every name with `neap_` in front.
+    /// Writes Prometheus' text format, every name with `neap_` in front. Times are in seconds, as Prometheus wants them.
     pub fn write_prometheus(&self, out: &mut impl Write) -> fmt::Result {
         for Field { name, kind, help, value } in self.fields() {
             let kind = match kind {
                 Kind::Gauge => "gauge",
                 Kind::Counter => "counter",
             };
-            write!(out, "# HELP neap_{name} {help}\n# TYPE neap_{name} {kind}\nneap_{name} {value}\n")?;
+            let (name, unit) = name.strip_suffix("_ns_total").map_or((name, ""), |time| (time, "_seconds_total"));
+            write!(out, "# HELP neap_{name}{unit} {help}\n# TYPE neap_{name}{unit} {kind}\nneap_{name}{unit} ")?;
+            match unit {
+                "" => writeln!(out, "{value}")?,
+                _ => writeln!(out, "{}.{:09}", value / 1_000_000_000, value % 1_000_000_000)?,
+            }
         }
         Ok(())
     }
@@ -174,6 +181,7 @@ mod tests {
             cached_bytes: 1 << 19,
             hole_released_bytes: 1 << 20,
             released_bytes_total: 7,
+            scavenger_cpu_ns_total: 3_000_000_007,
             ..Stats::default()
         }
     }
@@ -211,6 +219,10 @@ mod tests {
         sample().write_prometheus(&mut text).unwrap();
         assert_eq!(text.lines().count(), 3 * sample().fields().count());
         assert!(text.contains("# TYPE neap_retained_bytes gauge\nneap_retained_bytes 1572864\n"));
+        assert!(text.contains(
+            "# TYPE neap_scavenger_cpu_seconds_total counter\nneap_scavenger_cpu_seconds_total 3.000000007\n"
+        ));
+        assert!(!text.contains("_ns") && !text.contains("address"), "times in seconds, and no address: {text}");
         assert!(text.contains("# TYPE neap_released_bytes_total counter\nneap_released_bytes_total 7\n"));
         for field in sample().fields() {
             assert_eq!(field.name.ends_with("_total"), matches!(field.kind, Kind::Counter), "{}", field.name);

@@ -89,9 +89,10 @@ impl MetadataStore {
         state.magazines = Some(magazine);
     }
 
-    /// Bytes of address space that the store has mapped.
-    pub fn mapped_bytes(&self) -> usize {
-        self.state.lock().mapped_bytes
+    /// Bytes that the store has handed out: the backed part of its mappings, at most.
+    pub fn used_bytes(&self) -> usize {
+        let state = self.state.lock();
+        state.mapped_bytes - state.rest_bytes
     }
 
     /// The lock, for the fork handlers.

@@ -124,7 +124,9 @@ impl Caches {
     /// Fills in this floor's part of a snapshot, and the parts of the floors below.
     pub fn fill(&self, stats: &mut Stats) {
         self.centrals.fill(stats);
-        stats.metadata_bytes = self.metadata.mapped_bytes() as u64;
+        let shards = self.accounts().shards.all().len() * CLASSES;
+        let in_place = shards * (size_of::<CachePadded<Lock<Depot>>>() + Centrals::CENTRAL_BYTES);
+        stats.metadata_bytes += (self.metadata.used_bytes() + in_place) as u64;
         stats.threads = self.registry.lock().live() as u64;
     }
 

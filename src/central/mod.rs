@@ -43,6 +43,9 @@ pub struct Centrals {
 }
 
 impl Centrals {
+    /// Bytes of one central.
+    pub const CENTRAL_BYTES: usize = size_of::<CachePadded<Lock<Central>>>();
+
     const_unless_loom! {
         /// No spans. The caller initialises the page heaps before anything else.
         pub fn new() -> Self {

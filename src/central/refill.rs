@@ -88,7 +88,7 @@ impl Centrals {
         if os_pages != 0 {
             let bytes = os_pages as usize * self.accounts().os_page_bytes();
             self.accounts().counters.subtract_holes(bytes);
-            self.accounts().counters.add_refaulted(bytes);
+            self.accounts().counters.add_faulted(bytes);
             // The free slots beside the taken slots are on backed pages again. This is a rise of a level without a free.
             self.accounts().after_free();
         }

@@ -101,6 +101,8 @@ impl Centrals {
                     released[index] = true;
                     bytes += taken[index].map_or(0, |holes| holes.pages.count_ones() as usize * os_page_bytes);
                 }
+            } else {
+                self.accounts().counters.add_refused_release();
             }
         }
         // The holes are counted before anybody can take their slots, so the counter never goes below zero.

@@ -6,13 +6,15 @@ use core::ptr::{NonNull, from_ref, null, null_mut};
 
 use crate::accounts::stats::Stats;
 use crate::caches::{Free, ThreadCache};
+use crate::config::Limit;
+use crate::config::cgroup::Cgroup;
 use crate::heap::Heap;
 use crate::page_heap::Large;
 use crate::size_class::class_of;
 use crate::sys;
 
 use super::background::{look_after, look_after_allocation};
-use super::{exit, fork, tls};
+use super::{exit, fork, settings, tls};
 
 /// Allocates when the fast path could not.
 #[cold]
@@ -139,5 +141,17 @@ pub fn scavenge() -> usize {
 
 /// See [`super::stats`].
 pub fn stats() -> Stats {
-    fork::enter().map(|(heap, _pause)| heap.stats()).unwrap_or_default()
+    let Some((heap, _pause)) = fork::enter() else { return Stats::default() };
+    let mut stats = heap.stats();
+    stats.limit_bytes = limit_bytes();
+    stats
+}
+
+/// The memory limit in force: the user's, else the cgroup's as it is now; 0 without a limit.
+fn limit_bytes() -> u64 {
+    match settings::config().limit {
+        Limit::None => 0,
+        Limit::Bytes(bytes) => bytes,
+        Limit::Cgroup => Cgroup::find(sys::file::read_small).limit_bytes.unwrap_or(0),
+    }
 }

@@ -34,6 +34,7 @@ mod runs;
 mod scavenge;
 mod scavenge_state;
 mod single;
+mod snapshot;
 
 pub use arena::pointer;
 pub use huge_map::Cuts;
@@ -45,7 +46,6 @@ pub use options::{ReleaseOptions, Scavenged};
 
 use core::ops::Range;
 
-use crate::accounts::stats::Stats;
 use crate::accounts::{Accounts, SHARDS};
 use crate::config::{Config, HugePages};
 use crate::lock::{CachePadded, ForkLock, Lock, Rank};
@@ -139,33 +139,6 @@ impl PageHeaps {
     /// All pages of all page heaps, in whatever state.
     pub fn mapped_pages(&self) -> usize {
         self.page_heaps_in_use().map(|page_heap| page_heap.lock().mapped_pages()).sum()
-    }
-
-    /// Writes this floor's part of a snapshot, and the part of the accounts.
-    pub fn fill(&self, stats: &mut Stats) {
-        let (mut mapped, mut free, mut scavenged, mut in_flight, mut reserved, mut cached) = (0, 0, 0, 0, 0, 0);
-        for page_heap in self.page_heaps_in_use() {
-            let page_heap = page_heap.lock();
-            mapped += page_heap.mapped_pages();
-            free += page_heap.allocator.free_pages();
-            scavenged += page_heap.allocator.scavenged_pages();
-            in_flight += page_heap.in_flight_pages;
-            reserved += page_heap.arena.reserved_bytes();
-        }
-        for shard_cache in &self.page_caches {
-            cached += shard_cache.lock().current.as_ref().map_or(0, PageCache::free_pages);
-        }
-        let (generation, low_water) = self.scavenge_state.lock().progress();
-        let bytes = |pages: usize| (pages * PAGE_BYTES) as u64;
-        stats.reserved_bytes = reserved as u64;
-        stats.mapped_bytes = bytes(mapped);
-        stats.retained_bytes = bytes(free - scavenged);
-        stats.released_bytes = bytes(scavenged);
-        stats.in_flight_bytes = bytes(in_flight);
-        stats.cached_bytes = bytes(cached);
-        stats.scavenges_total = generation;
-        stats.scavenged_down_to_address = low_water.map_or(0, |page| page.address() as u64);
-        self.accounts.counters.fill(stats);
     }
 
     /// Takes each heap lock of `shards` for a moment. See `Heap::synchronized_levels`.

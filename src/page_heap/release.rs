@@ -33,12 +33,6 @@ impl PageHeaps {
         released_before: usize,
         options: ReleaseOptions,
     ) -> usize {
-        {
-            let mut state = self.scavenge_state.lock();
-            for run in runs {
-                state.note_release(*run);
-            }
-        }
         let mut ranges = [(NonNull::dangling(), 0); BATCH];
         let mut cuts = Cuts::<{ 2 * BATCH }>::new();
         for (range, run) in ranges.iter_mut().zip(runs) {
@@ -50,6 +44,9 @@ impl PageHeaps {
             Ok(()) => runs.len(),
             Err(stopped) => stopped.released,
         };
+        if refused_from != runs.len() {
+            self.accounts.counters.add_refused_release();
+        }
         self.after_release(&cuts, refused_from == runs.len());
         let mut bytes = 0;
         {
