@@ -16,9 +16,9 @@
 //! - [`stats`] answers where the heap's memory is: in use, free and backed, or released.
 //! - [`scavenge`] releases all free memory now and answers how many bytes it released.
 //!
-//! No setting is needed. [`settings`](https://docs.rs/neap/latest/neap/settings/) lists the environment variables for what the
-//! allocator cannot know, such as a limit. [`architecture`](https://docs.rs/neap/latest/neap/architecture/) tells how the
-//! allocator works.
+//! No setting is needed. [`settings`](https://docs.rs/neap/latest/neap/settings/) lists the environment variables. They tell the
+//! allocator facts that it cannot know, such as a limit. [`architecture`](https://docs.rs/neap/latest/neap/architecture/) tells
+//! how the allocator works.
 //!
 //! # Limits
 //!

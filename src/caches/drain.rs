@@ -4,7 +4,7 @@
 //!
 //! Orderings: those of the protocol. The address of the sentinel cache never changes, so its load is Relaxed.
 //!
-//! Locks: registry, then those of the floors below, one at a time. No lock is held while a cache is drained: the mark on the
+//! Locks: registry, then the locks of the floors below, one at a time. No lock is held while a cache is drained: the mark on the
 //! cache holds its owner back.
 
 use core::ptr::null_mut;

@@ -3,7 +3,7 @@
 //!
 //! Orderings: as in `slow_path`.
 //!
-//! Locks: registry, depot, metadata and those of the floors below, one at a time.
+//! Locks: registry, depot, metadata and the locks of the floors below, one at a time.
 
 use core::ptr::NonNull;
 

@@ -19,7 +19,8 @@
 //! Orderings: Relaxed loads read words that only the owner changes in its slow path; the Acquire in `enter_slow_path` brought
 //! a drainer's changes. The owner's Release stores pair with `take_idle` and `owner_is_in_slow_path` (models: `drain.rs`).
 //!
-//! Locks: registry, depot, metadata and those of the floors below, one at a time. A drainer leaves a cache in a slow path alone.
+//! Locks: registry, depot, metadata and the locks of the floors below, one at a time. A drainer leaves the cache of a thread
+//! in a slow path alone.
 
 use core::ptr::{NonNull, null_mut};
 

@@ -1,17 +1,18 @@
-//! The thread cache: a loaded and a spare magazine for each class. An allocation or a free that finds what it needs here
-//! takes no lock, makes no atomic read-modify-write and touches no span.
+//! The thread cache: a loaded and a spare magazine for each class. A fast path here takes no lock, makes no atomic
+//! read-modify-write and touches no span.
 //!
-//! A thread finds its cache through words of thread-local storage ([`ThreadWords`]). `own` is the thread's cache. `fast` is
-//! the cache that operations follow: the sentinel cache, which is empty and full at once, until the thread has a cache, after
-//! it has given its cache back, and while another thread drains the cache. So no such state costs the fast path a test.
+//! A thread finds its cache through words of thread-local storage ([`ThreadWords`]). `own` is the thread's cache. Operations
+//! follow `fast`, which equals `own` most of the time. `fast` points at the sentinel cache, which is empty and full at once,
+//! before the thread has a cache, after it has given the cache back, and while another thread drains the cache. So the fast
+//! path needs no test for these states.
 //!
 //! **Draining the cache of an idle thread** needs no help from the thread and nothing on its fast path. The drainer points
 //! `fast` at the sentinel cache and issues a memory barrier on all CPUs (membarrier). An operation that starts later sees
 //! the sentinel cache, goes to the slow path and waits there. At most one operation is still under way, stopped anywhere
 //! between its load of `fast` and its store of a top. An allocation under way can touch only the word at the top; a free,
-//! only the word above. So of a loaded magazine the drainer takes the slots below the topmost slot, and writes null below the
-//! topmost slot. Only pushes go onto a spare, so of a spare the drainer takes all slots, and writes null at the top. However
-//! the operation ends, the magazine is valid.
+//! only the word above. So in a loaded magazine the drainer leaves the topmost slot, takes the slots below it, and writes null
+//! in the word below it. Only pushes go onto a spare, so from a spare the drainer takes all slots, and writes null at the top.
+//! However the operation ends, the magazine is valid.
 //!
 //! Invariants:
 //! 1. Only the owner writes `tops` and `spares`; in the child of a fork, its thread does so for owners that do not exist. A
@@ -20,7 +21,7 @@
 //!
 //! Orderings: a Release store of a top, `fast`, the mark or `in_slow_path` pairs with the Acquire of the next reader on the
 //! other side (models: `drain.rs`). Relaxed loads read the thread's own words. Locks: none. Rejected: a flag around each
-//! operation (two more stores), restartable sequences (assembly, no inlining), signals (they are the program's).
+//! operation (two more stores), restartable sequences (assembly, no inlining), signals (they belong to the program).
 
 use core::cell::Cell;
 use core::ptr::null_mut;

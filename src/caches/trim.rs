@@ -1,6 +1,6 @@
 //! Trimming: the magazines that the depots hold beyond their working sets go back to the spans.
 //!
-//! Locks: depot, metadata and those of the floors below, one at a time.
+//! Locks: depot, metadata and the locks of the floors below, one at a time.
 
 use crate::size_class::CLASSES;
 

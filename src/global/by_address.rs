@@ -69,7 +69,7 @@ pub fn allocate_zeroed(size: usize, align: usize) -> *mut u8 {
     }
     let object = allocate(size, align);
     if !object.is_null() {
-        // SAFETY: the object has that many bytes and is nobody else's.
+        // SAFETY: the object has `size` bytes, and nobody else has it.
         unsafe { object.write_bytes(0, size) };
     }
     object

@@ -80,7 +80,7 @@ unsafe impl GlobalAlloc for Neap {
         // SAFETY: the caller's contract.
         let object = unsafe { self.alloc(layout) };
         if !object.is_null() {
-            // SAFETY: the object has that many bytes and is nobody else's.
+            // SAFETY: the object has `size` bytes, and nobody else has it.
             unsafe { object.write_bytes(0, size) };
         }
         object

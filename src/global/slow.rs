@@ -46,7 +46,7 @@ pub fn allocate_zeroed(size: usize, align: usize) -> *mut u8 {
     let Some((heap, _pause)) = fork::enter() else { return null_mut() };
     let Some(large) = allocate_large(heap, size, align) else { return null_mut() };
     if !large.zeroed {
-        // SAFETY: the block has that many bytes and is nobody else's.
+        // SAFETY: the block has `size` bytes, and nobody else has it.
         unsafe { large.base.as_ptr().write_bytes(0, size) };
     }
     look_after_allocation(heap);
