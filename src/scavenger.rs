@@ -4,10 +4,16 @@
 //! off, whoever happens to come by on a slow path once the next tick is due: the work of a tick is then done inline, and
 //! is bounded more tightly.
 //!
+//! **The thread ends** when nothing was to be done for a second: a process that has nothing to give back has no thread but
+//! its own, so it may do what single-threaded processes may. The state outlives the thread: what the policy has learnt
+//! stays. The thread also looks whether it is the process's last, which it must not keep alive: where no thread has a cache
+//! any more, the last of them has waked it (`Wakeup::wake_now`).
+//!
 //! Locks: none is held here; the heap takes its own, one at a time, and never across a release.
 
 use core::ptr::null;
 
+use crate::accounts::Parked;
 use crate::config::cgroup::Cgroup;
 use crate::config::{Config, Limit};
 use crate::heap::Heap;
@@ -20,6 +26,11 @@ use crate::sys;
 const LIMITS_AGE_NS: u64 = 5_000_000_000;
 /// A span whose slots were freed this many ticks ago is at rest: its holes are worth releasing.
 const RESTING_TICKS: u32 = 1;
+/// The thread ends when nothing was to be done for so long.
+const PATIENCE_NS: u64 = 1_000_000_000;
+/// How often the thread looks whether it is the last: at first, and at most.
+const FIRST_LOOK_NS: u64 = 1_000_000;
+const MAX_LOOK_NS: u64 = 1_000_000_000;
 /// What a tick on a program's own thread may take: it looks at the clock between two batches.
 const INLINE_CPU_NS: u64 = 2_000_000;
 
@@ -39,12 +50,13 @@ impl Scavenger {
         Self { pacing: Pacing::new(), config, limits: Cgroup::NONE, limits_read_ns: None, cpu_ns: 0, faulted_seen: 0 }
     }
 
-    /// The thread: never returns.
-    pub fn run(&mut self, heap: &Heap) -> ! {
+    /// The thread's work, until there is nothing to do, or the thread is the process's last.
+    pub fn run(&mut self, heap: &Heap) {
         loop {
             match self.tick(heap, u64::MAX) {
-                Next::Sleep(ns) => heap.accounts().wakeup.sleep(ns),
-                Next::Park => heap.accounts().wakeup.park(|| heap.synchronized_levels()),
+                Next::Sleep(ns) if sleep(heap, ns) => return,
+                Next::Sleep(_) => {}
+                Next::Park => return,
             }
         }
     }
@@ -112,6 +124,71 @@ impl Scavenger {
             retain_max_bytes: self.config.retain_max_bytes,
         }
     }
+}
+
+/// Waits for work, as the thread. `false` if the thread ends: nothing came, or it is the process's last.
+pub fn rest(heap: &Heap) -> bool {
+    if !heap.caches().has_caches() {
+        // Perhaps the last thread of the program is about to end.
+        if sleep(heap, PATIENCE_NS) {
+            return false;
+        }
+        if !may_end(heap) {
+            return true;
+        }
+    }
+    let patience_ns = may_end(heap).then_some(PATIENCE_NS);
+    let parked = heap.accounts().wakeup.park(patience_ns, || {
+        let (retained, holes) = heap.synchronized_levels();
+        // Where frees start no thread, what they could raise the levels by counts.
+        let to_come = if cfg!(serves_c) && patience_ns.is_some() { in_use_bytes(heap) } else { 0 };
+        (retained + to_come, holes + to_come)
+    });
+    parked == Parked::Woken
+}
+
+/// Whether the process has no other thread than the calling one.
+pub fn is_last(heap: &Heap) -> bool {
+    !heap.caches().has_caches() && sys::thread::is_last()
+}
+
+fn in_use_bytes(heap: &Heap) -> u64 {
+    heap.accounts().counters.in_use_bytes() as u64
+}
+
+/// Whether a thread that ends now is started again in time.
+#[cfg(not(serves_c))]
+fn may_end(_heap: &Heap) -> bool {
+    true
+}
+
+/// The same where frees start no thread: an allocation must come before them, and ask for it.
+#[cfg(serves_c)]
+fn may_end(heap: &Heap) -> bool {
+    let (retained, holes) = heap.accounts().levels();
+    let wakeup = &heap.accounts().wakeup;
+    let Some(bytes) = wakeup.out_of_reach(retained, holes, in_use_bytes(heap)) else { return false };
+    wakeup.set_ask_ahead(bytes);
+    true
+}
+
+/// Sleeps; `true` if the thread is the process's last by then.
+fn sleep(heap: &Heap, ns: u64) -> bool {
+    let (mut left_ns, mut look_ns) = (ns, FIRST_LOOK_NS);
+    while left_ns != 0 {
+        if heap.caches().has_caches() {
+            heap.accounts().wakeup.sleep(left_ns);
+            return false;
+        }
+        if is_last(heap) {
+            return true;
+        }
+        let part_ns = left_ns.min(look_ns);
+        heap.accounts().wakeup.sleep(part_ns);
+        left_ns -= part_ns;
+        look_ns = (2 * look_ns).min(MAX_LOOK_NS);
+    }
+    false
 }
 
 /// Does what the policy decided. The second answer is whether huge pages are left to be split.

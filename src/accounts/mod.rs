@@ -2,7 +2,7 @@
 //!
 //! - `counters`: bytes by state, and how much happened so far.
 //! - `shards`: how many shards are in use, and which shard a thread belongs to.
-//! - `wakeup`: how a free wakes the parked scavenger, or asks for a scavenger.
+//! - `wakeup`: how a free wakes the parked scavenger, or asks for a scavenger, and how a scavenger ends.
 //! - `working_set` (pure): which part of a level was needed lately. The rest is excess.
 //! - `stats` (pure): the snapshot that users read.
 //!
@@ -21,7 +21,7 @@ pub mod working_set;
 
 pub use counters::Counters;
 pub use shards::{SHARDS, Shards};
-pub use wakeup::Wakeup;
+pub use wakeup::{Parked, Wakeup};
 
 use crate::sync::const_unless_loom;
 use crate::sync::plain::{AtomicUsize, Ordering};

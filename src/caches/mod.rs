@@ -116,6 +116,11 @@ impl Caches {
         }
     }
 
+    /// Whether any thread has a cache. A thread of the program that has allocated has one until it exits.
+    pub fn has_caches(&self) -> bool {
+        self.registry.lock().live() != 0
+    }
+
     /// Memory that is never given back, for the state of the floors above.
     pub fn metadata(&self, bytes: usize) -> Option<NonNull<u8>> {
         self.metadata.allocate(bytes)

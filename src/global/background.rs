@@ -5,13 +5,16 @@
 use core::ptr::null_mut;
 
 use crate::heap::Heap;
-use crate::scavenger::Scavenger;
+use crate::scavenger;
 use crate::sys;
 
-use super::{fork, inline_scavenger, process_heap, settings, tls};
+use super::scavenger_state::{self, Taken};
+use super::{fork, process_heap, settings, tls};
 
-/// The scavenger thread's stack: its state and the batches of a release.
+/// The scavenger thread's stack: the batches of a release.
 const SCAVENGER_STACK_BYTES: usize = 128 << 10;
+/// How often a thread looks whether another is done.
+const LOOK_NS: u64 = 1_000_000;
 
 /// Starts the scavenger if a free has asked for it. Called at the end of a slow path, with no lock held.
 #[inline]
@@ -48,10 +51,45 @@ impl sys::thread::Body for ScavengerThread {
     const NAME: &'static core::ffi::CStr = c"neap-scavenger";
 
     unsafe fn run(_argument: *mut core::ffi::c_void) {
-        if let Some(heap) = process_heap::heap() {
-            sys::membarrier::register();
-            Scavenger::new(settings::config()).run(heap);
+        let Some(heap) = process_heap::heap() else { return };
+        sys::membarrier::register();
+        loop {
+            match scavenger_state::take(heap) {
+                Taken::State(mut state) => {
+                    // SAFETY: taken, so this thread's alone until it is put back.
+                    unsafe { state.as_mut() }.run(heap);
+                    scavenger_state::put(state);
+                }
+                // A slow path does a tick inline.
+                Taken::Busy => {
+                    sys::thread::sleep(LOOK_NS);
+                    continue;
+                }
+                Taken::NoMemory => return heap.accounts().wakeup.set_absent(),
+            }
+            if !scavenger::rest(heap) {
+                break;
+            }
         }
+        if scavenger::is_last(heap) {
+            // SAFETY: the thread takes no argument. Where it cannot be started, the process ends on this one.
+            unsafe { sys::thread::spawn_detached::<LastThread>(null_mut(), sys::thread::LARGE_STACK_BYTES) };
+        }
+    }
+}
+
+/// The thread that the process ends on where its last thread was the scavenger's: what runs at exit may use a stack and
+/// signals like any other thread's.
+struct LastThread;
+
+impl sys::thread::Body for LastThread {
+    const NAME: &'static core::ffi::CStr = c"neap-last";
+
+    unsafe fn run(_argument: *mut core::ffi::c_void) {
+        while !sys::thread::is_last() {
+            sys::thread::sleep(LOOK_NS);
+        }
+        sys::signal::unblock_all();
     }
 }
 
@@ -63,7 +101,7 @@ fn start_scavenger(heap: &'static Heap) {
         // The request stays for the next slow path.
         return;
     }
-    if sys::time::monotonic_ns() < inline_scavenger::deadline_ns() {
+    if sys::time::monotonic_ns() < scavenger_state::inline_deadline_ns() {
         // The work is done inline, and is not due yet. The request stays.
         return;
     }
@@ -92,22 +130,14 @@ fn start_scavenger(heap: &'static Heap) {
 /// Does a tick of the scavenger on the calling thread.
 fn scavenge_inline(heap: &'static Heap) {
     heap.accounts().wakeup.acknowledge();
-    let Some(mut scavenger) = inline_scavenger::take() else { return };
-    if scavenger.is_null() {
-        let Some(memory) = heap.caches().metadata(size_of::<Scavenger>()) else {
-            return inline_scavenger::put(null_mut());
-        };
-        scavenger = memory.as_ptr().cast();
-        // SAFETY: memory of that size, aligned to more than the type needs, and nobody else's.
-        unsafe { scavenger.write(Scavenger::new(settings::config())) };
-        // Draining idle threads needs it, as on the scavenger's own thread.
-        sys::membarrier::register();
-    }
+    let Taken::State(mut state) = scavenger_state::take(heap) else { return };
+    // Draining idle threads needs it, as on the scavenger's own thread.
+    sys::membarrier::register();
     // SAFETY: taken, so this thread's alone until it is put back.
-    if let Some(ns) = unsafe { (*scavenger).tick_inline(heap) } {
+    if let Some(ns) = unsafe { state.as_mut() }.tick_inline(heap) {
         // There is more to do later, even if nothing more is freed until then.
-        inline_scavenger::set_deadline_ns(sys::time::monotonic_ns().saturating_add(ns));
+        scavenger_state::set_inline_deadline_ns(sys::time::monotonic_ns().saturating_add(ns));
         heap.accounts().wakeup.request();
     }
-    inline_scavenger::put(scavenger);
+    scavenger_state::put(state);
 }

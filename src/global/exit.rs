@@ -31,5 +31,9 @@ unsafe extern "C" fn at_thread_exit(_cache: *mut c_void) {
     if let Some((heap, _pause)) = fork::enter() {
         // SAFETY: the words are the thread's own.
         unsafe { heap.caches().give_back_cache(tls::words()) };
+        if !heap.caches().has_caches() {
+            // The scavenger must not be all that keeps the process alive.
+            heap.accounts().wakeup.wake_now();
+        }
     }
 }

@@ -27,7 +27,7 @@ use crate::sync::plain::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
 use crate::sync::signal_fence;
 use crate::sys;
 
-use super::{inline_scavenger, process_heap, tls};
+use super::{process_heap, scavenger_state, tls};
 
 /// Whether a thread has begun to set the fork handlers.
 static HANDLERS: AtomicBool = AtomicBool::new(false);
@@ -150,7 +150,7 @@ fn recover() {
     if let Some((heap, _pause)) = enter() {
         // SAFETY: the child's handler ran, and this is still the child's only thread.
         unsafe { heap.recover_in_child(own_cache()) };
-        inline_scavenger::renew_in_child();
+        scavenger_state::renew_in_child();
     }
 }
 

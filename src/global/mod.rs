@@ -5,7 +5,7 @@
 //! - `tls`: the words of a thread. `sentinel`: the cache of threads without a cache. `exit`: what a thread does at its exit.
 //! - `process_heap`: the heap and its tables. `settings`: the settings of the process.
 //! - `fork`: the fork handlers.
-//! - `background`: starts the scavenger. `inline_scavenger`: the scavenger of a process without its thread.
+//! - `background`: starts the scavenger. `scavenger_state`: what the scavenger knows, which outlives its thread.
 //!
 //! Only this folder has statics, with the exceptions that tests/tidy/rules.rs lists.
 //!
@@ -17,9 +17,9 @@ pub(crate) mod by_address;
 mod exit;
 mod fast;
 mod fork;
-mod inline_scavenger;
 mod process_heap;
 mod reallocate;
+mod scavenger_state;
 mod sentinel;
 mod settings;
 mod slow;

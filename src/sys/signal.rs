@@ -33,6 +33,11 @@ pub fn restore(mask: Mask) {
     change(libc::SIG_SETMASK, mask);
 }
 
+/// Blocks no signal on this thread.
+pub fn unblock_all() {
+    change(libc::SIG_SETMASK, 0);
+}
+
 fn change(how: libc::c_int, mask: Mask) -> Mask {
     let _saved = Saved::new();
     let mut before: Mask = 0;

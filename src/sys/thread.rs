@@ -4,6 +4,7 @@
 
 use super::errno::Saved;
 use super::fault::{self, Op};
+use super::file::read_small;
 use super::held::assert_none_held;
 use super::time;
 use core::ffi::{CStr, c_void};
@@ -29,7 +30,7 @@ pub trait Body {
 /// The smallest stack: room for our own frames, the C library's and a system call's signal-free entry.
 const MIN_STACK_BYTES: usize = 64 << 10;
 /// A stack with room for any thread-local storage: the usual size for threads.
-const LARGE_STACK_BYTES: usize = 8 << 20;
+pub const LARGE_STACK_BYTES: usize = 8 << 20;
 
 /// Starts a detached thread with all signals blocked, so the program's handlers never run on it. Only the C library's
 /// internal signals stay open, because `setuid` needs them. `false` when no thread can be started.
@@ -135,6 +136,33 @@ pub fn has_ended() -> bool {
         libc::syscall(libc::SYS_rt_sigprocmask, libc::SIG_BLOCK, ptr::null::<u64>(), &raw mut mask, size_of_val(&mask))
     };
     read == 0 && mask | OPEN == u64::MAX
+}
+
+/// Sleeps, or returns earlier when a signal comes.
+pub fn sleep(ns: u64) {
+    assert_none_held("nanosleep");
+    let time = libc::timespec { tv_sec: (ns / 1_000_000_000) as _, tv_nsec: (ns % 1_000_000_000) as _ };
+    let _saved = Saved::new();
+    // The raw call is no cancellation point.
+    // SAFETY: the time is live, and nothing is written.
+    unsafe { libc::syscall(libc::SYS_nanosleep, &raw const time, ptr::null_mut::<libc::timespec>()) };
+}
+
+/// Whether the calling thread is the last of the process: the main thread has left, and all others have ended. `false` where
+/// the kernel does not say.
+pub fn is_last() -> bool {
+    let mut buffer = [0; 512];
+    let len = read_small(c"/proc/self/stat", &mut buffer).unwrap_or(0);
+    is_left_by_all_but_one(&buffer[..len])
+}
+
+/// Whether a process's line of figures says that its main thread is a zombie, and that there is one other.
+fn is_left_by_all_but_one(line: &[u8]) -> bool {
+    // The name, which may hold anything, ends at the last parenthesis.
+    let Some(end) = line.iter().rposition(|byte| *byte == b')') else { return false };
+    let mut words = line[end + 1..].split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
+    // The number of threads, a zombie included, comes 17 words after the state.
+    words.next() == Some(b"Z") && words.nth(16) == Some(b"2")
 }
 
 /// The processor time of the calling thread.

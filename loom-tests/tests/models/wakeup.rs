@@ -2,9 +2,10 @@
 
 use crate::check::{ALL, beside, model};
 use crate::world::{User, World, free_pages, use_and_free_pages, use_pages};
+use loom::cell::UnsafeCell;
 use loom::sync::atomic::{AtomicUsize, Ordering};
 use loom::thread;
-use neap::internals::accounts::Wakeup;
+use neap::internals::accounts::{Parked, Wakeup};
 use neap::internals::pacing::{Goal, Wake};
 use neap::internals::page_heap::ReleaseOptions;
 use neap::internals::units::PAGE_BYTES;
@@ -18,7 +19,11 @@ fn awake(world: &World) {
 }
 
 fn park(world: &World) {
-    world.heap.accounts().wakeup.park(|| world.heap.synchronized_levels());
+    assert_eq!(park_for(world, None), Parked::Woken);
+}
+
+fn park_for(world: &World, patience_ns: Option<u64>) -> Parked {
+    world.heap.accounts().wakeup.park(patience_ns, || world.heap.synchronized_levels())
 }
 
 model!(a_free_above_the_level_wakes_a_parking_scavenger, ALL, || {
@@ -80,6 +85,70 @@ model!(two_frees_and_a_forced_release_never_leave_the_scavenger_asleep_above_its
     world.check_pages();
 });
 
+model!(a_free_that_meets_an_ending_scavenger_asks_for_another, ALL, || {
+    let world = World::new();
+    awake(&world);
+    world.heap.accounts().wakeup.publish(LOW, Goal::INITIAL);
+    let run = use_pages(&world, 1);
+    let scavenger = beside(&world, |world| park_for(world, Some(1)));
+    free_pages(&world, run);
+    let wakeup = &world.heap.accounts().wakeup;
+    match scavenger.join().unwrap() {
+        Parked::Woken => assert!(!wakeup.wants_thread()),
+        Parked::Ended => assert!(wakeup.wants_thread() && wakeup.claim_start()),
+    }
+    assert_eq!(world.heap.page_heaps().scavenge(usize::MAX, ReleaseOptions::FULL).bytes, PAGE_BYTES);
+});
+
+model!(two_frees_that_meet_an_ending_scavenger_start_one, 3, || {
+    let accounts = Arc::new((Wakeup::new(), AtomicUsize::new(0)));
+    accounts.0.begin(0);
+    assert!(accounts.0.claim_start());
+    let scavenger = beside(&accounts, |(wakeup, level)| {
+        wakeup.park(Some(1), || (level.load(Ordering::Relaxed) as u64 * u64::MAX, 0))
+    });
+    let free = |(wakeup, level): &(Wakeup, AtomicUsize)| {
+        level.store(1, Ordering::Relaxed);
+        wakeup.after_free(u64::MAX, 0);
+        usize::from(wakeup.wants_thread() && wakeup.claim_start())
+    };
+    let other = beside(&accounts, free);
+    let started = free(&accounts) + other.join().unwrap();
+    // Neither free goes without a scavenger, though one may take the other's request.
+    let ended = usize::from(scavenger.join().unwrap() == Parked::Ended);
+    let still_wanted = usize::from(accounts.0.wants_thread() && accounts.0.claim_start());
+    assert_eq!(started + still_wanted, ended);
+});
+
+/// What a scavenger does, and the next one finds.
+struct Work(UnsafeCell<u32>);
+
+// SAFETY: one scavenger at a time works; loom checks that.
+unsafe impl Sync for Work {}
+
+impl Work {
+    fn do_some(&self) {
+        // SAFETY: as above.
+        self.0.with_mut(|done| unsafe { *done += 1 });
+    }
+}
+
+model!(the_next_scavenger_sees_what_the_one_before_has_done, ALL, || {
+    let shared = Arc::new((Wakeup::new(), Work(UnsafeCell::new(0))));
+    shared.0.begin(0);
+    assert!(shared.0.claim_start());
+    let scavenger = beside(&shared, |(wakeup, work)| {
+        work.do_some();
+        wakeup.park(Some(1), || (0, 0))
+    });
+    let (wakeup, work) = &*shared;
+    wakeup.after_free(u64::MAX, 0);
+    if wakeup.claim_start() {
+        work.do_some();
+    }
+    scavenger.join().unwrap();
+});
+
 model!(a_wake_at_shutdown_ends_every_wait, ALL, || {
     // Shutdown is a wake like any other: first the flag, then the wake. The scavenger reads the flag as a level.
     let wakeup = Arc::new(Wakeup::new());
@@ -90,7 +159,7 @@ model!(a_wake_at_shutdown_ends_every_wait, ALL, || {
         let (wakeup, stop) = (Arc::clone(&wakeup), Arc::clone(&stop));
         thread::spawn(move || {
             while stop.load(Ordering::Acquire) == 0 {
-                wakeup.park(|| (stop.load(Ordering::Acquire) as u64 * u64::MAX, 0));
+                wakeup.park(None, || (stop.load(Ordering::Acquire) as u64 * u64::MAX, 0));
             }
         })
     };

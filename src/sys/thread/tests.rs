@@ -81,3 +81,16 @@ fn times_and_counts_make_sense() {
     assert!(cpus_available() >= std::thread::available_parallelism().unwrap().get());
     assert!(gettid() > 0);
 }
+
+#[test]
+fn the_last_thread_beside_a_zombie_is_known_by_the_kernels_line() {
+    let line = |state: &str, threads: u32| {
+        format!("42 (a) Z (b) {state} 1 42 42 0 -1 4194560 1 0 0 0 9 8 7 6 20 0 {threads} 0 5\n")
+    };
+    assert!(is_left_by_all_but_one(line("Z", 2).as_bytes()));
+    for (state, threads) in [("Z", 1), ("Z", 3), ("Z", 22), ("S", 2), ("R", 2)] {
+        assert!(!is_left_by_all_but_one(line(state, threads).as_bytes()), "{state} {threads}");
+    }
+    assert!(!is_left_by_all_but_one(b"") && !is_left_by_all_but_one(b"42 (a) Z 1"));
+    assert!(!is_last());
+}

@@ -1,0 +1,54 @@
+//! libneap fits into the process: its thread keeps nothing alive and forbids nothing, and no property of the process's own
+//! threads, of its handlers or of its libraries gets in its way.
+
+mod common;
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use common::{Link, build, program};
+
+/// No program here takes so long unless it hangs.
+const HANG: Duration = Duration::from_secs(90);
+
+/// Runs a program that may hang, and not even take a signal, to its end. Returns what it wrote.
+#[track_caller]
+fn ends(command: &mut Command) -> String {
+    let path = std::env::temp_dir().join(format!("neap-fits-{}-{:?}", std::process::id(), std::thread::current().id()));
+    let output = std::fs::File::create(&path).unwrap();
+    let mut child = command.stdout(output.try_clone().unwrap()).stderr(output).spawn().unwrap();
+    let begin = Instant::now();
+    let status = loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            break Some(status);
+        }
+        if begin.elapsed() > HANG {
+            child.kill().unwrap();
+            child.wait().unwrap();
+            break None;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    };
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::remove_file(&path).unwrap();
+    assert!(status.is_some_and(|status| status.success()), "{command:?}: {status:?}\n{text}");
+    text
+}
+
+#[test]
+fn the_process_ends_with_the_last_thread_of_the_program() {
+    for link in [Link::Preload, Link::Archive, Link::Static] {
+        let path = build("last_thread.c", link);
+        for what in ["freed", "live", "quick"] {
+            // What runs at exit has run, on a stack of the usual size.
+            assert_eq!(ends(program(&path, link).arg(what)), "ended\n", "{link:?} {what}");
+        }
+    }
+}
+
+#[test]
+fn a_process_whose_memory_was_given_back_is_single_threaded_again() {
+    for link in [Link::Preload, Link::Static] {
+        ends(&mut program(&build("unshare.c", link), link));
+    }
+}
