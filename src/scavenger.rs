@@ -1,15 +1,15 @@
-//! The background scavenger: looks at the heap, asks the policy, does what it says, waits.
+//! The background scavenger: it observes the heap, asks the policy, does what the policy says, and waits.
 //!
-//! The policy (`pacing`) is pure; this is its hands. The same tick serves the thread and, where the thread is switched
-//! off, whoever happens to come by on a slow path once the next tick is due: the work of a tick is then done inline, and
-//! is bounded more tightly.
+//! The policy (`pacing`) is pure and decides; this file acts. The same tick serves the scavenger's thread and a process
+//! without it. If the thread is switched off, a slow path does the tick inline once it is due, and within a smaller bound.
 //!
-//! **The thread ends** when nothing was to be done for a second: a process that has nothing to give back has no thread but
-//! its own, so it may do what single-threaded processes may. The state outlives the thread: what the policy has learnt
-//! stays. The thread also looks whether it is the process's last, which it must not keep alive: where no thread has a cache
-//! any more, the last of them has waked it (`Wakeup::wake_now`).
+//! **The thread ends** when it had nothing to do for a while (`PATIENCE_NS`). So a process that has nothing to release may do
+//! what only single-threaded processes may. The state outlives the thread, so the policy forgets nothing.
 //!
-//! Locks: none is held here; the heap takes its own, one at a time, and never across a release.
+//! The thread must not keep the process alive, so it also looks whether it is the last thread. The last thread that gives its
+//! cache back wakes it (`Wakeup::wake_now`).
+//!
+//! Locks: none is held here. The heap takes its locks one at a time, and holds none during a release.
 
 use core::ptr::null;
 
@@ -22,19 +22,21 @@ use crate::pacing::{Decision, Next, Observation, Outcome, Pacing};
 use crate::page_heap::ReleaseOptions;
 use crate::sys;
 
-/// The cgroup's limits are looked at again after so long: containers can be resized.
+/// The cgroup's limits are read again after this time, because containers can be resized.
 const LIMITS_AGE_NS: u64 = 5_000_000_000;
-/// A span whose slots were freed this many ticks ago is at rest: its holes are worth releasing.
+/// A span is at rest once no slot of it was freed for this many ticks: its holes are worth releasing.
 const RESTING_TICKS: u32 = 1;
-/// The thread ends when nothing was to be done for so long.
+/// The thread ends after this time without work.
 const PATIENCE_NS: u64 = 1_000_000_000;
-/// How often the thread looks whether it is the last: at first, and at most.
+/// The first time that the thread waits before it looks again whether it is the process's last thread. Each wait is twice as
+/// long as the wait before.
 const FIRST_LOOK_NS: u64 = 1_000_000;
+/// The longest such wait.
 const MAX_LOOK_NS: u64 = 1_000_000_000;
-/// What a tick on a program's own thread may take: it looks at the clock between two batches.
+/// The CPU time of a tick on a thread of the program. The tick looks at the clock between two batches.
 const INLINE_CPU_NS: u64 = 2_000_000;
 
-/// The scavenger's state: one owner at a time.
+/// The scavenger's state. One thread at a time owns it.
 pub struct Scavenger {
     pacing: Pacing,
     config: Config,
@@ -50,7 +52,7 @@ impl Scavenger {
         Self { pacing: Pacing::new(), config, limits: Cgroup::NONE, limits_read_ns: None, cpu_ns: 0, faulted_seen: 0 }
     }
 
-    /// The thread's work, until there is nothing to do, or the thread is the process's last.
+    /// Works as the thread, until there is nothing to do, or until the thread is the process's last.
     pub fn run(&mut self, heap: &Heap) {
         loop {
             match self.tick(heap, u64::MAX) {
@@ -61,8 +63,8 @@ impl Scavenger {
         }
     }
 
-    /// Does one tick on the caller's time, where there is no thread. Returns in how many nanoseconds the next tick is due;
-    /// `None` if the next tick is due at a wake-up.
+    /// Does one tick on a thread of the program. Returns in how many nanoseconds the next tick is due; `None` if the next tick is
+    /// due at a wake-up.
     pub fn tick_inline(&mut self, heap: &Heap) -> Option<u64> {
         match self.tick(heap, INLINE_CPU_NS) {
             Next::Sleep(ns) => Some(ns),
@@ -70,7 +72,7 @@ impl Scavenger {
         }
     }
 
-    /// Looks, decides, works; the work takes about `most_cpu_ns` at most.
+    /// Observes, decides and works. The work takes about `most_cpu_ns` of CPU time at most.
     fn tick(&mut self, heap: &Heap, most_cpu_ns: u64) -> Next {
         let begin_cpu_ns = sys::thread::thread_cpu_time_ns();
         heap.accounts().counters.next_tick();
@@ -81,7 +83,7 @@ impl Scavenger {
         self.pacing.report(&outcome);
         self.cpu_ns += sys::thread::thread_cpu_time_ns().saturating_sub(begin_cpu_ns);
         heap.accounts().counters.set_scavenger_cpu_ns(self.cpu_ns);
-        // Whoever parks is done: nothing else would wake it for huge pages that wait to be split.
+        // A scavenger parks only when its work is done: no wake-up would come for huge pages that wait to be split.
         if has_more && decision.next == Next::Park { Next::Sleep(STEP_SLEEP_NS) } else { decision.next }
     }
 
@@ -126,10 +128,10 @@ impl Scavenger {
     }
 }
 
-/// Waits for work, as the thread. `false` if the thread ends: nothing came, or it is the process's last.
+/// Waits for work, as the thread. `false` if the thread ends, because no work came or because it is the process's last.
 pub fn rest(heap: &Heap) -> bool {
     if !heap.caches().has_caches() {
-        // Perhaps the last thread of the program is about to end.
+        // The last thread of the program may be about to end.
         if sleep(heap, PATIENCE_NS) {
             return false;
         }
@@ -140,14 +142,14 @@ pub fn rest(heap: &Heap) -> bool {
     let patience_ns = may_end(heap).then_some(PATIENCE_NS);
     let parked = heap.accounts().wakeup.park(patience_ns, || {
         let (retained, holes) = heap.synchronized_levels();
-        // Where frees start no thread, what they could raise the levels by counts.
+        // If frees start no thread, the levels count all bytes that frees could still add.
         let to_come = if cfg!(serves_c) && patience_ns.is_some() { in_use_bytes(heap) } else { 0 };
         (retained + to_come, holes + to_come)
     });
     parked == Parked::Woken
 }
 
-/// Whether the process has no other thread than the calling one.
+/// Whether the calling thread is the only thread of the process.
 pub fn is_last(heap: &Heap) -> bool {
     !heap.caches().has_caches() && sys::thread::is_last()
 }
@@ -156,13 +158,14 @@ fn in_use_bytes(heap: &Heap) -> u64 {
     heap.accounts().counters.in_use_bytes() as u64
 }
 
-/// Whether a thread that ends now is started again in time.
+/// Whether the thread may end now, because it would be started again in time.
 #[cfg(not(serves_c))]
 fn may_end(_heap: &Heap) -> bool {
     true
 }
 
-/// The same where frees start no thread: an allocation must come before them, and ask for it.
+/// Whether the thread may end now. In builds that serve C, frees start no thread. So an allocation must come before frees that
+/// make work, and must ask for the thread.
 #[cfg(serves_c)]
 fn may_end(heap: &Heap) -> bool {
     let (retained, holes) = heap.accounts().levels();
@@ -172,7 +175,7 @@ fn may_end(heap: &Heap) -> bool {
     true
 }
 
-/// Sleeps; `true` if the thread is the process's last by then.
+/// Sleeps for `ns`. `true`, perhaps earlier, if the thread is the process's last.
 fn sleep(heap: &Heap, ns: u64) -> bool {
     let (mut left_ns, mut look_ns) = (ns, FIRST_LOOK_NS);
     while left_ns != 0 {
@@ -191,7 +194,7 @@ fn sleep(heap: &Heap, ns: u64) -> bool {
     false
 }
 
-/// Does what the policy decided. The second answer is whether huge pages are left to be split.
+/// Does what the policy decided. Also returns whether huge pages are left to be split.
 fn work(heap: &Heap, decision: &Decision, begin_cpu_ns: u64, most_cpu_ns: u64) -> (Outcome, bool) {
     let options = ReleaseOptions {
         include_dense: decision.include_dense,
@@ -199,7 +202,7 @@ fn work(heap: &Heap, decision: &Decision, begin_cpu_ns: u64, most_cpu_ns: u64) -
         until_cpu_ns: Some(begin_cpu_ns.saturating_add(decision.cpu_budget_ns.min(most_cpu_ns))),
     };
     if decision.drain_idle_threads {
-        // The whole process is still, so every thread counts as idle; one that is not pays a slow path.
+        // The whole process is still, so every thread counts as idle. A thread that works after all pays with a slow path.
         heap.caches().drain(null());
     }
     if decision.trim_caches {
@@ -216,7 +219,7 @@ fn work(heap: &Heap, decision: &Decision, begin_cpu_ns: u64, most_cpu_ns: u64) -
         outcome.hole_released_bytes = scavenged.bytes as u64;
         outcome.holes_exhausted = scavenged.exhausted;
     }
-    // Now that both have released what they could of a huge page.
+    // Splits come last, when both releases have released what they could of a huge page.
     let has_more = heap.page_heaps().split_huge_pages(usize::MAX, options);
     (outcome, has_more)
 }

@@ -116,7 +116,7 @@ impl Caches {
         }
     }
 
-    /// Whether any thread has a cache. A thread of the program that has allocated has one until it exits.
+    /// Whether any thread has a cache. A thread of the program that has allocated keeps its cache until it exits.
     pub fn has_caches(&self) -> bool {
         self.registry.lock().live() != 0
     }

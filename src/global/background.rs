@@ -13,7 +13,7 @@ use super::{fork, process_heap, settings, tls};
 
 /// The scavenger thread's stack: the batches of a release.
 const SCAVENGER_STACK_BYTES: usize = 128 << 10;
-/// How often a thread looks whether another is done.
+/// How long a thread waits before it looks again whether another thread is done.
 const LOOK_NS: u64 = 1_000_000;
 
 /// Starts the scavenger if a free has asked for it. Called at the end of a slow path, with no lock held.
@@ -45,6 +45,7 @@ pub fn look_after_free_by_c(heap: &'static Heap) {
     }
 }
 
+/// The scavenger's thread.
 struct ScavengerThread;
 
 impl sys::thread::Body for ScavengerThread {
@@ -56,11 +57,11 @@ impl sys::thread::Body for ScavengerThread {
         loop {
             match scavenger_state::take(heap) {
                 Taken::State(mut state) => {
-                    // SAFETY: taken, so this thread's alone until it is put back.
+                    // SAFETY: this thread has taken the state, so no other thread has it.
                     unsafe { state.as_mut() }.run(heap);
                     scavenger_state::put(state);
                 }
-                // A slow path does a tick inline.
+                // A slow path has the state and does a tick inline.
                 Taken::Busy => {
                     sys::thread::sleep(LOOK_NS);
                     continue;
@@ -72,14 +73,15 @@ impl sys::thread::Body for ScavengerThread {
             }
         }
         if scavenger::is_last(heap) {
-            // SAFETY: the thread takes no argument. Where it cannot be started, the process ends on this one.
+            // If the thread cannot be started, the process ends on this thread.
+            // SAFETY: the thread takes no argument.
             unsafe { sys::thread::spawn_detached::<LastThread>(null_mut(), sys::thread::LARGE_STACK_BYTES) };
         }
     }
 }
 
-/// The thread that the process ends on where its last thread was the scavenger's: what runs at exit may use a stack and
-/// signals like any other thread's.
+/// The thread on which the process ends if the scavenger's thread is its last. Functions that run at exit may need a stack and
+/// signals like those of every other thread.
 struct LastThread;
 
 impl sys::thread::Body for LastThread {
@@ -131,9 +133,9 @@ fn start_scavenger(heap: &'static Heap) {
 fn scavenge_inline(heap: &'static Heap) {
     heap.accounts().wakeup.acknowledge();
     let Taken::State(mut state) = scavenger_state::take(heap) else { return };
-    // Draining idle threads needs it, as on the scavenger's own thread.
+    // Draining idle threads needs the registration, as on the scavenger's own thread.
     sys::membarrier::register();
-    // SAFETY: taken, so this thread's alone until it is put back.
+    // SAFETY: this thread has taken the state, so no other thread has it.
     if let Some(ns) = unsafe { state.as_mut() }.tick_inline(heap) {
         // There is more to do later, even if nothing more is freed until then.
         scavenger_state::set_inline_deadline_ns(sys::time::monotonic_ns().saturating_add(ns));

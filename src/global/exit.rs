@@ -32,7 +32,7 @@ unsafe extern "C" fn at_thread_exit(_cache: *mut c_void) {
         // SAFETY: the words are the thread's own.
         unsafe { heap.caches().give_back_cache(tls::words()) };
         if !heap.caches().has_caches() {
-            // The scavenger must not be all that keeps the process alive.
+            // The scavenger looks whether it is the process's last thread: it must not keep the process alive.
             heap.accounts().wakeup.wake_now();
         }
     }

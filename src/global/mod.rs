@@ -5,7 +5,7 @@
 //! - `tls`: the words of a thread. `sentinel`: the cache of threads without a cache. `exit`: what a thread does at its exit.
 //! - `process_heap`: the heap and its tables. `settings`: the settings of the process.
 //! - `fork`: the fork handlers.
-//! - `background`: starts the scavenger. `scavenger_state`: what the scavenger knows, which outlives its thread.
+//! - `background`: starts the scavenger, or does its work. `scavenger_state`: what the scavenger knows, which outlives its thread.
 //!
 //! Only this folder has statics, with the exceptions that tests/tidy/rules.rs lists.
 //!

@@ -1,8 +1,9 @@
-//! The scavenger's state, which outlives its thread: what the policy has learnt stays. One thread at a time has it: the
-//! scavenger's own while it works, or, where there is none, a slow path that does a tick inline.
+//! The scavenger's state. It outlives the scavenger's thread, so the policy forgets nothing.
 //!
-//! Orderings: the state is put back with Release and taken with Acquire, so its next user sees it; the deadline is Relaxed, because
-//! it guards nothing but itself.
+//! One thread at a time has the state: the scavenger's thread while it works, or a slow path that does a tick inline.
+//!
+//! Orderings: the state is put back with Release and taken with Acquire, so the next thread that has it sees its contents. The
+//! deadline is Relaxed, because it stands for itself.
 //!
 //! Locks: none.
 
@@ -14,28 +15,28 @@ use crate::sync::plain::{AtomicPtr, AtomicU64, Ordering};
 
 use super::settings::config;
 
-/// The state: null before it is made, [`TAKEN`] while somebody uses it, marked [`STALE`] in a fork's child that has not used
-/// it yet.
+/// The state. Null before it is made, [`TAKEN`] while a thread has it, marked [`STALE`] in the child of a fork until it is used
+/// there.
 static STATE: AtomicPtr<Scavenger> = AtomicPtr::new(null_mut());
 
 /// When the next inline tick is due.
 static INLINE_DEADLINE_NS: AtomicU64 = AtomicU64::new(0);
 
 const TAKEN: *mut Scavenger = core::ptr::without_provenance_mut(1);
-/// A bit of the state's address: what it knows is the past of the process's parent.
+/// A bit in the state's address: the state knows the past of the parent process.
 const STALE: usize = 2;
 
-/// What became of [`take`].
+/// The result of [`take`].
 pub enum Taken {
-    /// The caller has the state, and nobody else, until it is [`put`] back.
+    /// The caller alone has the state, until the caller [`put`]s it back.
     State(NonNull<Scavenger>),
-    /// Somebody else has it.
+    /// Another thread has the state.
     Busy,
-    /// There is no memory for it.
+    /// There is no memory for the state.
     NoMemory,
 }
 
-/// Takes the state, which is made now if there is none.
+/// Takes the state. If there is no state, this call makes it.
 pub fn take(heap: &Heap) -> Taken {
     let state = STATE.swap(TAKEN, Ordering::Acquire);
     if state == TAKEN {
@@ -48,23 +49,23 @@ pub fn take(heap: &Heap) -> Taken {
             return Taken::NoMemory;
         };
         let made = memory.cast();
-        // SAFETY: memory of that size, aligned to more than the type needs, and nobody else's.
+        // SAFETY: the memory has the type's size and at least its alignment, and nobody else has it.
         unsafe { made.write(Scavenger::new(config())) };
         return Taken::State(made);
     };
     if is_stale {
-        // SAFETY: taken, so nobody else's; a scavenger has nothing to drop.
+        // SAFETY: this thread has taken the state, so no other thread has it; a scavenger has nothing to drop.
         unsafe { made.write(Scavenger::new(config())) };
     }
     Taken::State(made)
 }
 
-/// Puts the state back for its next user.
+/// Puts the state back for the next thread.
 pub fn put(state: NonNull<Scavenger>) {
     STATE.store(state.as_ptr(), Ordering::Release);
 }
 
-/// Before this time nothing is to be done inline.
+/// No tick is due inline before this time.
 pub fn inline_deadline_ns() -> u64 {
     INLINE_DEADLINE_NS.load(Ordering::Relaxed)
 }
@@ -74,8 +75,8 @@ pub fn set_inline_deadline_ns(ns: u64) {
     INLINE_DEADLINE_NS.store(ns, Ordering::Relaxed);
 }
 
-/// In the child of a fork: a state that somebody used does not come back, and one that nobody used knows the parent's past.
-/// It is not touched before it is used, since a fork copies what is written to.
+/// In the child of a fork: a state that another thread had does not come back, and any other state knows the parent's past. The
+/// state itself is written only when it is used, because the kernel copies a page that the child writes to.
 pub fn renew_in_child() {
     let state = STATE.load(Ordering::Relaxed);
     let renewed =

@@ -120,10 +120,10 @@ model!(two_frees_that_meet_an_ending_scavenger_start_one, 3, || {
     assert_eq!(started + still_wanted, ended);
 });
 
-/// What a scavenger does, and the next one finds.
+/// The work of a scavenger, which the next scavenger finds.
 struct Work(UnsafeCell<u32>);
 
-// SAFETY: one scavenger at a time works; loom checks that.
+// SAFETY: one scavenger at a time works; loom checks this.
 unsafe impl Sync for Work {}
 
 impl Work {
