@@ -48,6 +48,10 @@ pub fn build(
     match try_build(allocator, profile, content, places) {
         Ok((runner, flags)) => {
             record.flags = flags;
+            // The name behind the link tells the library's version.
+            if let Some(library) = runner.preload.as_ref().and_then(|library| library.canonicalize().ok()) {
+                record.versions.push_str(&format!(" ({})", library.display()));
+            }
             (Some(runner), record)
         }
         Err(line) => {
@@ -69,6 +73,10 @@ fn try_build(
         })?),
         None => None,
     };
+    if allocator.nightly && content == Content::Real {
+        // What does not build should not take the time to build real code's dependencies on another toolchain.
+        cargo(allocator, profile, Content::Loads, places)?;
+    }
     let messages = cargo(allocator, profile, content, places)?;
     let built = executable(&messages).ok_or("cargo named no executable")?;
     let suffix = if content == Content::Real { "-real" } else { "" };
