@@ -216,6 +216,24 @@ mod tests {
     }
 
     #[test]
+    fn classes_up_to_512_bytes_are_split_where_c_is_served() {
+        for (class, info) in TABLE.iter().enumerate() {
+            assert_eq!(is_split(class), SERVES_C && info.slot_bytes <= 512, "{info:?}");
+        }
+    }
+
+    #[cfg(serves_c)]
+    #[test]
+    fn a_free_goes_onto_the_spare_magazine_of_a_split_class_and_else_onto_the_loaded_one() {
+        assert_eq!(push_number(0), 0);
+        for class in 0..CLASSES {
+            let loaded = class + 1;
+            let spare = loaded + CLASSES;
+            assert_eq!(push_number(loaded as u8) as usize, if is_split(class) { spare } else { loaded });
+        }
+    }
+
+    #[test]
     fn waste_inside_a_slot_is_bounded() {
         for size in 1..=MAX_SMALL_BYTES {
             let slot = TABLE[class_of(size, 1).unwrap()].slot_bytes as usize;

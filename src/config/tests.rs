@@ -2,6 +2,7 @@
 
 use super::cgroup::*;
 use super::error::NAMES;
+use super::path::Path;
 use super::*;
 use core::ffi::CStr;
 use proptest::prelude::*;
@@ -91,6 +92,8 @@ fn errors_are_one_clear_line_and_leave_the_default() {
         ("NEAP_RETAINED_MAX", "1", "config: NEAP_RETAINED_MAX is unknown and ignored; did you mean NEAP_RETAIN_MAX?"),
         ("NEAP_HUGE", "1", "config: NEAP_HUGE is unknown and ignored; did you mean NEAP_THP?"),
         ("NEAP_thp", "on", "config: NEAP_thp is unknown and ignored; did you mean NEAP_THP?"),
+        // Each letter to add is an edit.
+        ("NEAP_HARD_L", "on", "config: NEAP_HARD_L is unknown and ignored; did you mean NEAP_HARD_LIMIT?"),
     ] {
         let mut config = Config::DEFAULT;
         let error = config.apply(name.as_bytes(), value.as_bytes()).unwrap_err();
@@ -101,10 +104,12 @@ fn errors_are_one_clear_line_and_leave_the_default() {
 
 #[test]
 fn long_values_are_cut() {
-    let value = "x".repeat(10_000);
-    let mut config = Config::DEFAULT;
-    let line = config.apply(b"NEAP_THP", value.as_bytes()).unwrap_err().to_string();
-    assert!(line.contains(&("x".repeat(40) + "...")) && line.len() < 200, "{line}");
+    for (bytes, shown) in [(40, "x".repeat(40)), (41, "x".repeat(40) + "..."), (10_000, "x".repeat(40) + "...")] {
+        let value = "x".repeat(bytes);
+        let mut config = Config::DEFAULT;
+        let line = config.apply(b"NEAP_THP", value.as_bytes()).unwrap_err().to_string();
+        assert!(line.contains(&std::format!("\"{shown}\"")), "{line}");
+    }
 }
 
 #[test]
@@ -113,6 +118,8 @@ fn cgroup_texts() {
     assert_eq!(parse_memory_limit(b"536870912\n"), Some(512 << 20));
     assert_eq!(parse_memory_limit(b"9223372036854771712\n"), None);
     assert_eq!(parse_memory_limit(b""), None);
+    assert_eq!(parse_memory_limit(b"4611686018427387904"), None, "as good as no limit");
+    assert_eq!(parse_memory_limit(b"4611686018427387903"), Some((1 << 62) - 1));
     for (text, milli) in [
         ("max 100000\n", None),
         ("150000 100000\n", Some(1_500)),
@@ -165,6 +172,21 @@ fn the_tightest_limit_of_all_ancestors_counts() {
     assert_eq!(found.used_bytes(files(&[])), None);
     let far_below = [("/sys/fs/cgroup/pod/memory.current", "699\n"), list[8]];
     assert_eq!(found.used_bytes(files(&far_below)), Some(699), "no need to look at memory.stat");
+    let near = [("/sys/fs/cgroup/pod/memory.current", "700\n"), list[8]];
+    assert_eq!(found.used_bytes(files(&near)), Some(550));
+}
+
+#[test]
+fn a_tighter_limit_farther_up_counts() {
+    let list = [
+        ("/proc/self/cgroup", "0::/pod/box\n"),
+        ("/sys/fs/cgroup/pod/box/memory.max", "900\n"),
+        ("/sys/fs/cgroup/pod/box/memory.current", "10\n"),
+        ("/sys/fs/cgroup/pod/memory.max", "800\n"),
+        ("/sys/fs/cgroup/pod/memory.current", "20\n"),
+    ];
+    let found = Cgroup::find(files(&list));
+    assert_eq!((found.limit_bytes, found.used_bytes(files(&list))), (Some(800), Some(20)));
 }
 
 #[test]
@@ -188,6 +210,35 @@ fn version_1() {
     let found = Cgroup::find(files(&list));
     assert_eq!((found.limit_bytes, found.milli_cpus), (Some(4096), Some(250)));
     assert_eq!(found.used_bytes(files(&list)), Some(1024));
+}
+
+#[test]
+fn each_controller_of_version_1_has_a_path_of_its_own() {
+    let list = [
+        ("/proc/self/cgroup", "5:memory:/m\n4:cpu,cpuacct:/c\n"),
+        ("/sys/fs/cgroup/memory/m/memory.limit_in_bytes", "4096\n"),
+        ("/sys/fs/cgroup/memory/c/memory.limit_in_bytes", "1024\n"),
+        ("/sys/fs/cgroup/cpu/c/cpu.cfs_quota_us", "25000\n"),
+        ("/sys/fs/cgroup/cpu/c/cpu.cfs_period_us", "100000\n"),
+        ("/sys/fs/cgroup/cpu/m/cpu.cfs_quota_us", "1000\n"),
+        ("/sys/fs/cgroup/cpu/m/cpu.cfs_period_us", "100000\n"),
+    ];
+    let found = Cgroup::find(files(&list));
+    assert_eq!((found.limit_bytes, found.milli_cpus), (Some(4096), Some(250)));
+    assert_ne!(found, Cgroup::find(files(&[("/proc/self/cgroup", "5:memory:/c\n"), list[2]])));
+}
+
+#[test]
+fn paths_are_refused_where_they_are_too_long_or_hold_a_zero() {
+    let long = [b'x'; 512];
+    assert_eq!(Path::join(&[&long]), None);
+    assert_eq!(Path::join(&[&long[..500], &long[..12]]), None);
+    assert_eq!(Path::join(&[b"/a\0", b"/b"]), None);
+    let path = Path::join(&[&long[..500], &long[..11]]).unwrap();
+    assert_eq!(path.as_c_str().to_bytes(), &long[..511]);
+    let [short, same, other] = [[&b"/a"[..], b"/b"], [b"/a/", b"b"], [b"/a", b"/c"]].map(|parts| Path::join(&parts));
+    assert!(short == same && short != other);
+    assert_eq!(std::format!("{:?}", short.unwrap()), "\"/a/b\"");
 }
 
 #[test]

@@ -63,7 +63,7 @@ impl Activity {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tuning::MS;
+    use super::super::tuning::{MS, SECOND};
     use super::*;
 
     #[test]
@@ -82,6 +82,27 @@ mod tests {
         assert!(!tick(100, 15));
         assert!((0..2).all(|_| !tick(10_000, 1)), "a long gap is one sign only");
         assert!(tick(200, 1));
+    }
+
+    #[test]
+    fn the_thresholds_and_the_shortest_interval_are_exact() {
+        let still_quiet = |ticks: u64, wall_ms: u64, cpu_ms: u64| {
+            let mut activity = Activity::new();
+            let mut cpu = 0;
+            (0..ticks).for_each(|_| {
+                activity.observe(wall_ms * MS, 200 * MS, cpu, 1_000);
+                cpu += cpu_ms * MS;
+            });
+            activity.is_quiet()
+        };
+        assert!(still_quiet(6, 200, 19) && !still_quiet(6, 200, 20));
+        let mut activity = Activity::new();
+        activity.observe(SECOND, SECOND, 0, 1_000);
+        assert!(activity.is_quiet());
+        activity.observe(JUDGE_OVER_NS - 1, SECOND, 19 * MS, 1_000);
+        assert!(activity.is_quiet(), "too short an interval to judge");
+        activity.observe(1, SECOND, 19 * MS, 1_000);
+        assert!(!activity.is_quiet());
     }
 
     #[test]

@@ -73,3 +73,66 @@ impl Caches {
         drain || trim
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STEP: u64 = 100 * MS;
+
+    /// The ticks (one every 0.1 s, from number 0) at which so much cached memory is trimmed.
+    fn trims(mode: Mode, ticks: u64, mut cached: impl FnMut(u64) -> u64) -> std::vec::Vec<u64> {
+        let mut caches = Caches::new();
+        (0..ticks).filter(|&tick| caches.tick(mode, STEP, 0, false, cached(tick)).0).collect()
+    }
+
+    #[test]
+    fn a_busy_process_is_trimmed_in_intervals_if_it_is_worth_it() {
+        assert_eq!(trims(Mode::Busy, 12, |_| LEAST_TRIM_BYTES), [0, 5, 10]);
+        assert_eq!(trims(Mode::Busy, 12, |_| LEAST_TRIM_BYTES - 1), []);
+    }
+
+    #[test]
+    fn a_quiet_process_is_trimmed_while_trims_free_anything_and_then_no_more_than_three_times() {
+        assert_eq!(trims(Mode::Quiet, 12, |_| MIB), [0, 1, 2]);
+        assert_eq!(trims(Mode::Quiet, 12, |tick| MIB * (8 - tick.min(6))), [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
+        assert_eq!(trims(Mode::Quiet, 12, |_| LEAST_TRIM_BYTES - 1), []);
+    }
+
+    #[test]
+    fn more_cached_memory_than_a_trim_has_seen_begins_anew() {
+        for (more, trimmed_again) in [(0, false), (4 * LEAST_TRIM_BYTES, false), (4 * LEAST_TRIM_BYTES + 1, true)] {
+            let again = trims(Mode::Quiet, 12, |tick| if tick < 10 { MIB } else { MIB + more });
+            assert_eq!(again.contains(&10), trimmed_again, "{more}: {again:?}");
+        }
+    }
+
+    #[test]
+    fn a_drain_comes_once_has_a_trim_with_it_and_waits_for_an_idle_process() {
+        let mut caches = Caches::new();
+        assert_eq!(caches.tick(Mode::Quiet, STEP, DRAIN_AFTER_NS - 1, false, 0), (false, false));
+        assert_eq!(caches.tick(Mode::Busy, STEP, SECOND, false, 0), (false, false));
+        assert_eq!(caches.tick(Mode::Quiet, STEP, DRAIN_AFTER_NS, false, 0), (true, true));
+        assert_eq!(caches.tick(Mode::Quiet, STEP, SECOND, false, 0), (false, false));
+        // Something was freed: another drain follows, once the last is long enough ago.
+        assert_eq!(caches.tick(Mode::Quiet, STEP, SECOND, true, 0), (false, false));
+        assert_eq!(caches.tick(Mode::Quiet, DRAIN_EVERY_NS - 2 * STEP - 1, SECOND, false, 0), (false, false));
+        assert_eq!(caches.tick(Mode::Quiet, 1, SECOND, false, 0), (true, true));
+        assert_eq!(caches.tick(Mode::Pressure, DRAIN_EVERY_NS, 0, true, 0), (true, true), "pressure does not wait");
+    }
+
+    #[test]
+    fn a_tick_for_the_caches_alone() {
+        let mut caches = Caches::new();
+        assert!(caches.has_more_to_do(Mode::Busy, DRAIN_EVERY_NS - 1, 0), "a drain may come");
+        assert!(!caches.has_more_to_do(Mode::Busy, DRAIN_EVERY_NS, 0), "awake for long enough for a drain");
+        let rest = |caches: &Caches, mode, cached| caches.has_more_to_do(mode, DRAIN_EVERY_NS, cached);
+        assert!(!rest(&caches, Mode::Busy, MIB) && !rest(&caches, Mode::Quiet, LEAST_TRIM_BYTES - 1));
+        assert!(rest(&caches, Mode::Quiet, LEAST_TRIM_BYTES) && rest(&caches, Mode::Pressure, MIB));
+        for _ in 0..IDLE_TRIMS {
+            assert!(rest(&caches, Mode::Quiet, MIB));
+            caches.tick(Mode::Quiet, STEP, 0, false, MIB);
+        }
+        assert!(!rest(&caches, Mode::Quiet, MIB), "trims free nothing any more");
+    }
+}

@@ -175,3 +175,83 @@ impl Pool {
         if excess.saturating_sub(step) < LEAST_RELEASE_BYTES { excess } else { step }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tuning::{MIB, MS, SECOND};
+    use super::*;
+
+    const TERMS: Terms =
+        Terms { hold_ns: SECOND, short_ns: SECOND, margin_part: 0, start_bytes: MIB, decay_ns: 100 * MS };
+
+    fn view(used: u64, free: u64) -> View {
+        View { used, used_min: used, used_max: used, free }
+    }
+
+    #[test]
+    fn a_decay_starts_at_its_threshold_and_goes_on_below_it() {
+        let mut pool = Pool::new();
+        assert_eq!((pool.plan(MIB - 1, 10 * MS, &TERMS), pool.is_decaying()), (0, false));
+        // A sixteenth of what the decay started with is more than a tenth of what is left.
+        let first = pool.plan(16 * MIB, 0, &TERMS);
+        assert_eq!((first, pool.is_decaying()), (MIB, true));
+        assert_eq!(pool.plan(MIB - 1, 0, &TERMS), MIB - 1, "the rest is too small for a release of its own");
+        assert_eq!(pool.plan(MIB + LEAST_RELEASE_BYTES, 0, &TERMS), MIB, "this rest is not");
+        assert_eq!(pool.plan(LEAST_RELEASE_BYTES, 0, &TERMS), LEAST_RELEASE_BYTES);
+        assert_eq!((pool.plan(LEAST_RELEASE_BYTES - 1, 0, &TERMS), pool.is_decaying()), (0, false));
+        assert_eq!(pool.plan(MIB - 1, 10 * MS, &TERMS), 0, "below the threshold again");
+    }
+
+    #[test]
+    fn the_step_follows_the_time_constant() {
+        for (passed_ms, part) in [(0, 64), (10, 102), (50, 512), (100, 1024), (1_000, 1024)] {
+            assert_eq!(Pool::new().plan(1024 * MIB, passed_ms * MS, &TERMS), part * MIB, "{passed_ms} ms");
+        }
+    }
+
+    #[test]
+    fn what_a_search_left_behind_is_no_excess_until_a_good_deal_is_added() {
+        let mut pool = Pool::new();
+        pool.observe(0, 0, &view(0, 160 * MIB), &TERMS);
+        pool.report(0, true);
+        pool.observe(100 * MS, 100 * MS, &view(0, 160 * MIB), &TERMS);
+        for (free, excess) in [(160 * MIB, 0), (170 * MIB, 0), (171 * MIB, MIB)] {
+            assert_eq!(pool.excess(&view(0, free), &TERMS), excess, "{free}");
+            assert_eq!(pool.held(&view(0, free)), excess, "{free}");
+            assert_eq!(pool.total_excess(&view(0, free), &TERMS), free - FLOOR_BYTES);
+        }
+        assert_eq!(pool.retry_at_ns(), Some(100 * MS + RETRY_SLEEP_NS[0]));
+        pool.search_again();
+        assert_eq!(pool.excess(&view(0, 160 * MIB), &TERMS), 160 * MIB - FLOOR_BYTES);
+        assert_eq!(pool.retry_at_ns(), None);
+    }
+
+    #[test]
+    fn a_retry_is_not_worth_it_for_the_floor() {
+        for (left, is_worth_it) in [(FLOOR_BYTES, false), (FLOOR_BYTES + 1, true)] {
+            let mut pool = Pool::new();
+            pool.observe(0, 0, &view(0, left), &TERMS);
+            pool.report(0, true);
+            pool.observe(100 * MS, 100 * MS, &view(0, left), &TERMS);
+            assert_eq!(pool.retry_at_ns().is_some(), is_worth_it);
+        }
+    }
+
+    #[test]
+    fn the_shadow_regrets_what_it_would_have_to_fault_in_again() {
+        let mut pool = Pool::new();
+        let mut tick = 0;
+        let mut observe = |used: u64, ticks: u64| {
+            (0..ticks).fold(false, |regretted, _| {
+                tick += 1;
+                pool.observe(tick * 100 * MS, 100 * MS, &view(used, 0), &TERMS) || regretted
+            })
+        };
+        assert!(!observe(150 * MIB, 5));
+        // Until the base hold is over, the shadow keeps the peak.
+        assert!(!observe(50 * MIB, 5) && !observe(150 * MIB, 1));
+        assert!(!observe(50 * MIB, 20));
+        assert!(!observe(51 * MIB, 1), "too little to regret");
+        assert!(observe(80 * MIB, 1));
+    }
+}

@@ -167,10 +167,35 @@ mod tests {
     fn a_thin_stream_of_returns_fades() {
         let mut regret = Regret::new();
         at(&mut regret, SECOND);
-        regret.released(1_000 * MIB);
+        regret.released(200 * MIB);
         for tick in 0..50 {
             at(&mut regret, SECOND + tick * 100 * MS);
             assert_eq!(regret.returned(MIB), None);
+        }
+    }
+
+    #[test]
+    fn returns_in_short_order_add_up() {
+        let mut regret = Regret::new();
+        regret.released(10 * MIB);
+        at(&mut regret, 3 * SECOND);
+        assert_eq!(regret.returned(MIB + MIB / 2), None);
+        regret.released(10 * MIB);
+        at(&mut regret, 3 * SECOND + 100 * MS);
+        assert_eq!(regret.returned(MIB + MIB / 2), Some(3 * SECOND), "the oldest of all that came back");
+    }
+
+    #[test]
+    fn enough_is_two_mebibytes_and_an_eighth_of_the_releases() {
+        for (released, returned, enough) in [
+            (10 * MIB, LEAST_REGRET_BYTES - 1, false),
+            (10 * MIB, LEAST_REGRET_BYTES, true),
+            (80 * MIB, 10 * MIB - 1, false),
+            (80 * MIB, 10 * MIB, true),
+        ] {
+            let mut regret = Regret::new();
+            regret.released(released);
+            assert_eq!(regret.returned(returned).is_some(), enough, "{returned} of {released}");
         }
     }
 
@@ -197,7 +222,11 @@ mod tests {
             hold.advance(tick * 100 * MS, 100 * MS);
         }
         assert_eq!(hold.ns(), 2 * SECOND + SECOND / 2);
-        for tick in 37..100 {
+        hold.advance(3_750 * MS, 100 * MS);
+        assert_eq!(hold.ns(), 2 * SECOND + SECOND / 2, "one and a half times itself");
+        hold.advance(3_751 * MS, 100 * MS);
+        assert!((2_200 * MS..2_300 * MS).contains(&hold.ns()), "a tenth of it in a tenth of a second: {}", hold.ns());
+        for tick in 38..100 {
             hold.advance(tick * 100 * MS, 100 * MS);
         }
         assert!(hold.ns() < 10 * MS, "{}", hold.ns());

@@ -1,6 +1,6 @@
 //! Failures that other scavengers have had, each as a test.
 
-use super::super::tuning::{MAX_SLEEP_NS, MIB, MS, SECOND};
+use super::super::tuning::{LEAST_RELEASE_BYTES, MAX_SLEEP_NS, MIB, MS, SECOND};
 use super::super::{Goal, Next, Observation, Outcome, Pacing, Wake};
 use super::process::{Load, Process};
 
@@ -103,11 +103,21 @@ fn parts_of_huge_pages_go_when_a_busy_process_falls_idle() {
     process.parts_bytes = 900 * MIB;
     super::bursts::burst(&mut process, SECOND, Load::pages(10, 1_000));
     process.run(5 * SECOND, |_| Load::pages(10, 1_000));
-    assert!(process.idle_bytes() >= 900 * MIB, "no excess is long enough yet");
+    assert!(process.idle_bytes() >= 900 * MIB, "the excess is not long enough yet");
     assert!(!process.is_parked(), "only a tick can see that the process has fallen idle");
     process.run(5 * SECOND, |_| Load::pages(10, 0));
     assert!(process.idle_bytes() <= 4 * MIB, "{} MiB", process.idle_bytes() / MIB);
     assert!(process.is_parked());
+}
+
+#[test]
+fn parts_of_huge_pages_go_in_a_busy_process_after_a_long_excess() {
+    let mut process = Process::new();
+    process.parts_bytes = 900 * MIB;
+    super::bursts::burst(&mut process, SECOND, Load::pages(10, 1_000));
+    // The hold of the peak, an epoch of the long excess, and another that began before the excess did.
+    let ns = process.time_to_give_back(100, Load::pages(10, 1_000));
+    assert!((4_500 * MS..12 * SECOND).contains(&ns), "{} ms", ns / MS);
 }
 
 #[test]
@@ -225,6 +235,8 @@ fn growth_never_releases_more_than_it_added() {
     assert_eq!(goal.growth_release_bytes(90 * MIB, 50 * MIB, 4 * MIB), 4 * MIB);
     assert_eq!(goal.growth_release_bytes(3 * MIB, 99 * MIB, 4 * MIB), 3 * MIB);
     assert_eq!(goal.growth_release_bytes(900 * MIB, 99 * MIB, 400 * MIB), 16 * MIB);
+    assert_eq!(goal.growth_release_bytes(10 * MIB + LEAST_RELEASE_BYTES, 0, MIB), LEAST_RELEASE_BYTES);
+    assert_eq!(goal.growth_release_bytes(10 * MIB + LEAST_RELEASE_BYTES - 1, 0, MIB), 0);
     assert_eq!(Goal::INITIAL.growth_release_bytes(u64::MAX, u64::MAX, u64::MAX), 16 * MIB);
     assert!(!Wake::INITIAL.is_due(4 * MIB, 7 * MIB));
 }

@@ -6,3 +6,4 @@ mod lessons;
 mod process;
 mod returning_loads;
 mod table;
+mod ticks;
