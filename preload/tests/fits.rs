@@ -6,7 +6,7 @@ mod common;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use common::{Link, build, program};
+use common::{Link, build, check, compiler, library, out, program, source};
 
 /// No program here takes so long unless it hangs.
 const HANG: Duration = Duration::from_secs(90);
@@ -50,5 +50,17 @@ fn the_process_ends_with_the_last_thread_of_the_program() {
 fn a_process_whose_memory_was_given_back_is_single_threaded_again() {
     for link in [Link::Preload, Link::Static] {
         ends(&mut program(&build("unshare.c", link), link));
+    }
+}
+
+/// glibc takes static thread-local storage out of each thread's stack.
+#[test]
+fn any_amount_of_thread_local_storage_leaves_room_on_the_stack() {
+    for kib in [8, 64, 96, 104, 112, 120, 128, 160, 192, 224, 256, 1 << 10, 9 << 10] {
+        let path = out(&format!("much-tls-{kib}"));
+        let mut command = compiler("CC", "cc");
+        command.args(["-O1", "-g", "-fno-builtin", "-w", "-pthread"]).arg(format!("-DTLS_BYTES={}", kib << 10));
+        check(command.arg("-o").arg(&path).arg(source("much_tls.c")));
+        ends(Command::new(&path).env("LD_PRELOAD", library("libneap.so")));
     }
 }

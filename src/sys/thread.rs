@@ -7,7 +7,7 @@ use super::fault::{self, Op};
 use super::file::read_small;
 use super::held::assert_none_held;
 use super::time;
-use core::ffi::{CStr, c_void};
+use core::ffi::{CStr, c_int, c_void};
 use core::mem::MaybeUninit;
 use core::ptr;
 use once_cell::race::OnceBool;
@@ -27,13 +27,15 @@ pub trait Body {
     unsafe fn run(argument: *mut c_void);
 }
 
-/// The smallest stack: room for our own frames, the C library's and a system call's signal-free entry.
-const MIN_STACK_BYTES: usize = 64 << 10;
+/// What the C library keeps free in a thread's static storage for libraries that are opened later, and its record of the
+/// thread, with room to spare. A setting of its own (`GLIBC_TUNABLES`) can make the first larger.
+const RESERVE_BYTES: usize = 64 << 10;
 /// A stack with room for any thread-local storage: the usual size for threads.
 pub const LARGE_STACK_BYTES: usize = 8 << 20;
 
 /// Starts a detached thread with all signals blocked, so the program's handlers never run on it. Only the C library's
-/// internal signals stay open, because `setuid` needs them. `false` when no thread can be started.
+/// internal signals stay open, because `setuid` needs them. The thread may use `stack_bytes` of stack. `false` when no thread
+/// can be started.
 ///
 /// # Safety
 /// `argument` is valid for [`Body::run`] on another thread, as long as the function runs.
@@ -53,14 +55,42 @@ pub unsafe fn spawn_detached<B: Body>(argument: *mut c_void, stack_bytes: usize)
     if !blocked {
         return false;
     }
-    let stack_bytes = stack_bytes.max(MIN_STACK_BYTES).max(libc::PTHREAD_STACK_MIN);
-    // A program with much static thread-local storage needs more than our stack. The default size is no choice: the C
+    let size = with_storage(stack_bytes.max(libc::PTHREAD_STACK_MIN));
+    // Refused where the C library takes more out of the stack than was reckoned with. The default size is no choice: the C
     // library looks it up under a lock, and allocates under the same lock.
     // SAFETY: the caller's contract.
-    let started = unsafe { create::<B>(argument, stack_bytes) || create::<B>(argument, LARGE_STACK_BYTES) };
+    let started = unsafe { create::<B>(argument, size) || create::<B>(argument, size + LARGE_STACK_BYTES) };
     // SAFETY: the call that blocked the signals has filled the set.
     unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), ptr::null_mut()) };
     started
+}
+
+/// The size of a stack with `bytes` to use: glibc takes a thread's static storage and the guard out of the stack. glibc has a
+/// function that knows how much that is. It is no public one, to look it up takes a lock under which constructors run, and a
+/// thread that allocates may hold what a constructor waits for. So the storage is what the loaded libraries ask for; the
+/// lock behind that list is held for moments only.
+fn with_storage(bytes: usize) -> usize {
+    let mut storage = 0_usize;
+    // SAFETY: the function takes what it is given here, and does not unwind.
+    unsafe { libc::dl_iterate_phdr(Some(add_storage), (&raw mut storage).cast()) };
+    let page = super::page::os_page_bytes();
+    bytes.saturating_add(storage).saturating_add(RESERVE_BYTES + page).next_multiple_of(page)
+}
+
+/// Adds a library's thread-local storage to the number behind `sum`.
+unsafe extern "C" fn add_storage(library: *mut libc::dl_phdr_info, _bytes: usize, sum: *mut c_void) -> c_int {
+    // SAFETY: the C library passes a record with that many headers, which stay for the call; `sum` is the caller's number.
+    unsafe {
+        let headers = (*library).dlpi_phdr;
+        for at in 0..(*library).dlpi_phnum as usize {
+            let header = headers.add(at).read();
+            if header.p_type == libc::PT_TLS {
+                let sum = &mut *sum.cast::<usize>();
+                *sum = sum.saturating_add(header.p_memsz as usize).saturating_add(header.p_align as usize);
+            }
+        }
+    }
+    0
 }
 
 /// # Safety
