@@ -1,5 +1,6 @@
-//! Build script. It generates the size classes by the rule below. It also tells two packages what they are, since they
-//! compile the same source by path: loom-tests uses loom's locks and atomics, and preload is the library for C.
+//! Build script. It generates the size classes by the rule below, and decides where the heap is our own ([`has_own_heap`]). It
+//! also tells two packages what they are, since they compile the same source by path: loom-tests uses loom's locks and
+//! atomics, and preload is the library for C.
 //!
 //! The rule. Let `s = (size - 1) | (align - 1)`, which folds the alignment into the size, and `k = floor(log2(s | 64))`. Then
 //! the class is `8 k - 48 + (s >> (k - 3))`: steps of 8 bytes up to 128, and eight classes for each doubling up to 32 KiB.
@@ -51,11 +52,48 @@ fn class(number: usize, serves_c: bool) -> Info {
     Info { slot, pages, slots: slots_in(pages), magazine, align_pages }
 }
 
+/// A fact about the target, or an empty string.
+fn target(fact: &str) -> String {
+    std::env::var(format!("CARGO_CFG_{fact}")).unwrap_or_default()
+}
+
+/// Whether the heap is our own; elsewhere the system's allocator answers under our names (`src/elsewhere.rs`).
+///
+/// - Our own: 64-bit Linux, on the processors that a program was run on (`scripts/systems.sh`).
+/// - Not on 32 bits: the heap keeps the address space that it once had, and 32 bits have little.
+/// - Not on Android: no program could be run there.
+/// - Not under Miri, fuzzers and sanitizers: they replace the system's allocator, and see nothing of an allocator that maps its
+///   own memory. The package's own tests open the parts (`internals`), and get the parts in any case.
+fn has_own_heap() -> bool {
+    let processors = ["x86_64", "aarch64", "riscv64", "loongarch64", "s390x", "powerpc64"];
+    let is_known = target("TARGET_OS") == "linux"
+        && target("TARGET_POINTER_WIDTH") == "64"
+        && processors.contains(&target("TARGET_ARCH").as_str());
+    // Stable compilers do not tell of a sanitizer that comes with the target, but for its name.
+    let is_sanitized = std::env::var_os("CARGO_CFG_SANITIZE").is_some()
+        || target("TARGET_ENV") == "gnuasan"
+        || std::env::var("TARGET").is_ok_and(|name| name.ends_with("san"));
+    let is_watched =
+        is_sanitized || ["MIRI", "FUZZING"].iter().any(|tool| std::env::var_os(format!("CARGO_CFG_{tool}")).is_some());
+    is_known && (!is_watched || std::env::var_os("CARGO_FEATURE_INTERNALS").is_some())
+}
+
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
+    if has_own_heap() {
+        println!("cargo:rustc-cfg=own_heap");
+    }
+    // Without an operating system there is no `std`, and so no system's allocator.
+    if !["none", "cuda"].contains(&target("TARGET_OS").as_str()) {
+        println!("cargo:rustc-cfg=has_system");
+    }
     if std::env::var("CARGO_PKG_NAME").as_deref() == Ok("neap-loom-tests") {
         println!("cargo:rustc-cfg=loom");
     }
+    // A symbol has one place in a program, and two versions of the package may be in it.
+    let words = ["NAME", "VERSION"].map(|part| std::env::var(format!("CARGO_PKG_{part}")).expect("cargo sets it"));
+    let words = words.join("_").replace(|c: char| !c.is_ascii_alphanumeric(), "_");
+    println!("cargo:rustc-env=NEAP_THREAD_WORDS={words}_thread_words");
     let is_library = std::env::var("CARGO_PKG_NAME").as_deref() == Ok("neap-preload");
     let serves_c = is_library || std::env::var_os("CARGO_FEATURE_C_SYMBOLS").is_some();
     if is_library {

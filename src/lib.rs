@@ -41,50 +41,70 @@
 // The checks of debug builds and tests need std's thread locals. So do the thread's words on platforms where they are not a
 // symbol of our own (`global::tls`). All other builds are free of std.
 #[cfg(all(
+    own_heap,
     not(test),
-    any(
-        debug_assertions,
-        loom,
-        feature = "internals",
-        not(all(any(target_arch = "x86_64", target_arch = "aarch64"), target_os = "linux"))
-    )
+    any(debug_assertions, loom, feature = "internals", not(any(target_arch = "x86_64", target_arch = "aarch64")))
 ))]
+extern crate std;
+
+// The system's allocator, where it takes our place.
+#[cfg(all(not(own_heap), has_system, not(test)))]
 extern crate std;
 
 // A library for C that may unwind needs std's panic handler. The profile `preload` builds a library that cannot unwind.
 #[cfg(all(neap_library, not(panic = "abort"), not(test), not(debug_assertions), not(feature = "internals")))]
 extern crate std;
 
+#[cfg(own_heap)]
 mod accounts;
-#[cfg(all(serves_c, not(loom)))]
+#[cfg(all(own_heap, serves_c, not(loom)))]
 mod c_symbols;
+#[cfg(own_heap)]
 mod caches;
+#[cfg(own_heap)]
 mod central;
+#[cfg(own_heap)]
 mod config;
-#[cfg(not(loom))]
+#[cfg(not(own_heap))]
+mod elsewhere;
+#[cfg(all(own_heap, not(loom)))]
 mod global;
+#[cfg(own_heap)]
 mod heap;
+#[cfg(own_heap)]
 mod holes;
-#[cfg(feature = "internals")]
+#[cfg(all(own_heap, feature = "internals"))]
 #[doc(hidden)]
 pub mod internals;
+#[cfg(own_heap)]
 mod lock;
+#[cfg(own_heap)]
 mod pacing;
+#[cfg(own_heap)]
 mod page_heap;
+#[cfg(own_heap)]
 mod pages;
-#[cfg(not(loom))]
+#[cfg(all(own_heap, not(loom)))]
 mod scavenger;
+#[cfg(own_heap)]
 mod size_class;
+#[cfg(own_heap)]
 mod span;
+#[cfg(own_heap)]
 mod sync;
+#[cfg(own_heap)]
 mod sys;
+#[cfg(own_heap)]
 mod units;
 // For profiles: builds without the door to the parts do not use it.
-#[cfg(all(any(test, feature = "internals"), not(loom)))]
+#[cfg(all(own_heap, any(test, feature = "internals"), not(loom)))]
 mod unwind;
 
+#[cfg(own_heap)]
 pub use accounts::stats::Stats;
-#[cfg(not(loom))]
+#[cfg(not(own_heap))]
+pub use elsewhere::{Neap, Stats, scavenge, stats};
+#[cfg(all(own_heap, not(loom)))]
 pub use global::{Neap, scavenge, stats};
 
 /// How neap works inside: the floors, the life of an allocation, of a free and of a page, and the locks.

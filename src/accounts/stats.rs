@@ -20,17 +20,26 @@ macro_rules! stats {
         #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
         #[non_exhaustive]
         pub struct Stats {
+            /// Whether this copy of neap has served an allocation. `false` where another allocator is the program's, be it another
+            /// version of neap, and on systems where neap hands through to the system's allocator. All numbers are zero then.
+            pub active: bool,
             $(#[doc = $help] pub $name: u64,)*
         }
 
         impl Stats {
             /// Every field: its name, its kind of metric, its meaning and its value.
             fn fields(&self) -> impl Iterator<Item = Field> {
-                [$(Field { name: stringify!($name), kind: Kind::$kind, help: $help, value: self.$name },)*].into_iter()
+                [
+                    Field { name: "active", kind: Kind::Gauge, help: ACTIVE, value: u64::from(self.active) },
+                    $(Field { name: stringify!($name), kind: Kind::$kind, help: $help, value: self.$name },)*
+                ]
+                .into_iter()
             }
         }
     };
 }
+
+const ACTIVE: &str = "1 if this copy of neap has served an allocation; with 0 another allocator is the program's.";
 
 stats! {
     reserved_bytes Gauge "Address space set aside for the heap."
@@ -133,9 +142,12 @@ impl Stats {
     }
 }
 
-/// Text for people: the identity first, then one field a line. Bytes are in MiB.
+/// Text for people: the identity first, then one field a line. Bytes are in MiB. Of a snapshot that is not active a line says so.
 impl fmt::Display for Stats {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.active {
+            return writeln!(f, "this copy of neap is not the program's allocator: it has served no allocation");
+        }
         writeln!(
             f,
             "mapped {} = in use {} + retained {} + released {} + in flight {} + cached {}",
@@ -147,7 +159,7 @@ impl fmt::Display for Stats {
             Mib(self.cached_bytes)
         )?;
         writeln!(f, "backed {}", Mib(self.backed_bytes()))?;
-        for Field { name, value, .. } in self.fields() {
+        for Field { name, value, .. } in self.fields().filter(|field| field.name != "active") {
             match name.strip_suffix("_bytes").or_else(|| name.strip_suffix("_bytes_total")) {
                 Some(short) if name.ends_with("_total") => writeln!(f, "{short} so far {}", Mib(value))?,
                 Some(short) => writeln!(f, "{short} {}", Mib(value))?,
@@ -174,6 +186,7 @@ mod tests {
 
     fn sample() -> Stats {
         Stats {
+            active: true,
             mapped_bytes: 10 << 20,
             in_use_bytes: 5 << 20,
             retained_bytes: 3 << 19,
@@ -204,10 +217,21 @@ mod tests {
     }
 
     #[test]
+    fn a_snapshot_that_is_not_active_says_so_and_no_numbers() {
+        let text = Stats::default().to_string();
+        assert!(text.contains("not the program's allocator") && text.lines().count() == 1, "{text}");
+        let mut metrics = String::new();
+        Stats::default().write_prometheus(&mut metrics).unwrap();
+        assert!(metrics.contains("\nneap_active 0\n"), "{metrics}");
+    }
+
+    #[test]
     fn json_is_one_flat_object() {
         let mut text = String::new();
         sample().write_json(&mut text).unwrap();
-        assert!(text.starts_with("{\"reserved_bytes\":0,\"mapped_bytes\":10485760,") && text.ends_with("}"));
+        assert!(
+            text.starts_with("{\"active\":1,\"reserved_bytes\":0,\"mapped_bytes\":10485760,") && text.ends_with("}")
+        );
         assert!(text.contains("\"released_bytes_total\":7"));
         assert_eq!(text.matches(':').count(), sample().fields().count());
         assert_eq!(text.matches(',').count() + 1, sample().fields().count());

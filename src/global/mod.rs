@@ -103,12 +103,14 @@ unsafe impl GlobalAlloc for Neap {
 ///
 /// Any thread may call this function at any time. The call takes as long as the kernel needs to release the pages, and longer
 /// if the kernel must split huge pages. A busy thread keeps the memory in its magazines until it next exchanges a magazine. An
-/// idle thread keeps at most one free object of each size class. The call never fails: 0 means that no memory was free.
+/// idle thread keeps at most one free object of each size class. The call never fails: 0 means that no memory was free, or that
+/// this copy of neap is not the program's allocator ([`Stats::active`]).
 pub fn scavenge() -> usize {
     slow::scavenge()
 }
 
-/// A snapshot of the heap's accounts. The call never fails. All numbers are zero before the first allocation.
+/// A snapshot of the heap's accounts. The call never fails. Before the first allocation, and if this copy of neap is not the
+/// program's allocator, the snapshot is not active ([`Stats::active`]) and all numbers are zero.
 pub fn stats() -> Stats {
     slow::stats()
 }

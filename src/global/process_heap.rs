@@ -28,6 +28,11 @@ pub fn heap() -> Option<&'static Heap> {
     if READY.is_completed() { Some(&HEAP) } else { initialize() }
 }
 
+/// Whether the heap is initialised, as it is from its first allocation on.
+pub fn is_ready() -> bool {
+    READY.is_completed()
+}
+
 #[cold]
 fn initialize() -> Option<&'static Heap> {
     READY

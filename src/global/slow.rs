@@ -14,7 +14,7 @@ use crate::size_class::class_of;
 use crate::sys;
 
 use super::background::{look_after, look_after_allocation};
-use super::{exit, fork, settings, tls};
+use super::{exit, fork, process_heap, settings, tls};
 
 /// Allocates when the fast path could not.
 #[cold]
@@ -130,6 +130,9 @@ pub fn own_shard(heap: &Heap) -> usize {
 
 /// See [`super::scavenge`].
 pub fn scavenge() -> usize {
+    if !process_heap::is_ready() {
+        return 0;
+    }
     let Some((heap, _pause)) = fork::enter() else { return 0 };
     let own = own_cache();
     if let Some(cache) = own {
@@ -139,10 +142,14 @@ pub fn scavenge() -> usize {
     heap.scavenge_all(own.map_or(null(), from_ref))
 }
 
-/// See [`super::stats`].
+/// See [`super::stats`]. The heap is not made for it: a heap that nothing was allocated from is not the program's.
 pub fn stats() -> Stats {
+    if !process_heap::is_ready() {
+        return Stats::default();
+    }
     let Some((heap, _pause)) = fork::enter() else { return Stats::default() };
     let mut stats = heap.stats();
+    stats.active = true;
     stats.limit_bytes = limit_bytes();
     stats
 }

@@ -1,10 +1,11 @@
 //! The words of thread-local storage ([`ThreadWords`]).
 //!
-//! On Linux (x86-64, AArch64) the words are a symbol of our own in the initial-exec model. A read of `fast` is two
+//! On x86-64 and AArch64 the words are a symbol of our own in the initial-exec model. A read of `fast` is two
 //! instructions on x86-64, in an executable, in a shared library and under LD_PRELOAD. Rejected there: `thread_local!`, which
 //! is a call in a shared library. The words are few enough to fit into the space that the loader keeps for libraries that are
-//! opened later. Elsewhere the words are a `thread_local!` with a constant initialiser and without a destructor, which
-//! neither allocates nor registers anything.
+//! opened later. `build.rs` makes the symbol's name from the package's name and version, so a program may hold two versions.
+//! Elsewhere the words are a `thread_local!` with a constant initialiser and without a destructor, which neither allocates nor
+//! registers anything.
 //!
 //! The assembly is not `pure`: a drainer and the thread's own slow path change `fast`, so the compiler must not keep a value
 //! from one operation to the next.
@@ -16,9 +17,16 @@
 
 use crate::caches::{ThreadCache, ThreadWords};
 
-#[cfg(all(any(target_arch = "x86_64", target_arch = "aarch64"), target_os = "linux"))]
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 mod imp {
     use super::{ThreadCache, ThreadWords};
+
+    /// The name of the object in thread-local storage.
+    macro_rules! symbol {
+        () => {
+            env!("NEAP_THREAD_WORDS")
+        };
+    }
 
     /// The offset of `fast` in the thread's words.
     const FAST: usize = memoffset::offset_of!(ThreadWords, fast);
@@ -28,11 +36,11 @@ mod imp {
     core::arch::global_asm!(
         ".pushsection .tdata.neap_thread_words,\"awT\",@progbits",
         ".p2align 4",
-        ".globl neap_0_1_thread_words",
-        ".hidden neap_0_1_thread_words",
-        ".type neap_0_1_thread_words,@object",
-        ".size neap_0_1_thread_words, {size}",
-        "neap_0_1_thread_words:",
+        concat!(".globl ", symbol!()),
+        concat!(".hidden ", symbol!()),
+        concat!(".type ", symbol!(), ",@object"),
+        concat!(".size ", symbol!(), ", {size}"),
+        concat!(symbol!(), ":"),
         ".zero {fast}",
         ".quad {sentinel_cache}",
         ".zero {size} - {fast} - 8",
@@ -49,7 +57,7 @@ mod imp {
         unsafe {
             #[cfg(target_arch = "x86_64")]
             core::arch::asm!(
-                "mov {0}, qword ptr [rip + neap_0_1_thread_words@GOTTPOFF]",
+                concat!("mov {0}, qword ptr [rip + ", symbol!(), "@GOTTPOFF]"),
                 "mov {0}, qword ptr fs:[{0} + {fast}]",
                 out(reg) cache,
                 fast = const FAST,
@@ -57,8 +65,8 @@ mod imp {
             );
             #[cfg(target_arch = "aarch64")]
             core::arch::asm!(
-                "adrp {0}, :gottprel:neap_0_1_thread_words",
-                "ldr {0}, [{0}, :gottprel_lo12:neap_0_1_thread_words]",
+                concat!("adrp {0}, :gottprel:", symbol!()),
+                concat!("ldr {0}, [{0}, :gottprel_lo12:", symbol!(), "]"),
                 "mrs {1}, tpidr_el0",
                 "add {0}, {1}, {0}",
                 "ldr {0}, [{0}, {fast}]",
@@ -79,14 +87,14 @@ mod imp {
             #[cfg(target_arch = "x86_64")]
             core::arch::asm!(
                 "mov {0}, qword ptr fs:[0]",
-                "add {0}, qword ptr [rip + neap_0_1_thread_words@GOTTPOFF]",
+                concat!("add {0}, qword ptr [rip + ", symbol!(), "@GOTTPOFF]"),
                 out(reg) words,
                 options(nostack, readonly),
             );
             #[cfg(target_arch = "aarch64")]
             core::arch::asm!(
-                "adrp {0}, :gottprel:neap_0_1_thread_words",
-                "ldr {0}, [{0}, :gottprel_lo12:neap_0_1_thread_words]",
+                concat!("adrp {0}, :gottprel:", symbol!()),
+                concat!("ldr {0}, [{0}, :gottprel_lo12:", symbol!(), "]"),
                 "mrs {1}, tpidr_el0",
                 "add {0}, {1}, {0}",
                 out(reg) words,
@@ -98,7 +106,7 @@ mod imp {
     }
 }
 
-#[cfg(not(all(any(target_arch = "x86_64", target_arch = "aarch64"), target_os = "linux")))]
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
 mod imp {
     use super::super::sentinel::SENTINEL_CACHE;
     use super::{ThreadCache, ThreadWords};

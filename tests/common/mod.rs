@@ -26,6 +26,8 @@ const HELD: &str = "the case held";
 const EMULATOR: &str = "TEST_EMULATOR";
 /// No child takes that long unless it hangs.
 const HANG: Duration = Duration::from_secs(90);
+/// An emulator is that much slower, where many processors' work shares few.
+const EMULATED_HANG: Duration = Duration::from_secs(600);
 
 /// A [`Child`] of the test that the macro stands in.
 macro_rules! child {
@@ -148,12 +150,16 @@ impl Display for Ended {
 /// Starts the test's binary again: in the emulator that the parent runs in, if there is one.
 fn own_program() -> Command {
     let program = std::env::current_exe().unwrap();
-    let emulator = std::env::var(EMULATOR).unwrap_or_default();
+    let Some(emulator) = emulator() else { return Command::new(program) };
     let mut words = emulator.split_whitespace();
-    let Some(first) = words.next() else { return Command::new(program) };
-    let mut command = Command::new(first);
+    let mut command = Command::new(words.next().unwrap());
     command.args(words).arg(program);
     command
+}
+
+/// The command line of the emulator that the tests run in.
+fn emulator() -> Option<String> {
+    std::env::var(EMULATOR).ok().filter(|line| !line.trim().is_empty())
 }
 
 /// Limits a process to be: its address space, if the limit is given, and no core file for those that crash on purpose.
@@ -174,19 +180,25 @@ fn limit(command: &mut Command, address_space: Option<u64>) {
 fn end_of(case: String, mut command: Command) -> Ended {
     let mut process = command.spawn().unwrap();
     let (stdout, stderr) = (reader(process.stdout.take()), reader(process.stderr.take()));
+    let hang = if emulator().is_some() { EMULATED_HANG } else { HANG };
     let begin = Instant::now();
     let status = loop {
         if let Some(status) = process.try_wait().unwrap() {
             break status;
         }
-        if begin.elapsed() > HANG {
+        if begin.elapsed() > hang {
             let _ = process.kill();
             let _ = process.wait();
             panic!("{case} hangs: {}\n{}", stdout.join().unwrap(), stderr.join().unwrap());
         }
         std::thread::sleep(Duration::from_millis(5));
     };
-    let (stdout, stderr) = (stdout.join().unwrap(), stderr.join().unwrap());
+    let (stdout, mut stderr) = (stdout.join().unwrap(), stderr.join().unwrap());
+    if emulator().is_some() {
+        // The emulator has a line of its own for a process that a signal ends.
+        stderr =
+            stderr.split_inclusive('\n').filter(|line| !line.starts_with("qemu: uncaught target signal")).collect();
+    }
     Ended { case, code: status.code(), signal: status.signal(), stdout, stderr }
 }
 

@@ -16,7 +16,7 @@ pub const LAYERS: &[&[&str]] = &[
     &["caches"],
     &["heap"],
     &["scavenger"],
-    &["global"],
+    &["global", "elsewhere"],
     &["c_symbols"],
     &["internals"],
 ];
