@@ -6,7 +6,7 @@
 //!
 //! | file | what it is for |
 //! |---|---|
-//! | `vm`, `release_many`, `move_pages` | memory: reserve, back, release, advise, move |
+//! | `vm` | memory: reserve, back, release, advise, move |
 //! | `page`, `thp` | the kernel's page size and its setting for huge pages |
 //! | `limits` | what the process's own limits leave |
 //! | `thread`, `signal`, `fork` | threads of our own, thread exit, blocked signals, fork handlers |
@@ -39,16 +39,12 @@ pub mod limits;
 pub mod mapping;
 #[cfg(not(loom))]
 pub mod membarrier;
-#[cfg(not(loom))]
-mod move_pages;
 #[cfg(all(any(test, feature = "internals"), not(loom)))]
 pub mod object;
 #[cfg(not(loom))]
 pub mod page;
 #[cfg(not(loom))]
 pub mod random;
-#[cfg(not(loom))]
-mod release_many;
 #[cfg(not(loom))]
 pub mod signal;
 #[cfg(all(serves_c, not(loom)))]

@@ -15,8 +15,11 @@ use super::held::{Rank, assert_none_held, assert_only_held};
 use core::ffi::{CStr, c_int, c_void};
 use core::ptr::{self, NonNull};
 
-pub use super::move_pages::move_pages;
-pub use super::release_many::release_many;
+mod move_pages;
+mod release_many;
+
+pub use move_pages::move_pages;
+pub use release_many::release_many;
 
 /// Reserves `bytes` of address space without access, aligned to `align` (a power of two). `None` when the kernel
 /// refuses.

@@ -13,11 +13,8 @@ use std::ops::Range;
 use crate::layers::{MACROS, expand, paths};
 use crate::source::{Source, Violation, is_name, within, words};
 
-/// Arrows that close a circle today, and why they may. Each must be there and must close one.
-pub const KNOWN: &[Excuse] = &[
-    ("sys::sim::process", "sys::sim", "the simulated kernel is in the face and holds the state of the fork"),
-    ("sys::vm", "sys::release_many", "a file hands on the name of its neighbour, which needs the file"),
-];
+/// Arrows that close a circle and may, with the reason. Each must be there and must close a circle.
+pub const KNOWN: &[Excuse] = &[];
 
 /// From, to, and the reason.
 pub type Excuse = (&'static str, &'static str, &'static str);
@@ -144,7 +141,10 @@ impl Names {
         for item in uses {
             for (name, path) in item.bound {
                 let is_a_childs = item.is_public && path.starts_with(&source.module);
-                let is_used_here = || words(&source.code, &name).any(|position| !within(&in_uses, position));
+                // `mod name;` declares a module of the same name.
+                let declares = |position: usize| source.code[..position].trim_end().ends_with("mod");
+                let is_use = |position: usize| !within(&in_uses, position) && !declares(position);
+                let is_used_here = || words(&source.code, &name).any(is_use);
                 if !is_a_childs || is_used_here() {
                     found.push((item.range.start, path));
                 }

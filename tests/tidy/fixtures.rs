@@ -109,7 +109,12 @@ fn circles_with_the_face() {
         assert_eq!(circles(&[("src/a/mod.rs", face), b], &[]), circle, "{face}");
         assert_eq!(circles(&[("src/a.rs", face), b], &[]), circle, "{face}");
     }
-    for face in ["mod b;\nstruct A;\n", "mod b;\npub use b::B;\nstruct A;\n", "mod b;\n#[cfg(test)]\nuse b::B;\n"] {
+    for face in [
+        "mod b;\nstruct A;\n",
+        "mod b;\npub use b::b;\nstruct A;\n",
+        "mod b;\npub use b::B;\nstruct A;\n",
+        "mod b;\n#[cfg(test)]\nuse b::B;\n",
+    ] {
         assert_eq!(circles(&[("src/a/mod.rs", face), b], &[]), [""; 0], "{face}");
     }
     // A name that the face hands on is its home's.

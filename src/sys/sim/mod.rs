@@ -14,11 +14,12 @@
 //! |---|---|
 //! | `vm` | address space and memory |
 //! | `thread` | what a thread asks about itself |
-//! | `process` | fork and signals |
+//! | `process`, `fork` | fork and signals; the state of a fork |
 //! | `platform` | the page size, huge pages, the clock, random bits |
 //!
 //! Locks: a std mutex. No thread holds it where loom may switch threads.
 
+mod fork;
 pub mod platform;
 pub mod process;
 pub mod thread;
@@ -59,7 +60,7 @@ struct Tables {
     /// Allocations behind metadata: address and layout.
     metadata: Vec<(usize, Layout)>,
     clock_ns: u64,
-    fork: process::Fork,
+    fork: fork::Fork,
 }
 
 /// One execution's operating system.
@@ -83,7 +84,7 @@ impl Sim {
             pages: BTreeMap::new(),
             metadata: Vec::new(),
             clock_ns: 1,
-            fork: process::Fork::default(),
+            fork: fork::Fork::default(),
         };
         Self { tables: Mutex::new(tables), order: AtomicUsize::new(0) }
     }

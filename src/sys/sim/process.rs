@@ -13,29 +13,10 @@
 //! Locks: none. All of this is idle unless a model calls [`plan_fork`] or [`interrupt_at`].
 
 use super::SIM;
+use super::fork::{Fork, Stage};
 use loom::sync::atomic::{AtomicUsize, Ordering};
 use std::boxed::Box;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-
-/// The state of the fork.
-#[derive(Clone, Copy, Default)]
-pub(super) struct Fork {
-    planned: bool,
-    stage: Stage,
-    /// The numbers of other threads that wait for a lock, and that have ended.
-    waiting: usize,
-    done: usize,
-}
-
-#[derive(Clone, Copy, Default, PartialEq, Eq)]
-enum Stage {
-    #[default]
-    Before,
-    /// The handlers hold every lock.
-    Held,
-    /// In the child.
-    Child,
-}
 
 /// The panic value of a thread that the child does not have.
 struct Vanished;

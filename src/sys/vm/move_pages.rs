@@ -16,10 +16,10 @@
 //!
 //! Locks: none may be held.
 
-use super::errno::Errno;
-use super::fault::{self, Op};
-use super::held::assert_none_held;
 use crate::sync::plain::{AtomicBool, Ordering};
+use crate::sys::errno::Errno;
+use crate::sys::fault::{self, Op};
+use crate::sys::held::assert_none_held;
 use core::ffi::c_void;
 use core::ptr::NonNull;
 
@@ -41,7 +41,7 @@ pub unsafe fn move_pages(old: NonNull<u8>, bytes: usize, new: NonNull<u8>) -> bo
     if UNCLEAN.load(Ordering::Relaxed) {
         return false;
     }
-    let canary = new.as_ptr().addr() ^ super::time::monotonic_ns() as usize;
+    let canary = new.as_ptr().addr() ^ crate::sys::time::monotonic_ns() as usize;
     // SAFETY: `new` is usable, page-aligned and at least a page long, and nobody needs its content.
     unsafe { new.cast::<usize>().write_volatile(canary) };
     // Without an answer here the states after a failure could not be told apart.
@@ -79,7 +79,7 @@ unsafe fn repair(new: NonNull<u8>, bytes: usize, canary: usize) {
         unsafe { libc::munmap(base, bytes) };
     }
     if read_word(new).is_some_and(|word| word != canary) {
-        super::fatal!("sys", "mremap to {:#x} failed half-way", new.as_ptr().addr());
+        crate::sys::fatal!("sys", "mremap to {:#x} failed half-way", new.as_ptr().addr());
     }
 }
 

@@ -10,10 +10,10 @@
 //!
 //! Locks: none may be held.
 
-use super::errno::Stopped;
-use super::fault::{self, Op};
-use super::held::assert_none_held;
-use super::vm::release;
+use super::release;
+use crate::sys::errno::Stopped;
+use crate::sys::fault::{self, Op};
+use crate::sys::held::assert_none_held;
 use core::ffi::c_void;
 use core::ptr::NonNull;
 use once_cell::race::OnceBool;
