@@ -64,3 +64,11 @@ fn any_amount_of_thread_local_storage_leaves_room_on_the_stack() {
         ends(Command::new(&path).env("LD_PRELOAD", library("libneap.so")));
     }
 }
+
+/// Policy, niceness and processors of the thread that happens to start it are not inherited.
+#[test]
+fn the_scavenger_is_scheduled_as_the_process_began() {
+    for link in [Link::Preload, Link::Static] {
+        ends(&mut program(&build("scheduling.c", link), link));
+    }
+}

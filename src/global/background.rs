@@ -53,6 +53,7 @@ impl sys::thread::Body for ScavengerThread {
 
     unsafe fn run(_argument: *mut core::ffi::c_void) {
         let Some(heap) = process_heap::heap() else { return };
+        settings::schedule().apply();
         sys::membarrier::register();
         loop {
             match scavenger_state::take(heap) {

@@ -10,6 +10,7 @@
 //! | `page`, `thp` | the kernel's page size and its setting for huge pages |
 //! | `limits` | what the process's own limits leave |
 //! | `thread`, `signal`, `fork` | threads of our own, thread exit, blocked signals, fork handlers |
+//! | `schedule` | processors, policy and niceness of a thread |
 //! | `futex`, `membarrier` | sleep on a word; a barrier on all threads |
 //! | `time`, `random`, `env`, `file` | the clock, random bits, the environment, small kernel files |
 //! | `stream`, `symbol` | the C library's streams and other libraries' functions, in builds that serve C |
@@ -45,6 +46,8 @@ pub mod object;
 pub mod page;
 #[cfg(not(loom))]
 pub mod random;
+#[cfg(not(loom))]
+pub mod schedule;
 #[cfg(not(loom))]
 pub mod signal;
 #[cfg(all(serves_c, not(loom)))]
