@@ -14,7 +14,7 @@
 //! The static is all that a program needs. Two functions are there for programs that want to know more:
 //!
 //! - [`stats`] answers where the heap's memory is: in use, free and backed, or released.
-//! - [`scavenge`] releases all free memory now and answers how many bytes it released.
+//! - [`scavenge`] releases nearly all free memory now and answers how many bytes it released.
 //!
 //! No setting is needed. [`settings`](https://docs.rs/neap/latest/neap/settings/) lists the environment variables. They tell the
 //! allocator facts that it cannot know, such as a limit. [`architecture`](https://docs.rs/neap/latest/neap/architecture/) tells

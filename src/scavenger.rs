@@ -100,7 +100,7 @@ impl Scavenger {
         let retained_bytes = counters.retained_bytes() as u64;
         let hole_bytes = counters.unreleased_hole_bytes() as u64;
         let in_use_bytes = counters.in_use_bytes() as u64;
-        let hole_released_bytes = counters.hole_bytes() as u64;
+        let hole_released_bytes = counters.released_hole_bytes() as u64;
         let backed = (in_use_bytes + retained_bytes).saturating_sub(hole_released_bytes);
         let (limit_bytes, limit_used_bytes) = match self.config.limit {
             Limit::None => (None, 0),
@@ -116,7 +116,7 @@ impl Scavenger {
             retained_bytes,
             hole_bytes,
             hole_released_bytes,
-            cached_bytes: counters.depot_bytes() as u64,
+            depot_bytes: counters.depot_bytes() as u64,
             refaulted_bytes: refaulted_bytes as u64,
             scavenger_cpu_ns: self.cpu_ns,
             process_cpu_ns: sys::thread::process_cpu_time_ns(),

@@ -147,7 +147,7 @@ impl Counters {
     }
 
     /// Bytes of released holes inside spans.
-    pub fn hole_bytes(&self) -> usize {
+    pub fn released_hole_bytes(&self) -> usize {
         self.hole_bytes.load(Ordering::Relaxed)
     }
 
@@ -212,7 +212,7 @@ impl Counters {
     /// Bytes of free slots in spans, without the released holes. It is an upper estimate of the holes that can be released.
     pub fn unreleased_hole_bytes(&self) -> usize {
         let free: usize = self.shards.iter().map(|shard| shard.free_slot_bytes.load(Ordering::Relaxed)).sum();
-        free.saturating_sub(self.hole_bytes())
+        free.saturating_sub(self.released_hole_bytes())
     }
 
     /// Counts memory that went back to the OS.
@@ -254,7 +254,7 @@ impl Counters {
     /// Writes the counters' part of a snapshot.
     pub fn fill(&self, stats: &mut Stats) {
         stats.in_use_bytes = self.in_use_bytes() as u64;
-        stats.hole_released_bytes = self.hole_bytes() as u64;
+        stats.hole_released_bytes = self.released_hole_bytes() as u64;
         stats.hole_bytes = self.unreleased_hole_bytes() as u64;
         stats.depot_bytes = self.depot_bytes() as u64;
         stats.released_bytes_total = self.released_total() as u64;

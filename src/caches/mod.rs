@@ -147,7 +147,7 @@ impl Caches {
     }
 
     /// Calls `visit` with every lock, outermost first: the registry's, then the locks of `shards` and of the floors below,
-    /// then the metadata store's.
+    /// then the metadata store's. Page caches are visited in all shards, because the statistics read all of them.
     ///
     /// `shards` answers which shards are in use. Their number changes under the registry's lock. So a caller that takes the
     /// locks reads the number once the registry's lock is taken, and a caller that releases them reads it before. Otherwise

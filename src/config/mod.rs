@@ -80,7 +80,7 @@ impl Config {
         huge_pages: HugePages::Auto,
     };
 
-    /// Applies one variable of the environment. A name without the prefix `NEAP_` is ignored, and so is an empty value.
+    /// Applies one variable of the environment. A name without the prefix `NEAP_` is ignored. An empty value of a known name is ignored, too.
     /// An error leaves the setting as it was.
     pub fn apply<'a>(&mut self, name: &'a [u8], value: &'a [u8]) -> Result<(), ConfigError<'a>> {
         if !name.starts_with(PREFIX) {

@@ -41,7 +41,8 @@ use crate::size_class::class_of;
 /// If there is no memory, an allocation returns null. Nothing here unwinds.
 ///
 /// A double free, or a free of a pointer that is not this heap's, ends the process with one line on the standard error stream.
-/// The allocator notices it at once for a large object, and for a small object when its slot returns to its span. Builds with
+/// The allocator notices it at once for a large object, and for a small object when its slot returns to its span,
+/// unless the slot was handed out again before. Builds with
 /// debug assertions notice it at the free itself, unless the slot lies in a depot or in another thread's magazine by then.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Neap;
@@ -99,11 +100,11 @@ unsafe impl GlobalAlloc for Neap {
     }
 }
 
-/// Releases all free memory to the OS now, with the memory in the caches of idle threads. Returns how many bytes were released.
+/// Releases free memory to the OS now, with the memory in the caches of other threads. Returns how many bytes were released.
 ///
 /// Any thread may call this function at any time. The call takes as long as the kernel needs to release the pages, and longer
-/// if the kernel must split huge pages. A busy thread keeps the memory in its magazines until it next exchanges a magazine. An
-/// idle thread keeps at most one free object of each size class. The call never fails: 0 means that no memory was free, or that
+/// if the kernel must split huge pages. A thread that exchanges a magazine at this moment keeps its magazines. Every other
+/// thread keeps at most one free object of each size class. The call never fails: 0 means that no memory was free, or that
 /// this copy of neap is not the program's allocator ([`Stats::active`]).
 pub fn scavenge() -> usize {
     slow::scavenge()

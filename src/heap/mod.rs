@@ -9,10 +9,10 @@
 //! - `fork`: what the fork handlers do with the heap.
 //! - `inspect` (models only): pages without a span.
 //!
-//! Every function takes `&Heap`. There is no static below `global`, so a test or a model builds as many heaps as it likes.
+//! Every function takes `&Heap`. Nothing below `global` keeps a heap in a static, so a test or a model builds as many heaps as it likes.
 //!
 //! Locks, outermost first: registry, depot, central, page cache, heap, scavenge, metadata. No two nest outside the fork
-//! handlers. No system call is made while a lock is held, except growth's mapping step.
+//! handlers. No system call is made while a lock is held, except by growth.
 
 mod fork;
 #[cfg(loom)]

@@ -35,15 +35,15 @@ impl Caches {
         passed_ns: u64,
         quiet_ns: u64,
         rearm: bool,
-        cached_bytes: u64,
+        depot_bytes: u64,
     ) -> (bool, bool) {
         self.trimmed_ns_ago = self.trimmed_ns_ago.saturating_add(passed_ns);
         self.drained_ns_ago = self.drained_ns_ago.saturating_add(passed_ns);
-        if rearm || mode == Mode::Busy || cached_bytes > self.seen_bytes.saturating_add(4 * LEAST_TRIM_BYTES) {
+        if rearm || mode == Mode::Busy || depot_bytes > self.seen_bytes.saturating_add(4 * LEAST_TRIM_BYTES) {
             self.idle_trims = 0;
             self.drain_armed = true;
         }
-        let worth = cached_bytes >= LEAST_TRIM_BYTES;
+        let worth = depot_bytes >= LEAST_TRIM_BYTES;
         let idle = mode == Mode::Pressure || (mode == Mode::Quiet && quiet_ns >= DRAIN_AFTER_NS);
         let drain = idle && self.drain_armed && self.drained_ns_ago >= DRAIN_EVERY_NS;
         // A drain empties spans, and each class keeps one empty span as its spare. A trim takes these spares.
@@ -53,9 +53,9 @@ impl Caches {
                 Mode::Quiet | Mode::Pressure => worth && self.idle_trims < IDLE_TRIMS,
             };
         if trim {
-            let progress = cached_bytes < self.seen_bytes;
+            let progress = depot_bytes < self.seen_bytes;
             self.idle_trims = if progress { 0 } else { self.idle_trims + 1 };
-            self.seen_bytes = cached_bytes;
+            self.seen_bytes = depot_bytes;
             self.trimmed_ns_ago = 0;
         }
         if drain {
@@ -67,9 +67,9 @@ impl Caches {
     }
 
     /// Whether the caches alone are worth another tick.
-    pub(super) fn has_more_to_do(&self, mode: Mode, awake_ns: u64, cached_bytes: u64) -> bool {
+    pub(super) fn has_more_to_do(&self, mode: Mode, awake_ns: u64, depot_bytes: u64) -> bool {
         let drain = self.drain_armed && awake_ns < DRAIN_EVERY_NS;
-        let trim = mode != Mode::Busy && cached_bytes >= LEAST_TRIM_BYTES && self.idle_trims < IDLE_TRIMS;
+        let trim = mode != Mode::Busy && depot_bytes >= LEAST_TRIM_BYTES && self.idle_trims < IDLE_TRIMS;
         drain || trim
     }
 }

@@ -180,7 +180,7 @@ impl Pacing {
 
         let begins = wanted && !was_decaying;
         let (trim_caches, drain_idle_threads) =
-            self.caches.tick(mode, passed_ns, self.activity.quiet_ns(), after_gap || begins, seen.cached_bytes);
+            self.caches.tick(mode, passed_ns, self.activity.quiet_ns(), after_gap || begins, seen.depot_bytes);
         let worked = wanted || trim_caches || drain_idle_threads;
         self.steady_ticks = if worked || mode != Mode::Busy { 0 } else { self.steady_ticks.saturating_add(1) };
 
@@ -241,7 +241,7 @@ impl Pacing {
         if held || waits {
             let least_ns = if self.steady_ticks > 10 { STEADY_SLEEP_NS } else { HOLD_SLEEP_NS };
             Next::Sleep((self.hold.ns() / LOOKS_PER_HOLD).clamp(least_ns, MAX_HOLD_SLEEP_NS))
-        } else if self.caches.has_more_to_do(mode, self.awake_ns, seen.cached_bytes) {
+        } else if self.caches.has_more_to_do(mode, self.awake_ns, seen.depot_bytes) {
             Next::Sleep(HOLD_SLEEP_NS)
         } else {
             match (self.pages.retry_at_ns(), self.holes.retry_at_ns()) {
@@ -294,7 +294,7 @@ fn page_view(seen: &Observation) -> View {
 
 fn hole_view(seen: &Observation, after_gap: bool) -> View {
     let live = |in_use: u64| in_use.saturating_sub(seen.hole_released_bytes);
-    let used = live(seen.in_use_bytes).saturating_sub(seen.hole_bytes).saturating_sub(seen.cached_bytes);
+    let used = live(seen.in_use_bytes).saturating_sub(seen.hole_bytes).saturating_sub(seen.depot_bytes);
     // Holes are only known at ticks. After a long pause this is the best bound on the live memory in between.
     let used_max = if after_gap { live(seen.in_use_max_bytes).max(used) } else { used };
     View { used, used_min: used, used_max, free: seen.hole_bytes }
@@ -329,9 +329,6 @@ fn wake(mode: Mode, seen: &Observation, release: u64) -> Wake {
     let retained = seen.retained_bytes.saturating_sub(release).max(FLOOR_BYTES);
     Wake {
         retained_bytes: retained.saturating_add(step),
-        hole_bytes: seen
-            .hole_bytes
-            .saturating_add(seen.cached_bytes)
-            .saturating_add(hole_step.max(seen.hole_bytes / 8)),
+        hole_bytes: seen.hole_bytes.saturating_add(seen.depot_bytes).saturating_add(hole_step.max(seen.hole_bytes / 8)),
     }
 }

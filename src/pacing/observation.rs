@@ -24,7 +24,7 @@ pub struct Observation {
     /// Holes that are released now (part of `in_use_bytes`, not of `hole_bytes`).
     pub hole_released_bytes: u64,
     /// Free slots in depots (part of `in_use_bytes`, not of `hole_bytes`).
-    pub cached_bytes: u64,
+    pub depot_bytes: u64,
     /// Released bytes (pages and holes, fresh pages included) that were taken since the last tick, and so fault in.
     pub refaulted_bytes: u64,
     /// CPU time the scavenger has used so far.

@@ -279,7 +279,7 @@ model!(the_levels_never_show_more_than_there_is, 3, || {
     let most = world.heap.stats().mapped_bytes as usize;
     let scavenger = beside(&world, release_holes);
     let observer = beside(&world, move |world| {
-        let holes = world.heap.accounts().counters.hole_bytes();
+        let holes = world.heap.accounts().counters.released_hole_bytes();
         let (_, unreleased) = world.heap.accounts().levels();
         assert!(holes <= most && unreleased as usize <= most, "a level wrapped: {holes:#x} {unreleased:#x}");
     });

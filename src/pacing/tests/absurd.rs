@@ -12,20 +12,20 @@ fn number() -> impl Strategy<Value = u64> {
 prop_compose! {
     fn observation()(
         now_ns in number(), in_use_bytes in number(), in_use_min_bytes in number(), in_use_max_bytes in number(),
-        retained_bytes in number(), hole_bytes in number(), hole_released_bytes in number(), cached_bytes in number(),
+        retained_bytes in number(), hole_bytes in number(), hole_released_bytes in number(), depot_bytes in number(),
         refaulted_bytes in number(), scavenger_cpu_ns in number(), process_cpu_ns in number()
     )(
         milli_cpus in number(), limit_bytes in proptest::option::of(number()), limit_used_bytes in number(),
         retain_max_bytes in proptest::option::of(number()), now_ns in Just(now_ns), in_use_bytes in Just(in_use_bytes),
         in_use_min_bytes in Just(in_use_min_bytes), in_use_max_bytes in Just(in_use_max_bytes),
         retained_bytes in Just(retained_bytes), hole_bytes in Just(hole_bytes),
-        hole_released_bytes in Just(hole_released_bytes), cached_bytes in Just(cached_bytes),
+        hole_released_bytes in Just(hole_released_bytes), depot_bytes in Just(depot_bytes),
         refaulted_bytes in Just(refaulted_bytes), scavenger_cpu_ns in Just(scavenger_cpu_ns),
         process_cpu_ns in Just(process_cpu_ns)
     ) -> Observation {
         Observation {
             now_ns, in_use_bytes, in_use_min_bytes, in_use_max_bytes, retained_bytes, hole_bytes, hole_released_bytes,
-            cached_bytes, refaulted_bytes, scavenger_cpu_ns, process_cpu_ns, milli_cpus, limit_bytes, limit_used_bytes,
+            depot_bytes, refaulted_bytes, scavenger_cpu_ns, process_cpu_ns, milli_cpus, limit_bytes, limit_used_bytes,
             retain_max_bytes,
         }
     }

@@ -193,7 +193,7 @@ fn a_cap_below_what_can_be_released_does_not_spin() {
 fn caches_are_trimmed_and_idle_threads_drained_once_while_the_process_is_quiet() {
     let mut pacing = Pacing::new();
     let mut seen = idle_with(0);
-    (seen.in_use_bytes, seen.cached_bytes) = (10 * MIB, 4 * MIB);
+    (seen.in_use_bytes, seen.depot_bytes) = (10 * MIB, 4 * MIB);
     let (mut drains, mut trims, mut parked_at) = (0, 0, None);
     for tick in 0..100 {
         seen.now_ns += 100 * MS;
@@ -201,8 +201,8 @@ fn caches_are_trimmed_and_idle_threads_drained_once_while_the_process_is_quiet()
         assert!(decision.trim_caches || !decision.drain_idle_threads, "a drain leaves spare spans to trim");
         trims += u32::from(decision.trim_caches);
         drains += u32::from(decision.drain_idle_threads);
-        if decision.trim_caches && seen.cached_bytes > MIB {
-            seen.cached_bytes -= MIB;
+        if decision.trim_caches && seen.depot_bytes > MIB {
+            seen.depot_bytes -= MIB;
         }
         if decision.next == Next::Park {
             parked_at = Some(tick);

@@ -86,7 +86,7 @@ fn growth_leaves_an_eighth_of_what_is_in_use_alone() {
 fn a_parked_scavenger_is_woken_by_an_eighth_more_holes() {
     let mut ticks = Ticks::new(400 * MIB);
     for (holes, cached, wake) in [(0, 0, 8), (80, 0, 90), (8, 1, 17)] {
-        (ticks.seen.hole_bytes, ticks.seen.cached_bytes) = (holes * MIB, cached * MIB);
+        (ticks.seen.hole_bytes, ticks.seen.depot_bytes) = (holes * MIB, cached * MIB);
         assert_eq!(ticks.idle(1).wake.hole_bytes, wake * MIB);
     }
 }
@@ -195,7 +195,7 @@ fn sleeps_between_steps_and_while_memory_is_held() {
     let begins = (0..30).map(|_| ticks.idle(1)).find(|decision| decision.release_hole_bytes > 0).unwrap();
     assert_eq!(begins.next, sleep(STEP_SLEEP_NS));
     // Depots alone are a step as well.
-    (ticks.seen.hole_bytes, ticks.seen.cached_bytes) = (0, 4 * MIB);
+    (ticks.seen.hole_bytes, ticks.seen.depot_bytes) = (0, 4 * MIB);
     let trims = ticks.idle(1);
     assert!(trims.trim_caches && trims.release_bytes == 0 && trims.release_hole_bytes == 0);
     assert_eq!(trims.next, sleep(STEP_SLEEP_NS));
