@@ -90,10 +90,11 @@ fn main() {
     if std::env::var("CARGO_PKG_NAME").as_deref() == Ok("neap-loom-tests") {
         println!("cargo:rustc-cfg=loom");
     }
-    // A symbol has one place in a program, and two versions of the package may be in it.
+    // A symbol has one place in a program, and two versions of the package may be in it. The variable has no name of a
+    // setting: cargo passes it on to tests, and the allocator complains about settings that it does not know.
     let words = ["NAME", "VERSION"].map(|part| std::env::var(format!("CARGO_PKG_{part}")).expect("cargo sets it"));
     let words = words.join("_").replace(|c: char| !c.is_ascii_alphanumeric(), "_");
-    println!("cargo:rustc-env=NEAP_THREAD_WORDS={words}_thread_words");
+    println!("cargo:rustc-env=THREAD_WORDS_SYMBOL={words}_thread_words");
     let is_library = std::env::var("CARGO_PKG_NAME").as_deref() == Ok("neap-preload");
     let serves_c = is_library || std::env::var_os("CARGO_FEATURE_C_SYMBOLS").is_some();
     if is_library {

@@ -24,7 +24,7 @@ mod imp {
     /// The name of the object in thread-local storage.
     macro_rules! symbol {
         () => {
-            env!("NEAP_THREAD_WORDS")
+            env!("THREAD_WORDS_SYMBOL")
         };
     }
 
