@@ -6,11 +6,13 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
 readonly USAGE="usage: ./check.sh [--quick | --everything]
 
 Formats, lints, tests, documents, packages, model-checks and stresses neap, in this order; prints the time of each
-step and stops at the first one that fails. The end of the output says which steps were left out.
+step, and the time of all processors in it, and stops at the first one that fails. The end of the output says which
+steps were left out.
 
   --quick        only the first steps: format, shell scripts, lints, tests in the debug profile, documentation
-  --everything   also what the plain run leaves out: real programs with libneap preloaded
-                 (scripts/preload_programs.sh), and glibc's own malloc tests on libneap (scripts/malloc_conformance.sh)
+  --everything   also what the plain run leaves out: the tests of the benchmarks' real code (benches/real), glibc's own
+                 malloc tests on libneap (scripts/malloc_conformance.sh), and real programs with libneap preloaded
+                 (scripts/preload_programs.sh)
   --help         this text
 
 The plain run takes under 20 minutes on 2 idle cores; CI runs it. CONTRIBUTING.md has a table of what is tested where.
@@ -48,11 +50,11 @@ left_out=()
 
 on_exit() {
     local status=$?
-    printf '\n%s' "$summary"
+    printf '\n%7s %7s\n%s' "time" "cpus" "$summary"
     if [[ $status -eq 0 ]]; then
         if [[ ${#left_out[@]} -gt 0 ]]; then
             printf 'left out (see --help):\n'
-            printf '         %s\n' "${left_out[@]}"
+            printf '                 %s\n' "${left_out[@]}"
         fi
         printf 'check.sh: all green in %s\n' "$(as_time "$SECONDS")"
     else
@@ -65,7 +67,7 @@ as_time() {
     printf '%d:%02d' $(($1 / 60)) $(($1 % 60))
 }
 
-# step EXTENT NAME COMMAND...: runs the command under a heading and records its time, if this run extends to it.
+# step EXTENT NAME COMMAND...: runs the command under a heading and records its times, if this run extends to it.
 step() {
     if [[ $1 -gt $extent ]]; then
         left_out+=("$2")
@@ -73,13 +75,22 @@ step() {
     fi
     current=$2
     shift 2
-    local start=$SECONDS
+    local start=$SECONDS start_processor
+    start_processor=$(processor_seconds)
     printf '\n== %s\n' "$current"
     "$@"
-    local took
+    local took processor
     took=$(as_time $((SECONDS - start)))
-    printf -- '-- %s: %s\n' "$current" "$took"
-    printf -v summary '%s%7s  %s\n' "$summary" "$took" "$current"
+    processor=$(as_time $(($(processor_seconds) - start_processor)))
+    printf -- '-- %s: %s (processors %s)\n' "$current" "$took" "$processor"
+    printf -v summary '%s%7s %7s  %s\n' "$summary" "$took" "$processor" "$current"
+}
+
+# Processor time that everything has taken which this script started and which has ended.
+processor_seconds() {
+    local stat
+    read -ra stat <"/proc/$$/stat"
+    echo $(((stat[15] + stat[16]) / $(getconf CLK_TCK)))
 }
 
 need_component() {
@@ -155,6 +166,10 @@ model_checks() {
     (cd loom-tests && cargo test --locked --release)
 }
 
+real_code() {
+    cargo test --manifest-path benches/real/Cargo.toml
+}
+
 mutants() {
     loom-tests/mutants/run.sh
 }
@@ -174,6 +189,7 @@ main() {
     step $PLAIN "mutants of the source are caught" mutants
     step $PLAIN "stress" stress
     step $PLAIN "real Rust programs on neap" scripts/real_programs.sh
+    step $EVERYTHING "real code of the benchmarks" real_code
     step $EVERYTHING "glibc's malloc tests on libneap" scripts/malloc_conformance.sh
     step $EVERYTHING "real programs with libneap preloaded" scripts/preload_programs.sh
 }
