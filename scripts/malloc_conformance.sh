@@ -60,6 +60,7 @@ fetch() {
     command -v apt-get >/dev/null || fail "apt-get is missing; set GLIBC_SOURCE"
     command -v xz >/dev/null || fail "xz is missing (package xz-utils)"
     local codename version upstream have apt=$WORK/apt options
+    # shellcheck source=/dev/null
     codename=$(. /etc/os-release && printf '%s' "${VERSION_CODENAME-}")
     [[ -n $codename ]] || fail "/etc/os-release names no release; set GLIBC_SOURCE"
     version=$(dpkg-query -W -f '${source:Version}\n' 'libc6' 2>/dev/null | head -n 1)
