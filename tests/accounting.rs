@@ -1,5 +1,6 @@
-//! The books: `mapped = in use + retained + released + in flight + cached`, at rest and under load; and what
-//! `neap::scavenge()` says it released is what the kernel got.
+//! The books: `mapped = in use + retained + released + in flight + cached`, at rest and under load.
+//!
+//! The number that `neap::scavenge()` returns is compared with what the kernel got.
 
 mod common;
 
@@ -41,7 +42,7 @@ fn the_books_add_up_at_rest() {
             if step % 5000 == 0 {
                 neap::scavenge();
             }
-            // The scavenger's thread may be between two locks: then the next look finds them right.
+            // The scavenger's thread may be between two locks. Then the books add up a moment later.
             if step % 100 == 0 {
                 common::wait_for_the_books();
             }
@@ -102,7 +103,7 @@ fn the_books_are_sane_under_load() {
 fn pages_that_scavenge_counts_are_gone() {
     child!().holds(|| {
         neap::scavenge();
-        // From 200 KiB to 3 MiB, every second one freed: runs of every length.
+        // Blocks from 200 KiB to 3 MiB. Every second block is freed: runs of every length.
         let sizes: Vec<usize> = (1..=16).map(|i| (i * 200) << 10).collect();
         let blocks: Vec<(*mut u8, usize)> = sizes.iter().map(|&bytes| (filled(bytes), bytes)).collect();
         let freed: Vec<_> = blocks.iter().copied().step_by(2).collect();
@@ -118,14 +119,14 @@ fn pages_that_scavenge_counts_are_gone() {
         assert_eq!(retained as usize, total);
         let rss = common::rss_bytes();
         let released = neap::scavenge();
-        // At once: reading the RSS allocates, and the pages that were freed are as good for that as any.
+        // Now, before anything allocates: reading the RSS allocates, and may take the freed pages.
         let left = resident(&freed);
         let gone = rss.saturating_sub(common::rss_bytes());
-        // It says the truth, up to the small things that lay around.
+        // The number is true, up to small free runs from before.
         assert!((total..total + 2 * MIB).contains(&released), "{released} {total}");
         assert!(gone + 2 * MIB >= total && gone <= released + 2 * MIB, "{gone} {released}");
         assert_eq!(left, 0, "what was freed is still in memory");
-        // What is alive was left alone.
+        // The live objects did not change.
         for (base, bytes) in blocks.iter().skip(1).step_by(2) {
             // SAFETY: a live object.
             let object = unsafe { std::slice::from_raw_parts(*base, *bytes) };
@@ -139,7 +140,7 @@ fn pages_that_scavenge_counts_are_gone() {
 fn holes_that_scavenge_counts_are_gone() {
     child!().holds(|| {
         neap::scavenge();
-        // Slots of 2 KiB, one in sixteen stays: fourteen of sixteen 2 KiB parts lie on OS pages that can go.
+        // Slots of 2 KiB. One in sixteen stays, so fourteen of sixteen slots lie on OS pages without a live object.
         const COUNT: usize = 8192;
         let slots: Vec<*mut u8> = (0..COUNT).map(|_| filled(2048)).collect();
         let rss = common::rss_bytes();
@@ -155,13 +156,13 @@ fn holes_that_scavenge_counts_are_gone() {
         let kept: std::collections::HashSet<_> = slots.iter().step_by(16).map(|slot| slot.addr() / os_page).collect();
         let expected = COUNT * 2048 - kept.len() * os_page;
         assert!(released + MIB >= expected && gone + MIB >= expected, "{released} {gone} {expected}\n{stats}");
-        // A huge page also backs pages that nobody has used yet: what goes with it was not counted as there.
+        // A huge page also backs pages that nobody has used yet. They go with the huge page, and the RSS before did not count them.
         assert!(gone <= released + 3 * MIB, "{gone} {released}");
         for slot in slots.iter().step_by(16) {
             // SAFETY: a live object.
             assert!(unsafe { std::slice::from_raw_parts(*slot, 2048) }.iter().all(|byte| *byte == 0xa5));
         }
-        // Taken again, the holes are no holes any more.
+        // Slots that are taken again are no holes.
         let again: Vec<*mut u8> = (0..COUNT - kept.len()).map(|_| filled(2048)).collect();
         assert!(neap::stats().hole_released_bytes < stats.hole_released_bytes / 4, "{stats}\n{}", neap::stats());
         again.iter().for_each(|slot| free(*slot, 2048));
@@ -183,7 +184,7 @@ fn the_total_counts_what_every_scavenge_said() {
             said += neap::scavenge() as u64;
         }
         let total = neap::stats().released_bytes_total - before;
-        // What others release meanwhile (the scavenger's thread, growth) is in the total as well.
+        // The total also counts what the scavenger's thread and growth release meanwhile.
         assert!(total >= said && total >= (1..20).map(|i| i << 20).sum::<u64>(), "{total} {said}");
     });
 }

@@ -28,11 +28,11 @@ fn the_c_library_itself_uses_the_heap() {
     // SAFETY: as above.
     unsafe {
         let copy = strdup(c"seventeen letters".as_ptr());
-        // glibc's malloc would say 24; the class of 18 bytes has slots of 32.
+        // glibc's malloc would say 24. Here the class of 18 bytes has slots of 32.
         assert_eq!(malloc_usable_size(copy.cast()), 32);
         assert_eq!(CStr::from_ptr(copy), c"seventeen letters");
         libc::free(copy.cast());
-        // Behind a black box: an optimiser may assume that an allocation that nobody uses succeeds.
+        // The black box: an optimiser may assume that an unused allocation succeeds.
         assert!(std::hint::black_box(libc::malloc(std::hint::black_box(usize::MAX / 2))).is_null());
         assert_eq!(std::io::Error::last_os_error().raw_os_error(), Some(libc::ENOMEM));
     }

@@ -1,7 +1,7 @@
-//! What the kernel refuses: the n-th mapping, growth, release, thread or move fails, and the heap goes on with what it has.
-//! Nothing is lost, the books add up, and once the kernel is willing again everything is as before.
+//! The kernel refuses: the n-th mapping, growth, release, thread or move fails. The heap goes on with what it has, loses
+//! nothing, and its books add up. When the kernel is willing again, everything is as before.
 //!
-//! Run with `--features internals`, which has the injection. It concerns the calling thread.
+//! Needs the feature `internals`, which can inject faults. An injected fault concerns the calling thread only.
 #![cfg(feature = "internals")]
 
 mod common;
@@ -17,7 +17,7 @@ use neap::internals::sys::fault::{self, Op};
 #[global_allocator]
 static GLOBAL: neap::Neap = neap::Neap::new();
 
-/// Does a case in a child, and looks at the books once nothing fails any more.
+/// Does a case in a child. Then nothing fails any more, and the books must add up.
 #[track_caller]
 fn survives(child: Child, case: impl FnOnce()) {
     child.holds(|| {
@@ -31,7 +31,7 @@ fn layout(bytes: usize) -> Layout {
     Layout::from_size_align(bytes, 16).unwrap()
 }
 
-/// A block, if there is memory, its first and last byte written.
+/// A block whose first and last byte are written, if there is memory.
 fn block(bytes: usize) -> Option<NonNull<u8>> {
     // SAFETY: the size is not zero; the block has that many bytes.
     unsafe {
@@ -60,7 +60,7 @@ fn growth_that_fails_is_null_and_nothing_is_lost() {
 }
 
 fn growth_fails(op: Op, n: u64) {
-    // Sizes that need new chunks, steps of backing, regions of the span map (1 GiB) and, in other threads, caches.
+    // These sizes need new chunks, steps of backing, and regions of the span map (1 GiB).
     const SIZES: [usize; 6] = [24 * MIB, 100_000, 300 * MIB, 5000, 3 * MIB, 700 * MIB];
     let round = |expect_all: bool| {
         let mut blocks = Vec::with_capacity(10_000);
@@ -71,7 +71,7 @@ fn growth_fails(op: Op, n: u64) {
                 Some(base) => blocks.push((base, bytes)),
                 None => failed += 1,
             }
-            // Small ones in between, of a new class each time.
+            // A small block of another class each time.
             let small = 16 << (i % 11);
             match block(small) {
                 Some(base) => blocks.push((base, small)),
@@ -100,7 +100,7 @@ fn growth_fails(op: Op, n: u64) {
     let stats = neap::stats();
     assert!(stats.adds_up(), "{stats}");
     assert!(stats.in_use_bytes <= baseline.in_use_bytes + MIB as u64, "{baseline}\n{stats}");
-    // What a round needs is mapped once in each page heap, if it comes to that; failures do not eat address space.
+    // Each page heap maps once what a round needs. Failures do not eat address space.
     let settles = (0..20).any(|_| {
         let mapped = neap::stats().mapped_bytes;
         for _ in 0..10 {
@@ -159,7 +159,7 @@ fn releases_fail(n: u64) {
     let stats = neap::stats();
     assert!(released < freed, "{released}");
     assert!(stats.adds_up() && stats.retained_bytes as usize + released >= freed, "{stats}");
-    // Refused memory is memory: it can be taken again, and is not believed to be zero.
+    // Memory whose release was refused can be taken again. The heap does not take it for zeroed memory.
     let again: Vec<_> = (0..40)
         .map(|_| {
             // SAFETY: the size is not zero; the block has that many bytes.
@@ -175,7 +175,7 @@ fn releases_fail(n: u64) {
         .collect();
     again.into_iter().for_each(|base| free(base, MIB));
     assert!(neap::scavenge() >= freed - MIB, "{}", neap::stats());
-    // Refused and left alone, it goes when everything is asked for.
+    // A refused run is released by the next call that asks for everything.
     let large = block(8 * MIB).unwrap();
     free(large, 8 * MIB);
     fault::fail_from(Op::Release, 0);
@@ -199,7 +199,7 @@ fn holes_that_the_kernel_does_not_take_lose_no_slot() {
         fault::reset();
         let stats = neap::stats();
         assert!(stats.adds_up(), "{stats}");
-        // The slots are all there.
+        // No slot is lost.
         let again: Vec<_> = (0..COUNT - COUNT / 32).map(|_| block(1000).unwrap()).collect();
         let mut all: Vec<usize> = again.iter().chain(slots.iter().step_by(32)).map(|slot| slot.addr().get()).collect();
         all.sort_unstable();
@@ -215,7 +215,7 @@ fn holes_that_the_kernel_does_not_take_lose_no_slot() {
 
 #[test]
 fn huge_pages_are_split_after_they_were_released_in_part() {
-    // All that is split is split by the calling thread.
+    // Without the scavenger's thread, the calling thread does all splits.
     let child = child!().env("NEAP_SCAVENGER", "off");
     survives(child, || {
         if neap::internals::sys::thp::mode() == neap::internals::sys::thp::Mode::Never {
@@ -226,7 +226,7 @@ fn huge_pages_are_split_after_they_were_released_in_part() {
         let split = || fault::log(Op::Cold);
         assert_eq!(split().calls, 0, "nothing was released yet");
         blocks.iter().step_by(2).for_each(|base| free(*base, bytes));
-        // What the kernel refused to release is not cut, and may be huge still.
+        // A run whose release was refused does not count as cut: its page may still be huge.
         fault::fail_from(Op::Release, 0);
         neap::scavenge();
         fault::reset();
@@ -252,7 +252,7 @@ fn where_no_thread_can_be_started_the_work_is_done_inline_and_a_thread_tried_aga
         burst();
         assert_eq!(common::scavenger_thread(), None);
         common::wait_until("the work done inline", || {
-            // Objects so large that they pass through the slow path.
+            // Objects of this size pass through the slow path.
             let blocks: Vec<_> = (0..20).map(|_| Box::new([0u8; 20_000])).collect();
             drop(blocks);
             neap::stats().retained_bytes < 8 * MIB as u64
@@ -276,7 +276,7 @@ fn a_move_that_fails_copies() {
                 // SAFETY: a live block; the neighbour that keeps it from growing in place is freed at once.
                 unsafe {
                     base.write_bytes(0x5a, bytes);
-                    // Only to a place that is not backed are pages moved at all.
+                    // Pages are moved only to a place that is not backed.
                     neap::scavenge();
                     if fail {
                         fault::fail_from(Op::Move, 0);
@@ -293,7 +293,7 @@ fn a_move_that_fails_copies() {
             }
             // SAFETY: a live block.
             unsafe { GLOBAL.dealloc(base.as_ptr(), layout(bytes)) };
-            // What was moved away reads as zero, and is known to.
+            // The old place of moved pages reads as zero, and the heap knows so.
             // SAFETY: the size is not zero, the block has that many bytes and is freed once.
             unsafe {
                 let zeroed = GLOBAL.alloc_zeroed(layout(100 * MIB));

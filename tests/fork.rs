@@ -1,8 +1,8 @@
-//! fork in a process with many threads: parent and child go on allocating, the child finds sound books and nobody's
-//! leftovers, and gets a scavenger of its own when it needs one.
+//! fork in a process with many threads. Parent and child go on allocating. The child finds sound books and no memory of other
+//! threads, and starts a scavenger of its own when it needs one.
 //!
-//! The children of these forks run ordinary code (this allocator is what makes that possible), but leave with `_exit`
-//! and report by their exit code, since the test harness's threads do not exist there.
+//! The children of these forks run ordinary code, which this allocator makes possible. They leave with `_exit` and report by
+//! their exit code, because the threads of the test harness do not exist in a child.
 
 mod common;
 
@@ -49,7 +49,7 @@ const PANICKED: i32 = 101;
 const HUNG: i32 = 1000;
 const BOOKS: i32 = 2;
 
-/// Allocates, checks and frees; a number that depends on what it read.
+/// Allocates, checks and frees. The result depends on what was read.
 fn work(seed: u64, rounds: usize) -> u64 {
     let mut random = common::Random(seed);
     let mut blocks: Vec<Option<(Vec<u8>, u8)>> = (0..300).map(|_| None).collect();
@@ -120,7 +120,7 @@ fn children_of_a_busy_process_go_on_allocating() {
     });
 }
 
-/// Other threads drain the forking thread's cache all the time: many forks happen while it is marked.
+/// Other threads drain the forking thread's cache all the time, so many forks happen while the cache is marked.
 #[test]
 fn a_fork_in_the_middle_of_a_drain_leaves_no_mark() {
     child!().holds(|| {
@@ -144,12 +144,12 @@ fn the_scavenger_comes_back_in_the_child() {
         burst(32 << 20);
         common::wait_until("the scavenger's thread", || common::scavenger_thread().is_some());
         let code = in_fork(|| {
-            // (Looking for it frees a large block where the C library's memory is ours: reason enough for a new one.)
+            // Where C's memory is ours, looking for the thread frees a large block, which may start a new scavenger.
             if !cfg!(feature = "c-symbols") && common::scavenger_thread().is_some() {
                 return 3;
             }
             burst(64 << 20);
-            // The thread is there, and it works: the burst's memory goes back.
+            // The new thread works: the burst's memory goes back.
             common::wait_until("a scavenger in the child", || common::scavenger_thread().is_some());
             common::wait_until("the burst's release", || {
                 let stats = neap::stats();
@@ -226,7 +226,7 @@ fn caches_of_threads_that_do_not_exist_are_adopted() {
     });
 }
 
-/// A thread allocates; another sends it signals, while a third allocates, too. Debug builds check ranks all the while.
+/// A thread allocates, another thread sends it signals, and a third thread allocates too. Debug builds check ranks all the while.
 #[test]
 fn a_signal_handler_forks_whatever_it_interrupted() {
     child!().holds(|| {

@@ -40,7 +40,7 @@ fn locks_in_the_wrong_order_end_the_process() {
     child!().ends(case, |ended| ended.assert_died_with("neap: lock: took central while holding heap ("));
 }
 
-/// What the heap does in this build goes through those checks: it releases, from the background and by call.
+/// In this build the heap's own releases pass the checks, in the background and by call.
 #[test]
 fn the_heap_itself_releases_under_these_checks() {
     for _ in 0..20 {

@@ -1,8 +1,8 @@
 //! Misuse ends the process: one line on the standard error stream that names the layer, SIGABRT, and no allocation on the
 //! way. Each test names what is freed wrongly.
 //!
-//! A small object freed wrongly is seen at the free itself in builds with debug assertions; otherwise when the slot goes
-//! back to its span, which `neap::scavenge()` brings about here.
+//! A build with debug assertions sees the wrong free of a small object at the free itself. Other builds see it when the slot
+//! goes back to its span; here `neap::scavenge()` sends it there.
 
 mod common;
 
@@ -11,7 +11,7 @@ use std::cell::Cell;
 
 use common::{Child, child, layout};
 
-/// neap, and a trap: once it is set, the thread ends the process with [`ALLOCATED`] if it allocates.
+/// neap with a trap: a thread that has set the trap ends the process with [`ALLOCATED`] if it allocates.
 struct Trapped(neap::Neap);
 
 thread_local! {
@@ -60,7 +60,7 @@ fn survived() {
     unsafe { libc::write(1, b"survived\n".as_ptr().cast(), 9) };
 }
 
-/// A free on another thread, which gives its cache back and is gone when this returns.
+/// Frees on another thread. When this returns, the thread has given its cache back and is gone.
 fn free_on_another_thread(object: *mut u8, size: usize) {
     let address = object.expose_provenance();
     let before = neap::stats().threads;
@@ -76,7 +76,7 @@ fn corrupt_the_record_of(base: *mut u8, pages: u32) {
     for line in maps.lines().filter(|line| line.contains("rw-p")) {
         let (from, to) = line.split(' ').next().unwrap().split_once('-').unwrap();
         let (from, to) = (usize::from_str_radix(from, 16).unwrap(), usize::from_str_radix(to, 16).unwrap());
-        // The tables of a region of address space are a mapping of at least this size.
+        // A region's tables are a mapping of at least this size.
         if to - from < neap::internals::span::REGION_METADATA_BYTES || (from..to).contains(&base.addr()) {
             continue;
         }
@@ -117,7 +117,7 @@ fn dies<T>(child: Child, seen: Seen, line: &str, prepare: impl FnOnce() -> T, fr
         survived();
         neap::scavenge();
         survived();
-        // Reached only by a misuse that is not seen. Without destructors, for the heap is not sound any more.
+        // Only a misuse that is not seen comes here. No destructors run, because the heap is not sound any more.
         // SAFETY: _exit has no preconditions.
         unsafe { libc::_exit(0) };
     };
@@ -167,7 +167,7 @@ fn a_small_object_freed_by_two_threads_ends_the_process() {
     dies(child!(), Seen::BackInTheSpan, "neap: central: double free of 0x", freed, |object| free(object, SMALL));
 }
 
-/// The slot is out again after the first free, so nothing can be seen before both other frees meet in the span.
+/// The slot is out again after the first free. So the misuse shows only when the two other frees meet in the span.
 #[test]
 fn a_small_object_freed_twice_after_another_threads_free_ends_the_process() {
     let freed = || {

@@ -1,4 +1,4 @@
-//! Out of memory is null and nothing worse: what was handed out before stays intact, and what is freed serves again.
+//! Out of memory is null and nothing worse. Live objects stay intact, and freed memory serves again.
 
 mod common;
 
@@ -28,7 +28,7 @@ struct Filled {
 
 impl Filled {
     fn new(bytes: usize) -> Self {
-        // Room for all of them, made before memory is short.
+        // The list gets its room before memory is short.
         let mut blocks = Vec::with_capacity(LIMIT as usize / bytes);
         loop {
             // SAFETY: the size is not zero.
@@ -46,7 +46,7 @@ impl Filled {
         for (number, base) in self.blocks.iter().enumerate() {
             // SAFETY: a live block.
             let block = unsafe { std::slice::from_raw_parts(*base, self.bytes) };
-            // Equal to itself a byte further on: compared at the speed of memcmp.
+            // All bytes are equal if the block equals itself one byte further on. This comparison is as fast as memcmp.
             let (first, last) = (block[0], block.len() - 1);
             assert!(first == number as u8 && block[..last] == block[1..], "block {number} has changed");
         }
@@ -71,7 +71,7 @@ fn small_objects_end_in_null() {
             // SAFETY: the size is not zero.
             assert!((0..1000).all(|_| unsafe { GLOBAL.alloc(layout(100_000)) }.is_null()));
             filled.check();
-            // A tenth freed serves again, for other sizes as well.
+            // A freed tenth serves again, also for other sizes.
             filled.free_from(count - count / 10);
             let words: Vec<String> = (0..1000).map(|i| format!("word {i}")).collect();
             assert_eq!(words[999], "word 999");
@@ -80,7 +80,7 @@ fn small_objects_end_in_null() {
             common::wait_for_the_books();
             filled.free_from(0);
             drop(filled);
-            // All of it is there again.
+            // All memory can be had again.
             let mut again = Filled::new(bytes);
             assert!(again.blocks.len() * 100 >= count * 98, "{count} became {}\n{}", again.blocks.len(), neap::stats());
             again.free_from(0);
@@ -101,7 +101,7 @@ fn large_objects_end_in_null() {
         assert!(vector.try_reserve_exact(isize::MAX as usize).is_err());
         filled.check();
         filled.free_from(count / 2);
-        // Not in one piece perhaps: the last reservations were small.
+        // A smaller part, because the last reservations were small: the free memory may not be in one piece.
         assert!(vector.try_reserve(count / 8 * MIB).is_ok(), "{}", neap::stats());
         filled.check();
         drop(vector);
@@ -142,7 +142,7 @@ fn many_threads_out_of_memory_at_once() {
                     start.wait();
                 });
             }
-            // Once their stacks are there, memory runs out, but for a little for all of them.
+            // The threads have their stacks. Now memory runs out, but for a few blocks for all of them.
             start.wait();
             let mut filled = Filled::new(MIB);
             filled.free_from(filled.blocks.len() - 4);
@@ -156,7 +156,7 @@ fn many_threads_out_of_memory_at_once() {
     });
 }
 
-/// The program has room for its block as long as what it freed is found, be it retained, cached, released or in flight.
+/// The program has room for its block as long as its freed memory is found: retained, cached, released or in flight.
 #[test]
 fn memory_that_is_being_released_counts_as_memory() {
     limited(child!(), || {
@@ -170,7 +170,7 @@ fn memory_that_is_being_released_counts_as_memory() {
                     }
                 });
             }
-            // All that can be had, and of it the largest block there is room for: it lies nowhere else.
+            // All memory that can be had, and then the largest block that fits. Only this memory has room for the block.
             let mut filled = Filled::new(MIB);
             filled.free_from(0);
             // SAFETY: the size is not zero; what is not null is freed once.
@@ -230,7 +230,7 @@ fn layouts_that_nobody_can_serve_are_null() {
         }
         let after = neap::stats();
         assert_eq!((after.mapped_bytes, after.in_use_bytes), (before.mapped_bytes, before.in_use_bytes));
-        // Large, and possible: nothing of it is touched.
+        // Large and possible: the block is hardly touched.
         let large = Layout::from_size_align(1 << 33, 1 << 33).unwrap();
         // SAFETY: the size is not zero; the block is freed once.
         unsafe {
@@ -245,7 +245,7 @@ fn layouts_that_nobody_can_serve_are_null() {
 
 #[test]
 fn a_program_starts_under_tight_limits_or_says_that_it_cannot() {
-    // Somewhere between these the test program itself cannot start any more. It never hangs and never crashes otherwise.
+    // Below some limit the test program itself cannot start. It never hangs and never crashes in another way.
     for limit in [24 << 20, 48 << 20, 96 << 20, 192 << 20, 1 << 30] {
         let nothing = || {};
         child!().case(limit).address_space(limit).ends(nothing, |ended| {

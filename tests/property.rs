@@ -1,5 +1,5 @@
-//! The allocator against a naive model: random layouts of every alignment up to 2 MiB and sizes up to 64 MiB, a map of who
-//! owns which address, and contents that must not change.
+//! The allocator against a naive model: random layouts with alignments up to 2 MiB and sizes up to 64 MiB. The model knows who
+//! owns which address, and checks that contents do not change.
 
 mod common;
 
@@ -12,7 +12,7 @@ use proptest::prelude::*;
 #[global_allocator]
 static GLOBAL: neap::Neap = neap::Neap::new();
 
-/// What is done to the allocator. Indices are taken modulo the number of live blocks.
+/// An operation on the allocator. Indices are taken modulo the number of live blocks.
 #[derive(Clone, Debug)]
 enum Op {
     Alloc { size: usize, align_shift: u32, zeroed: bool },
@@ -82,7 +82,7 @@ impl Block {
 #[derive(Default)]
 struct Model {
     blocks: Vec<Block>,
-    /// First address to the address behind the last, of every live block.
+    /// For each live block: its first address, and the address behind its last byte.
     owned: BTreeMap<usize, usize>,
     live_bytes: usize,
     seed: u64,
@@ -125,7 +125,7 @@ impl Model {
                 if zeroed {
                     // SAFETY: the block's bytes.
                     let bytes = unsafe { std::slice::from_raw_parts(base, size) };
-                    // Equal to itself a byte further on, and beginning with zero.
+                    // All bytes are zero if the first is, and the block equals itself one byte further on.
                     let zero = size == 0 || (bytes[0] == 0 && bytes[1..] == bytes[..size - 1]);
                     prop_assert!(zero, "{layout:?} is not zero");
                 }
@@ -189,7 +189,7 @@ proptest! {
     }
 }
 
-/// The same in one long run: the heap is old, its pages have been in every state.
+/// The same in one long run. The heap gets old, and its pages pass through every state.
 #[test]
 fn a_long_history() {
     let mut random = Random(0xfeed);
@@ -241,8 +241,8 @@ fn every_alignment_is_honoured() {
     }
 }
 
-/// Slots all over more than a GiB of address space, so that spans come to lie at the edges of the span map's regions.
-/// They are not written, so this costs little memory.
+/// Slots in more than a GiB of address space, so spans lie at the edges of the span map's regions. Nobody writes the slots, so
+/// they cost little memory.
 #[test]
 fn spans_at_the_edges_of_regions_are_sound() {
     for size in [20_000, 11_000] {

@@ -1,5 +1,5 @@
-//! RSS after a burst, counted in pages and compared with the optimum: the OS pages that hold a live object. Not timed:
-//! a deadline only guards against waiting for ever. Each case has a process of its own.
+//! RSS after a burst, compared with the optimum: the OS pages that hold a live object. No test asserts a time: a deadline only
+//! guards against waiting for ever. Each case has a process of its own.
 
 mod common;
 
@@ -99,7 +99,7 @@ fn burst(mut survives: impl FnMut(usize, usize) -> bool, by: By) {
     let pages: HashSet<usize> = survivors.iter().flat_map(touched).collect();
     let optimum = pages.len() * os_page + survivors.len() * size_of::<Object>();
     drop(pages);
-    // A page in sixteen above the optimum, and the allocator's own tables and what the process itself needs.
+    // A sixteenth above the optimum, the allocator's own tables, and what the process itself needs.
     let bound = before + optimum + optimum / 16 + 6 * MIB;
     match by {
         By::Call => {
@@ -111,7 +111,7 @@ fn burst(mut survives: impl FnMut(usize, usize) -> bool, by: By) {
         By::Thread => wait_for_rss(bound + 3 * MIB),
         By::Allocation => {
             let noise = || {
-                // A program that goes on a little.
+                // The program goes on a little.
                 (0..100).map(|_| Object::new(20_000)).collect::<Vec<_>>().into_iter().for_each(Object::free);
                 neap::stats().retained_bytes < 4 << 20
             };
@@ -128,7 +128,7 @@ fn burst(mut survives: impl FnMut(usize, usize) -> bool, by: By) {
     assert!(stats.adds_up() && stats.retained_bytes == 0, "{stats}");
 }
 
-/// Looks seldom: to walk its page tables all the time is what a busy process would do.
+/// Looks seldom: walking the page tables all the time would make this a busy process.
 fn wait_for_rss(bound: usize) {
     for _ in 0..100 {
         std::thread::sleep(std::time::Duration::from_millis(300));

@@ -1,5 +1,5 @@
-//! The background scavenger as the rest of the system sees it: when its thread exists, what it is like, that it sleeps,
-//! and that no end of the process waits for it. Each case is a process of its own.
+//! The scavenger's thread as the rest of the system sees it: when it exists, what it is like, that it sleeps and ends, and that
+//! no end of the process waits for it. The settings. Each case has a process of its own.
 
 mod common;
 
@@ -12,7 +12,7 @@ use common::{Child, Ended, MIB, child};
 #[global_allocator]
 static GLOBAL: neap::Neap = neap::Neap::new();
 
-/// Small blocks, all freed: what a scavenger is for.
+/// Small blocks, all freed: work for a scavenger.
 fn burst(bytes: usize) {
     let blocks: Vec<Box<[u8; 4000]>> = (0..bytes / 4096).map(|_| Box::new([1; 4000])).collect();
     drop(blocks);
@@ -44,10 +44,10 @@ fn the_thread_has_its_name_and_takes_no_signal() {
         let path = common::scavenger_thread().unwrap();
         let blocked = u64::from_str_radix(&common::status_field(&path, "SigBlk"), 16).unwrap();
         let bit = |signal: i32| 1u64 << (signal - 1);
-        // Not to be blocked: KILL and STOP. Not blocked: what the C library keeps to itself.
+        // Nobody can block KILL and STOP. The thread does not block the signals that the C library keeps to itself.
         let excepted = bit(libc::SIGKILL) | bit(libc::SIGSTOP) | bit(32) | bit(33) | bit(34);
         assert_eq!(blocked | excepted, u64::MAX, "{blocked:#x}");
-        // There is one, however much is freed.
+        // More frees start no second thread.
         (0..5).for_each(|_| burst(16 * MIB));
         let scavengers = common::threads().iter().filter(|(name, _)| name.starts_with("neap")).count();
         assert_eq!(scavengers, 1);
@@ -110,7 +110,7 @@ fn a_process_whose_memory_was_given_back_may_enter_a_user_namespace() {
 
 #[test]
 fn no_end_of_the_process_waits_for_it() {
-    // From the test's function the case returns to the harness, which then ends the process.
+    // The case returns to the test harness, which then ends the process.
     child!().case("return").holds(find_it_at_work);
     let code = |code: i32| move |ended: &Ended| assert_eq!(ended.code, Some(code), "{ended}");
     let signal = |signal: i32| move |ended: &Ended| ended.assert_killed_by(signal);
@@ -142,7 +142,7 @@ fn no_end_of_the_process_waits_for_it() {
 fn find_it_at_work() {
     burst(64 * MIB);
     thread_there();
-    // At work: caught in the act, or seen to have begun.
+    // Memory is in flight, or some was released already.
     common::wait_until("the scavenger's work", || {
         let stats = neap::stats();
         stats.in_flight_bytes != 0 || stats.released_bytes_total != 0
@@ -154,7 +154,7 @@ fn switched_off_there_is_no_thread_and_the_work_is_done_inline() {
     child!().env("NEAP_SCAVENGER", "off").holds(|| {
         burst(128 * MIB);
         assert_eq!(common::threads().iter().filter(|(name, _)| name.starts_with("neap")).count(), 0);
-        // The program goes on with something small, now and then: that is enough to give the burst back.
+        // The program goes on with small bursts. They are enough to give the large burst back.
         common::wait_until("the release of the burst", || {
             burst(6 * MIB);
             neap::stats().retained_bytes < 16 * MIB as u64
@@ -164,7 +164,7 @@ fn switched_off_there_is_no_thread_and_the_work_is_done_inline() {
     });
 }
 
-/// Many threads meet in the inline scavenger: one works, the others go on, and nothing is made anew for each.
+/// Many threads meet in the inline scavenger. One thread scavenges, the others go on, and no thread makes tables anew.
 #[test]
 fn switched_off_the_work_is_done_by_many_threads_in_turn() {
     child!().env("NEAP_SCAVENGER", "off").holds(|| {
@@ -220,7 +220,7 @@ fn no_more_is_retained_than_is_set() {
             assert!(begin.elapsed() < Duration::from_secs(30), "{}", neap::stats());
             drop(vec![1u8; 48 * MIB]);
             let until = Instant::now() + Duration::from_millis(300);
-            // Busy, so that it is not the idle process's short hold that releases.
+            // The process stays busy, so the short hold of an idle process does not release.
             while Instant::now() < until {
                 burst(MIB);
                 least = least.min(neap::stats().retained_bytes);
@@ -229,7 +229,7 @@ fn no_more_is_retained_than_is_set() {
     });
 }
 
-/// Live memory above the limit: free memory is not kept beside it.
+/// With live memory near the limit no free memory is kept.
 #[test]
 fn near_the_limit_nothing_is_retained() {
     child!().env("NEAP_LIMIT", "64M").holds(|| {

@@ -1,4 +1,4 @@
-//! Eight threads allocate, free, reallocate, hand over and scavenge at once; every object's content is checked.
+//! Eight threads allocate, free, reallocate, hand over and scavenge at once. The content of every object is checked.
 
 mod common;
 

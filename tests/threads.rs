@@ -1,7 +1,7 @@
-//! Threads and their caches: given back whole at a thread's exit, whatever the thread did and whatever still runs at its
-//! end; and the caches of threads that sleep are no hiding place.
+//! Threads and their caches. A cache is given back whole at its thread's exit, whatever the thread did and whatever still runs
+//! at its end. The caches of sleeping threads hide no memory.
 //!
-//! "Given back" is checked by the books: a span's pages go back to the heap only when the last of its slots is back.
+//! The books show that a cache is back: a span's pages go back to the heap only with the last slot of the span.
 
 mod common;
 
@@ -15,7 +15,7 @@ use common::child;
 #[global_allocator]
 static GLOBAL: neap::Neap = neap::Neap::new();
 
-/// Bytes in use once everything that caches hold is back in its spans.
+/// Bytes in use when all slots in caches are back in their spans.
 fn settled_in_use() -> u64 {
     neap::scavenge();
     neap::stats().in_use_bytes
@@ -29,7 +29,7 @@ fn a_cache_is_given_back_whole_at_exit() {
         for _ in 0..20 {
             std::thread::spawn(|| allocate_and_free(11, 200)).join().unwrap();
         }
-        // Not one slot is missing: else its span would still be in use.
+        // No slot is missing: its span would still be in use.
         assert_eq!((settled_in_use(), neap::stats().threads), before);
     });
 }
@@ -67,7 +67,7 @@ fn destructors_of_thread_locals_may_allocate_and_free_later() {
     });
 }
 
-/// Allocates when it is dropped, frees what it holds, and starts another one the first time.
+/// Allocates when it is dropped, and frees what it holds. The first drop makes a second value of this type.
 struct AtEnd {
     #[expect(clippy::vec_box, reason = "one allocation an element is the point")]
     held: Vec<Box<[u8; 160]>>,
@@ -123,7 +123,7 @@ fn destructors_of_keys_may_allocate_and_free_after_the_cache_is_gone() {
 
 static KEY: std::sync::OnceLock<libc::pthread_key_t> = std::sync::OnceLock::new();
 
-/// Runs in three rounds: the allocator's own destructor has run before the second at the latest.
+/// Runs in three rounds. The allocator's own destructor has run before the second round at the latest.
 unsafe extern "C" fn at_exit(value: *mut c_void) {
     // SAFETY: the value is the vector that was set.
     let mut rounds = unsafe { Box::from_raw(value.cast::<Vec<u64>>()) };
@@ -131,7 +131,7 @@ unsafe extern "C" fn at_exit(value: *mut c_void) {
     assert!(noise.iter().all(|block| block.iter().all(|byte| *byte == 3)));
     let large = vec![0u8; 100_000];
     assert!(large.iter().all(|byte| *byte == 0));
-    // From a thread that has no cache any more.
+    // The thread has no cache any more.
     neap::scavenge();
     rounds.push(rounds.len() as u64);
     if rounds.len() < 4 {
@@ -188,12 +188,12 @@ fn idle_threads_hide_no_memory() {
         let may_stay = IDLE_THREADS as u64 * 65_536;
         let backed = |stats: &neap::Stats| stats.in_use_bytes - stats.hole_released_bytes;
         assert!(backed(&hidden) > held, "{hidden}");
-        // What is still backed holds an object: the page around it.
+        // Only pages with an object are still backed.
         assert!(backed(&after) < may_stay + IDLE_THREADS as u64 * 12 * 8192 + (4 << 20), "{after}");
         assert!(backed(&after) < backed(&hidden) / 2, "{hidden}\n{after}");
         drop(end);
         threads.into_iter().for_each(|thread| thread.join().unwrap());
-        // The threads found their caches as they should be: all is back at the end.
+        // The threads could use their caches again, so everything is back at the end.
         neap::scavenge();
         assert!(neap::stats().adds_up() && neap::stats().in_use_bytes < 4 << 20, "{}", neap::stats());
     });
@@ -235,7 +235,7 @@ fn the_first_stillness_drains_idle_threads() {
     });
 }
 
-/// With 32 KiB slots, four to a span, a slot that stays shows in the books: the span stays in use.
+/// A span has four slots of 32 KiB. A slot that stays shows in the books, because its span stays in use.
 #[test]
 fn at_most_one_slot_of_a_class_stays_in_an_idle_threads_cache() {
     child!().holds(|| {
@@ -251,7 +251,7 @@ fn at_most_one_slot_of_a_class_stays_in_an_idle_threads_cache() {
             }
             to_us.send(()).unwrap();
             order.recv().unwrap();
-            // Drained from outside, the cache still works.
+            // The cache still works after the drain.
             // SAFETY: as above.
             unsafe {
                 let objects: Vec<_> = (0..40).map(|_| GLOBAL.alloc(layout)).collect();
@@ -275,7 +275,7 @@ fn at_most_one_slot_of_a_class_stays_in_an_idle_threads_cache() {
     });
 }
 
-/// Threads that use nothing but their caches' fast paths, while others drain them without a pause.
+/// These threads use only the fast paths of their caches, while other threads drain them without a pause.
 #[test]
 fn draining_busy_threads_does_no_harm() {
     child!().holds(|| {
@@ -302,7 +302,7 @@ fn draining_busy_threads_does_no_harm() {
     });
 }
 
-/// Threads live about as long as a drain takes, so that many exits and first allocations meet one.
+/// A thread lives about as long as a drain takes, so many exits and first allocations meet a drain.
 #[test]
 fn threads_may_exit_while_they_are_drained() {
     child!().holds(|| {

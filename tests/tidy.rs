@@ -1,10 +1,9 @@
 //! The house rules as a test: layers, homes of dependencies, SAFETY comments, headers and sizes, by reading the text.
 //!
-//! Why text and not the compiler: most of these rules are about what a file may mention, also in code that this build
-//! leaves out (another architecture, the model checker's configuration), and no lint knows our layers. Each rule is a
-//! function over a `Source`; `tidy/fixtures.rs` feeds every one a text that breaks it, so that a rule that has gone
-//! blind is noticed. The scan understands comments, strings and `cfg`, not types: what it cannot see (a path hidden
-//! behind a re-export) is for review.
+//! Why text and not the compiler: most rules say what a file may mention, also in code that this build leaves out (another
+//! architecture, the model checker's configuration), and no lint knows our layers. Each rule is a function over a `Source`.
+//! `tidy/fixtures.rs` feeds every rule a text that breaks it, so a rule that has gone blind is noticed. The scan
+//! understands comments, strings and `cfg`, and no types: a call of a method is for review.
 //!
 //! The table of layers is `tidy/layers.rs`: a new module needs a line there.
 

@@ -1,8 +1,8 @@
 //! What the tests share: children of their own, what `/proc` says, and waiting with a deadline.
 //!
 //! A case that ends the process, limits it or measures it runs in a child. [`child!`] declares parent and child under one
-//! name, which is the name of the test: the parent starts the test's binary again for this test alone, and in the child the
-//! same test runs the case. Deadlines only guard against hanging: no test asserts how long something took.
+//! name, the name of the test. The parent starts the test's binary again for this test alone. In the child the same test runs
+//! the case. Deadlines only guard against hanging: no test asserts how long something took.
 #![allow(dead_code, unused_macros, unused_imports, reason = "each test file uses its part")]
 
 use std::alloc::Layout;
@@ -21,8 +21,8 @@ pub const MIB: usize = 1 << 20;
 const CASE: &str = "TEST_CASE";
 /// A child's last line when its case held.
 const HELD: &str = "the case held";
-/// The variable that holds an emulator's command line, in words, where the tests run in one. The kernel starts a child by its
-/// file, and cannot run the file of a foreign processor.
+/// The variable that holds an emulator's command line, in words, where the tests run in an emulator. The kernel starts a child
+/// by its file, and cannot run the file of a foreign processor.
 const EMULATOR: &str = "TEST_EMULATOR";
 /// No child takes that long unless it hangs.
 const HANG: Duration = Duration::from_secs(90);
@@ -75,8 +75,8 @@ impl Child {
         self
     }
 
-    /// Limits the child's address space from its first instruction on. The C library's own malloc takes no 64 MiB of it for
-    /// each thread, which would be there or not as the threads run.
+    /// Limits the child's address space from its first instruction on. The C library's own malloc has one arena, because an
+    /// arena of 64 MiB for each thread would come and go with the threads.
     pub fn address_space(mut self, bytes: u64) -> Self {
         self.command.env("MALLOC_ARENA_MAX", "1");
         self.address_space = Some(bytes);
@@ -162,7 +162,7 @@ fn emulator() -> Option<String> {
     std::env::var(EMULATOR).ok().filter(|line| !line.trim().is_empty())
 }
 
-/// Limits a process to be: its address space, if the limit is given, and no core file for those that crash on purpose.
+/// Limits a process that will start: its address space, if the limit is given. It leaves no core file if it crashes.
 fn limit(command: &mut Command, address_space: Option<u64>) {
     let sets = |bytes| libc::rlimit { rlim_cur: bytes, rlim_max: bytes };
     // SAFETY: setrlimit is safe to call between fork and exec.
@@ -234,12 +234,12 @@ pub fn beside_scavenging_threads<T>(work: impl FnOnce() -> T) -> T {
     });
     let result = work();
     stop.store(true, Ordering::Relaxed);
-    // A scope would not wait for what ends a thread's cache.
+    // A scope would return before the end of the threads' caches.
     threads.into_iter().for_each(|thread| thread.join().unwrap());
     result
 }
 
-/// Waits until `done`; `what` is what did not happen if it takes for ever.
+/// Waits until `done`. `what` names what did not happen if this takes for ever.
 #[track_caller]
 pub fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
     let begin = Instant::now();
@@ -280,7 +280,8 @@ pub fn status_field(path: &std::path::Path, name: &str) -> String {
     line[name.len()..].trim_start_matches(':').trim().to_owned()
 }
 
-/// Bytes of the OS pages in `base..base + bytes` that are in memory. Allocates nothing: that could take what is looked at.
+/// Bytes of the OS pages in `base..base + bytes` that are in memory. Allocates nothing, because an allocation could take those
+/// pages.
 pub fn resident_bytes(base: usize, bytes: usize) -> usize {
     // SAFETY: sysconf has no preconditions.
     let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) } as usize;
