@@ -101,6 +101,8 @@ fn main() {
         println!("cargo:rustc-cfg=neap_library");
         // Threads and the C library keep addresses of this code (exit keys, fork handlers), so it must stay loaded.
         println!("cargo:rustc-cdylib-link-arg=-Wl,-z,nodelete");
+        // Its constructor, which registers the fork handlers, comes before those of other libraries.
+        println!("cargo:rustc-cdylib-link-arg=-Wl,-z,initfirst");
         println!("cargo:rustc-cdylib-link-arg=-Wl,-soname,libneap.so");
     }
     if serves_c {

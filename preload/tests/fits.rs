@@ -72,3 +72,24 @@ fn the_scavenger_is_scheduled_as_the_process_began() {
         ends(&mut program(&build("scheduling.c", link), link));
     }
 }
+
+/// Handlers that other libraries registered before anything was allocated.
+#[test]
+fn other_libraries_fork_handlers_may_take_locks_and_allocate() {
+    for link in [Link::Preload, Link::Archive, Link::Static] {
+        ends(&mut program(&build("fork_locked.c", link), link));
+        ends(&mut program(&build("fork_child_first.c", link), link));
+    }
+}
+
+/// The constructor of a library that the program needs comes before those of the program, and after a preloaded library's.
+#[test]
+fn a_librarys_fork_handlers_may_take_locks_under_which_it_allocates() {
+    let handlers = out("libhandlers.so");
+    let mut command = compiler("CC", "cc");
+    command.args(["-O1", "-g", "-fno-builtin", "-w", "-pthread", "-shared", "-fPIC", "-Dmain=library_main", "-o"]);
+    check(command.arg(&handlers).arg(source("fork_locked.c")));
+    let path = out("fork-locked-in-a-library");
+    check(compiler("CC", "cc").arg("-o").arg(&path).arg(source("calls.c")).arg(&handlers));
+    ends(Command::new(&path).env("LD_PRELOAD", library("libneap.so")));
+}

@@ -43,7 +43,8 @@ pub struct ThreadWords {
     pub fast: AtomicPtr<ThreadCache>,
     /// The thread's cache. Null before the thread has a cache, [`gone`] after it has given the cache back.
     pub own: AtomicPtr<ThreadCache>,
-    /// How many slow paths the thread is in: one can call another through the C library. Read when a signal handler forks.
+    /// How many slow paths the thread is in: one can call another through the C library. Read when a signal handler forks. The
+    /// highest bit says that the thread is between the fork handlers.
     pub inside: AtomicUsize,
 }
 

@@ -100,7 +100,7 @@ impl sys::thread::Body for LastThread {
 fn start_scavenger(heap: &'static Heap) {
     // A free may end here, and a free leaves `errno` alone.
     let _saved = sys::errno::Saved::new();
-    if fork::is_recovering() {
+    if fork::must_stay_alone() {
         // The request stays for the next slow path.
         return;
     }

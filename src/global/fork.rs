@@ -1,9 +1,12 @@
 //! The fork handlers, and how a thread that forks may allocate meanwhile.
 //!
-//! Our handlers hold every lock of the heap while the process is copied. Other libraries have handlers, too, which may
-//! allocate. A handler that was registered earlier than ours runs between ours, for example the handler of a library that
-//! registers it before the first allocation. Its operation would wait for locks that its own thread holds. So every slow path
-//! asks whether its thread is between the handlers (one load). If so, it gives the locks back while it works.
+//! Our handlers hold every lock of the heap while the process is copied. Other libraries have handlers, too. A library may take a
+//! lock of its own there, and allocate under this lock in another thread: its handler must run before ours, or the two threads
+//! wait for each other. Handlers run before a fork in the opposite order of their registration. So ours are registered when
+//! the program is loaded, before any constructor (`EARLY`). A shared library's constructor comes before those of an executable
+//! that carries neap; a handler from there runs between ours, and may still allocate. Its operation would wait for locks that its
+//! own thread holds. So every slow path asks whether its thread is between the handlers (one load). If so, it gives the locks
+//! back while it works, and starts no scavenger.
 //!
 //! If C's streams use this heap, the handler takes the lock of the list of streams first: other threads allocate and free
 //! under this lock, and fork takes it after the handlers (see `sys::stream`). In a Rust program, streams use the C library's
@@ -28,6 +31,15 @@ use crate::sync::signal_fence;
 use crate::sys;
 
 use super::{process_heap, scavenger_state, tls};
+
+/// A constructor: the loader calls it before those of the program, which have no number or a higher one.
+#[cfg(not(test))]
+#[used]
+#[unsafe(link_section = ".init_array.00001")]
+static EARLY: extern "C" fn() = set_handlers;
+
+/// The bit of a thread's `inside` that says that the thread is between the fork handlers.
+const FORKS: usize = 1 << (usize::BITS - 1);
 
 /// Whether a thread has begun to set the fork handlers.
 static HANDLERS: AtomicBool = AtomicBool::new(false);
@@ -98,10 +110,18 @@ impl Drop for Pause {
     }
 }
 
-/// Whether the calling thread is in the child of a fork and recovers when it leaves its last slow path. Until then it must stay
-/// the child's only thread.
-pub fn is_recovering() -> bool {
-    core::ptr::eq(RECOVERING.load(Ordering::Relaxed), tls::words())
+/// Whether the calling thread must start no other: it may be in the child of a fork, which it has not recovered yet, and of which
+/// it must stay the only thread.
+pub fn must_stay_alone() -> bool {
+    let words = tls::words();
+    words.inside.load(Ordering::Relaxed) & FORKS != 0 || core::ptr::eq(RECOVERING.load(Ordering::Relaxed), words)
+}
+
+/// Notes whether the calling thread is between the fork handlers.
+fn set_forks(forks: bool) {
+    let inside = &tls::words().inside;
+    let paths = inside.load(Ordering::Relaxed) & !FORKS;
+    inside.store(if forks { paths | FORKS } else { paths }, Ordering::Relaxed);
 }
 
 /// The calling thread's cache, if it has one.
@@ -112,7 +132,7 @@ fn own_cache<'a>() -> Option<&'a ThreadCache> {
 
 /// Sets the fork handlers once. The C library may allocate for the handlers. So this is called outside the initialisation, and a
 /// call out of such an allocation returns at once.
-pub fn set_handlers() {
+pub extern "C" fn set_handlers() {
     if !HANDLERS.load(Ordering::Relaxed) && !HANDLERS.swap(true, Ordering::Relaxed) {
         sys::fork::at_fork(before, after_in_parent, after_in_child);
     }
@@ -202,6 +222,7 @@ unsafe extern "C" fn before() {
         hold_all(heap);
         SIGNALS.store(signals, Ordering::Relaxed);
         PROCESS.store(process, Ordering::Relaxed);
+        set_forks(true);
     }
 }
 
@@ -209,6 +230,7 @@ unsafe extern "C" fn before() {
 unsafe extern "C" fn after_in_parent() {
     if let Some(heap) = process_heap::heap() {
         let signals = SIGNALS.load(Ordering::Relaxed);
+        set_forks(false);
         give_back_all(heap);
         lock::take_back();
         sys::signal::restore(signals);
@@ -220,6 +242,7 @@ unsafe extern "C" fn after_in_parent() {
 unsafe extern "C" fn after_in_child() {
     if let Some(heap) = process_heap::heap() {
         let words = tls::words();
+        set_forks(false);
         FORKING.store(null_mut(), Ordering::Relaxed);
         // SAFETY: this is the child's only thread, and `before` ran on it.
         unsafe { heap.after_fork_in_child(words, own_cache()) };
