@@ -140,13 +140,13 @@ pub fn rest(heap: &Heap) -> bool {
         }
     }
     let patience_ns = may_end(heap).then_some(PATIENCE_NS);
-    let parked = heap.accounts().wakeup.park(patience_ns, || {
-        let (retained, holes) = heap.synchronized_levels();
-        // If frees start no thread, the levels count all bytes that frees could still add.
-        let to_come = if cfg!(serves_c) && patience_ns.is_some() { in_use_bytes(heap) } else { 0 };
-        (retained + to_come, holes + to_come)
-    });
-    parked == Parked::Woken
+    if !heap.caches().has_caches() {
+        // Large objects alone need no cache: this is a process at work.
+        return heap.accounts().wakeup.park(patience_ns, || heap.synchronized_levels()) == Parked::Woken;
+    }
+    // If frees start no thread, the levels count all bytes that frees could still add.
+    let to_come = || if cfg!(serves_c) && patience_ns.is_some() { in_use_bytes(heap) } else { 0 };
+    heap.accounts().wakeup.park(patience_ns, || heap.levels_before_parking(to_come())) == Parked::Woken
 }
 
 /// Whether the calling thread is the only thread of the process.

@@ -155,7 +155,7 @@ impl Wakeup {
     /// Takes the request: the caller starts the scavenger. `false` if somebody else starts it.
     pub fn claim_start(&self) -> bool {
         self.wants_thread.store(0, Ordering::Relaxed);
-        self.state.word().compare_exchange(ABSENT, AWAKE, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+        self.state.word().compare_exchange(ABSENT, AWAKE, Ordering::AcqRel, Ordering::Acquire).is_ok()
     }
 
     /// Takes the request without starting a thread: the caller does the work.
@@ -168,9 +168,10 @@ impl Wakeup {
         self.wants_thread.store(1, Ordering::Relaxed);
     }
 
-    /// Notes that there is no thread: the start has failed.
+    /// Notes that there is no thread: the start has failed. Allocations may ask for a thread ahead of frees again.
     pub fn set_absent(&self) {
         self.wants_thread.store(0, Ordering::Relaxed);
+        self.ask_ahead_bytes.store(Wake::INITIAL.retained_bytes, Ordering::Relaxed);
         self.state.word().store(ABSENT, Ordering::Release);
     }
 

@@ -42,15 +42,16 @@ impl Caches {
         }
     }
 
-    /// Gives a thread's whole cache back, at the thread's exit. The thread may go on to allocate and free, slowly.
+    /// Gives a thread's whole cache back, at the thread's exit. The thread may go on to allocate and free, slowly. `true` if this
+    /// was the last cache.
     ///
     /// # Safety
     /// The words are the calling thread's.
-    pub unsafe fn give_back_cache(&self, words: &ThreadWords) {
+    pub unsafe fn give_back_cache(&self, words: &ThreadWords) -> bool {
         let own = words.own.load(Ordering::Relaxed);
         if own.is_null() || own == gone() {
             words.own.store(gone(), Ordering::Relaxed);
-            return;
+            return false;
         }
         // SAFETY: neither null nor `gone`, so this thread's cache.
         let cache = unsafe { NonNull::new_unchecked(own) };
@@ -67,11 +68,12 @@ impl Caches {
                 // thread does not use it any more.
                 unsafe {
                     registry.remove(cache);
+                    let was_last = registry.live() == 0;
                     drop(registry);
                     self.empty_cache(cache_ref);
                     self.registry.lock().recycle(cache);
+                    return was_last;
                 }
-                return;
             }
             drop(registry);
             cache_ref.leave_slow_path();

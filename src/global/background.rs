@@ -133,7 +133,10 @@ fn start_scavenger(heap: &'static Heap) {
 /// Does a tick of the scavenger on the calling thread.
 fn scavenge_inline(heap: &'static Heap) {
     heap.accounts().wakeup.acknowledge();
-    let Taken::State(mut state) = scavenger_state::take(heap) else { return };
+    let Taken::State(mut state) = scavenger_state::take(heap) else {
+        // The tick under way may have looked before the work came.
+        return heap.accounts().wakeup.request();
+    };
     // Draining idle threads needs the registration, as on the scavenger's own thread.
     sys::membarrier::register();
     // SAFETY: this thread has taken the state, so no other thread has it.

@@ -30,10 +30,6 @@ pub fn notice(cache: &ThreadCache) -> bool {
 unsafe extern "C" fn at_thread_exit(_cache: *mut c_void) {
     if let Some((heap, _pause)) = fork::enter() {
         // SAFETY: the words are the thread's own.
-        unsafe { heap.caches().give_back_cache(tls::words()) };
-        if !heap.caches().has_caches() {
-            // The scavenger looks whether it is the process's last thread: it must not keep the process alive.
-            heap.accounts().wakeup.wake_now();
-        }
+        unsafe { heap.give_back_cache(tls::words()) };
     }
 }

@@ -98,7 +98,7 @@ fn make_cache(heap: &'static Heap) -> Option<&'static ThreadCache> {
     fork::set_handlers();
     if !noticed {
         // SAFETY: the words are the thread's own.
-        unsafe { heap.caches().give_back_cache(tls::words()) };
+        unsafe { heap.give_back_cache(tls::words()) };
         return None;
     }
     Some(cache)
@@ -110,12 +110,15 @@ fn make_cache(heap: &'static Heap) -> Option<&'static ThreadCache> {
 #[inline]
 pub fn cache_for_free_by_c(heap: &'static Heap) -> Option<&'static ThreadCache> {
     own_cache().or_else(|| {
-        if sys::thread::has_ended() {
-            // SAFETY: the words are the thread's own.
-            unsafe { heap.caches().give_back_cache(tls::words()) };
+        if tls::words().is_gone() {
             return None;
         }
-        cache(heap)
+        if sys::thread::has_ended() {
+            // SAFETY: the words are the thread's own.
+            unsafe { heap.give_back_cache(tls::words()) };
+            return None;
+        }
+        make_cache(heap)
     })
 }
 

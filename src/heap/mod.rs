@@ -24,7 +24,7 @@ use core::ptr::NonNull;
 
 use crate::accounts::Accounts;
 use crate::accounts::stats::Stats;
-use crate::caches::{Caches, ThreadCache, Word};
+use crate::caches::{Caches, ThreadCache, ThreadWords, Word};
 use crate::central::Centrals;
 use crate::config::Config;
 use crate::page_heap::PageHeaps;
@@ -81,6 +81,27 @@ impl Heap {
     #[inline]
     pub fn accounts(&self) -> &Accounts {
         &self.caches.centrals.page_heaps.accounts
+    }
+
+    /// Gives a thread's cache back, at the thread's exit. The last cache wakes the scavenger: its thread must not keep a process
+    /// alive whose own threads have ended.
+    ///
+    /// # Safety
+    /// The words are the calling thread's.
+    pub unsafe fn give_back_cache(&self, words: &ThreadWords) {
+        // SAFETY: the caller's contract.
+        if unsafe { self.caches.give_back_cache(words) } {
+            self.accounts().wakeup.wake_now();
+        }
+    }
+
+    /// The levels for the scavenger's thread that is about to park: [`Heap::synchronized_levels`], with `to_come` bytes that frees
+    /// could add without waking it. Levels above everything if no thread has a cache: the thread must look whether it is the
+    /// process's last. The exit that gives back the last cache has either removed it before this look, or it finds the thread
+    /// parked.
+    pub fn levels_before_parking(&self, to_come: u64) -> (u64, u64) {
+        let (retained, holes) = self.synchronized_levels();
+        if self.caches.has_caches() { (retained + to_come, holes + to_come) } else { (u64::MAX, u64::MAX) }
     }
 
     /// A snapshot of the accounts. It is exact if no other thread uses the heap; otherwise each count is of a slightly

@@ -4,9 +4,9 @@
 //! and for other mappings. So growth asks first, and takes a share. Without a limit the question costs a few system calls and
 //! no file.
 //!
-//! A limit on locked memory counts as one on address space where the process is subject to it: `mlockall` locks address space
-//! whether or not there is memory behind it. The limits that systems set for everybody are too small for any `mlockall`;
-//! those are passed over.
+//! A limit on locked memory does not count. `mlockall` locks address space even if no memory is behind it, so under a finite limit
+//! it fails for a process that reserves as much as neap does. But many systems set a finite limit for every process, and few
+//! processes call `mlockall`: small reservations would slow down all of them for the sake of these few.
 //!
 //! Locks: none may be held, except the heap lock during growth (as in `vm`).
 
@@ -14,11 +14,6 @@ use super::file::read_unchecked;
 use super::held::{Rank, assert_only_held};
 use super::page::os_page_bytes;
 use core::ffi::c_int;
-
-/// A limit on locked memory below this is the system's for everybody: no process with threads could lock itself under it.
-const LEAST_LOCK_LIMIT_BYTES: u64 = 32 << 20;
-/// The capability to lock memory without a limit.
-const CAP_IPC_LOCK: u32 = 14;
 
 /// A share is this part of what a limit leaves. The rest stays for others, and for the next share: many small steps reach the
 /// limit as a few large ones would.
@@ -42,17 +37,8 @@ pub fn data_share() -> usize {
 
 /// Bytes of address space that the process may still map; `usize::MAX` where nothing limits it.
 fn address_space_left() -> usize {
-    let space = limit(libc::RLIMIT_AS as c_int);
-    let locked = limit(libc::RLIMIT_MEMLOCK as c_int)
-        .filter(|limit| *limit >= LEAST_LOCK_LIMIT_BYTES && !has_capability(CAP_IPC_LOCK));
-    if space.is_none() && locked.is_none() {
-        return usize::MAX;
-    }
-    let used = used_bytes(Used::AddressSpace);
-    let left = space.map_or(u64::MAX, |limit| limit.saturating_sub(used));
-    // A process that is beyond the limit on locked memory lives without `mlockall`.
-    let unlocked = locked.and_then(|limit| limit.checked_sub(used)).unwrap_or(u64::MAX);
-    usize::try_from(left.min(unlocked)).unwrap_or(usize::MAX)
+    let Some(limit) = limit(libc::RLIMIT_AS as c_int) else { return usize::MAX };
+    usize::try_from(limit.saturating_sub(used_bytes(Used::AddressSpace))).unwrap_or(usize::MAX)
 }
 
 /// Bytes that the process may still map writable, or make so; `usize::MAX` where nothing limits it.
@@ -89,19 +75,6 @@ fn used_bytes(what: Used) -> u64 {
 fn column(text: &[u8], at: usize) -> u64 {
     let word = text.split(u8::is_ascii_whitespace).nth(at).unwrap_or_default();
     core::str::from_utf8(word).ok().and_then(|word| word.parse().ok()).unwrap_or(0)
-}
-
-/// Whether the thread has a capability now.
-fn has_capability(number: u32) -> bool {
-    /// `_LINUX_CAPABILITY_VERSION_3`: two records of 32 capabilities.
-    const VERSION: u32 = 0x2008_0522;
-    let header = [VERSION, 0];
-    // Effective, permitted, inheritable; twice.
-    let mut sets = [0_u32; 6];
-    let _saved = super::errno::Saved::new();
-    // SAFETY: the kernel reads a header of two words and writes two records of three.
-    let asked = unsafe { libc::syscall(libc::SYS_capget, header.as_ptr(), sets.as_mut_ptr()) };
-    asked == 0 && sets[number as usize / 32 * 3] >> (number % 32) & 1 != 0
 }
 
 #[cfg(test)]

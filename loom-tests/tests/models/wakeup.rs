@@ -40,6 +40,21 @@ model!(a_free_above_the_level_wakes_a_parking_scavenger, ALL, || {
     world.check_pages();
 });
 
+model!(the_last_cache_given_back_wakes_a_parking_scavenger, ALL, || {
+    let world = World::new();
+    awake(&world);
+    let never = Wake { retained_bytes: u64::MAX, hole_bytes: u64::MAX };
+    world.heap.accounts().wakeup.publish(never, Goal::INITIAL);
+    let user = User::new(&world);
+    user.use_slot(0);
+    let scavenger = beside(&world, |world| {
+        let heap = &world.heap;
+        heap.accounts().wakeup.park(None, || heap.levels_before_parking(0))
+    });
+    user.exit();
+    assert_eq!(scavenger.join().unwrap(), Parked::Woken);
+});
+
 model!(a_level_published_just_before_parking_is_not_missed, ALL, || {
     let world = World::new();
     awake(&world);

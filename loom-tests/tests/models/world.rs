@@ -211,7 +211,7 @@ impl User {
     /// The thread's exit.
     pub fn exit(&self) {
         // SAFETY: the words are the thread's own.
-        unsafe { self.world.heap.caches().give_back_cache(self.words) };
+        unsafe { self.world.heap.give_back_cache(self.words) };
     }
 }
 
