@@ -77,7 +77,13 @@ impl Caches {
         if let Some(full) = self.take_full(shard, class) {
             cache.tops[class].store(full.full_top().cast_mut(), Ordering::Release);
             self.keep_as_spare(cache, class, loaded, spare);
-            return pop_loaded(cache, class);
+            let object = pop_loaded(cache, class);
+            // Without this check, the heap would take the null for a lack of memory and try again.
+            #[cfg(any(debug_assertions, loom))]
+            if object.is_null() {
+                crate::sys::fatal!("caches", "a full magazine of a depot holds no slot");
+            }
+            return object;
         }
         let Some(magazine) = self.own_magazine(loaded).or_else(|| self.metadata.magazine()) else {
             return self.centrals.allocate_directly(class);
