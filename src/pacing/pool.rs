@@ -218,7 +218,7 @@ mod tests {
         for (free, excess) in [(160 * MIB, 0), (170 * MIB, 0), (171 * MIB, MIB)] {
             assert_eq!(pool.excess(&view(0, free), &TERMS), excess, "{free}");
             assert_eq!(pool.held(&view(0, free)), excess, "{free}");
-            assert_eq!(pool.total_excess(&view(0, free), &TERMS), free - FLOOR_BYTES);
+            assert_eq!(pool.total_excess(&view(32 * MIB, free), &TERMS), free - FLOOR_BYTES);
         }
         assert_eq!(pool.retry_at_ns(), Some(100 * MS + RETRY_SLEEP_NS[0]));
         pool.search_again();

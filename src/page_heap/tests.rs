@@ -1,9 +1,10 @@
-//! Tests: which page heap a run comes from.
+//! Tests: which page heap a run comes from, and how much of a run goes back.
 
 use super::PageHeaps;
+use super::options::{ReleaseOptions, Scavenged};
 use super::single::Request;
 use crate::pages::Taken;
-use crate::units::{CHUNK_PAGES, Run};
+use crate::units::{CHUNK_PAGES, PAGE_BYTES, Run};
 use std::boxed::Box;
 
 /// Page heaps that two shards use.
@@ -84,4 +85,20 @@ fn a_large_object_does_not_grow_into_another_page_heap() {
     }
     assert!(!page_heaps.resize_large(object, (CHUNK_PAGES + 1) * crate::units::PAGE_BYTES));
     page_heaps.deallocate_large(object);
+}
+
+#[test]
+fn a_scavenge_that_wants_less_than_a_run_releases_a_part_of_it() {
+    let page_heaps = page_heaps_of_two_shards();
+    // In the first MiB: no huge page there makes the part longer.
+    let run = page_heaps.take_or_grow(0, Request { pages: 64, align_pages: 1, in_region: true }).unwrap().run;
+    page_heaps.free_run(run);
+    let portion = 16 * PAGE_BYTES;
+    let retained = || page_heaps.page_heap_of(run.first.chunk()).lock().allocator.chunk_retained(run.first.chunk());
+    assert_eq!(retained(), 64);
+    for left in [48, 32, 16, 0] {
+        assert_eq!(page_heaps.scavenge(portion, ReleaseOptions::FULL), Scavenged { bytes: portion, exhausted: false });
+        assert_eq!(retained(), left);
+    }
+    assert_eq!(page_heaps.scavenge(portion, ReleaseOptions::FULL), Scavenged { bytes: 0, exhausted: true });
 }
