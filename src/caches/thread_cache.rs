@@ -41,7 +41,7 @@ const FIRST_REFILL: u8 = 4;
 pub struct ThreadWords {
     /// The cache that operations follow: the thread's cache or the sentinel cache. The thread and drainers write it.
     pub fast: AtomicPtr<ThreadCache>,
-    /// The thread's cache. Null before the thread has a cache, [`gone`] after it has given the cache back.
+    /// The thread's cache. Null before the thread has a cache, `gone` after it has given the cache back.
     pub own: AtomicPtr<ThreadCache>,
     /// How many slow paths the thread is in: one can call another through the C library. Read when a signal handler forks. The
     /// highest bit says that the thread is between the fork handlers.
