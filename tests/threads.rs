@@ -16,7 +16,7 @@ use common::child;
 static GLOBAL: neap::Neap = neap::Neap::new();
 
 /// Bytes in use when all slots in caches are back in their spans.
-fn settled_in_use() -> u64 {
+fn in_use_at_rest() -> u64 {
     neap::scavenge();
     neap::stats().in_use_bytes
 }
@@ -25,12 +25,12 @@ fn settled_in_use() -> u64 {
 fn a_cache_is_given_back_whole_at_exit() {
     child!().holds(|| {
         std::thread::spawn(|| allocate_and_free(11, 200)).join().unwrap();
-        let before = (settled_in_use(), neap::stats().threads);
+        let before = (in_use_at_rest(), neap::stats().threads);
         for _ in 0..20 {
             std::thread::spawn(|| allocate_and_free(11, 200)).join().unwrap();
         }
         // No slot is missing: its span would still be in use.
-        assert_eq!((settled_in_use(), neap::stats().threads), before);
+        assert_eq!((in_use_at_rest(), neap::stats().threads), before);
     });
 }
 
@@ -46,12 +46,12 @@ fn allocate_and_free(classes: usize, objects: usize) {
 fn a_thread_that_only_freed_gives_its_cache_back() {
     child!().holds(|| {
         std::thread::spawn(|| {}).join().unwrap();
-        let before = (settled_in_use(), neap::stats().threads);
+        let before = (in_use_at_rest(), neap::stats().threads);
         for _ in 0..20 {
             let blocks: Vec<Box<[u8; 96]>> = (0..5000).map(|_| Box::new([7; 96])).collect();
             std::thread::spawn(move || drop(blocks)).join().unwrap();
         }
-        assert_eq!((settled_in_use(), neap::stats().threads), before);
+        assert_eq!((in_use_at_rest(), neap::stats().threads), before);
     });
 }
 
@@ -59,11 +59,11 @@ fn a_thread_that_only_freed_gives_its_cache_back() {
 fn destructors_of_thread_locals_may_allocate_and_free_later() {
     child!().holds(|| {
         std::thread::spawn(set_thread_locals).join().unwrap();
-        let before = (settled_in_use(), neap::stats().threads);
+        let before = (in_use_at_rest(), neap::stats().threads);
         for _ in 0..50 {
             std::thread::spawn(set_thread_locals).join().unwrap();
         }
-        assert_eq!((settled_in_use(), neap::stats().threads), before);
+        assert_eq!((in_use_at_rest(), neap::stats().threads), before);
     });
 }
 
@@ -113,11 +113,11 @@ fn destructors_of_keys_may_allocate_and_free_after_the_cache_is_gone() {
             unsafe { libc::pthread_setspecific(*KEY.get().unwrap(), Box::into_raw(value).cast()) };
         };
         std::thread::spawn(thread).join().unwrap();
-        let before = (settled_in_use(), neap::stats().threads);
+        let before = (in_use_at_rest(), neap::stats().threads);
         for _ in 0..50 {
             std::thread::spawn(thread).join().unwrap();
         }
-        assert_eq!((settled_in_use(), neap::stats().threads), before);
+        assert_eq!((in_use_at_rest(), neap::stats().threads), before);
     });
 }
 
@@ -151,9 +151,9 @@ fn ten_thousand_short_threads_do_not_grow_the_heap() {
             }
         };
         batch(500);
-        let (in_use, before) = (settled_in_use(), neap::stats());
+        let (in_use, before) = (in_use_at_rest(), neap::stats());
         batch(10_000);
-        let (in_use_after, after) = (settled_in_use(), neap::stats());
+        let (in_use_after, after) = (in_use_at_rest(), neap::stats());
         assert_eq!((in_use_after, after.threads), (in_use, before.threads));
         assert!(
             after.metadata_bytes <= before.metadata_bytes + (64 << 10),
@@ -240,7 +240,7 @@ fn the_first_stillness_drains_idle_threads() {
 fn at_most_one_slot_of_a_class_stays_in_an_idle_threads_cache() {
     child!().holds(|| {
         let layout = Layout::from_size_align(32 << 10, 8).unwrap();
-        let before = settled_in_use();
+        let before = in_use_at_rest();
         let (to_thread, order) = mpsc::channel::<()>();
         let (to_us, done) = mpsc::channel::<()>();
         let thread = std::thread::spawn(move || {
@@ -265,13 +265,13 @@ fn at_most_one_slot_of_a_class_stays_in_an_idle_threads_cache() {
         done.recv().unwrap();
         let span = 4 * layout.size() as u64;
         let slack = 512 << 10;
-        let idle = settled_in_use();
+        let idle = in_use_at_rest();
         assert!(idle <= before + span + slack, "{before} {idle}");
         to_thread.send(()).unwrap();
         done.recv().unwrap();
         to_thread.send(()).unwrap();
         thread.join().unwrap();
-        assert!(settled_in_use() <= before + slack);
+        assert!(in_use_at_rest() <= before + slack);
     });
 }
 
@@ -281,7 +281,7 @@ fn draining_busy_threads_does_no_harm() {
     child!().holds(|| {
         const OBJECTS: usize = 40;
         let rounds = if cfg!(debug_assertions) { 20_000 } else { 100_000 };
-        let before = settled_in_use();
+        let before = in_use_at_rest();
         let work = move |seed: u64| {
             let mut random = common::Random(seed);
             let mut objects: [Option<Box<[u64; 6]>>; OBJECTS] = [const { None }; OBJECTS];
@@ -297,7 +297,7 @@ fn draining_busy_threads_does_no_harm() {
             let workers = [1, 2, 3, 4].map(|seed| std::thread::spawn(move || work(seed)));
             workers.into_iter().for_each(|worker| worker.join().unwrap());
         });
-        assert!(settled_in_use() <= before + (256 << 10), "slots were lost");
+        assert!(in_use_at_rest() <= before + (256 << 10), "slots were lost");
         assert!(neap::stats().adds_up());
     });
 }
@@ -308,7 +308,7 @@ fn threads_may_exit_while_they_are_drained() {
     child!().holds(|| {
         let threads = if cfg!(debug_assertions) { 3000 } else { 10_000 };
         std::thread::spawn(|| {}).join().unwrap();
-        let before = (settled_in_use(), neap::stats().threads);
+        let before = (in_use_at_rest(), neap::stats().threads);
         let work = |mark: u16| {
             let blocks: Vec<Box<[u16; 100]>> = (0..100).map(|_| Box::new([mark; 100])).collect();
             assert!(blocks.iter().all(|block| **block == [mark; 100]));
@@ -319,7 +319,7 @@ fn threads_may_exit_while_they_are_drained() {
                 batch.into_iter().for_each(|thread| thread.join().unwrap());
             }
         });
-        assert_eq!((settled_in_use(), neap::stats().threads), before);
+        assert_eq!((in_use_at_rest(), neap::stats().threads), before);
         assert!(neap::stats().adds_up());
     });
 }

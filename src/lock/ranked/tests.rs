@@ -112,15 +112,18 @@ fn the_fork_handler_leaves_alone_what_its_thread_holds() {
 fn the_fork_handler_gives_up_on_a_lock_that_does_not_come_back() {
     static STUCK: Lock<u32> = Lock::new(Rank::Heap, 0);
     let guard = STUCK.lock();
+    let (gave_up, has_given_up) = std::sync::mpsc::channel();
     let waiters = [(); 2].map(|()| {
-        thread::spawn(|| {
-            assert_eq!(STUCK.hold_over_fork(), Hold::Stuck);
+        let gave_up = gave_up.clone();
+        thread::spawn(move || {
+            gave_up.send(STUCK.hold_over_fork()).unwrap();
             // This thread does not hold the lock, so this has no effect.
             STUCK.unlock_in_parent();
             *STUCK.lock() += 1;
         })
     });
-    thread::sleep(Duration::from_millis(200));
+    // However slow the machine is, the lock does not come back before both have given up.
+    assert_eq!([(); 2].map(|()| has_given_up.recv().unwrap()), [Hold::Stuck; 2]);
     drop(guard);
     waiters.into_iter().for_each(|waiter| waiter.join().unwrap());
     assert_eq!(*STUCK.lock(), 2);
