@@ -6,6 +6,7 @@
 #![allow(dead_code, unused_macros, unused_imports, reason = "each test file uses its part")]
 
 use std::alloc::Layout;
+use std::ffi::OsString;
 use std::fmt::{Display, Write as _};
 use std::io::Read;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -55,8 +56,9 @@ impl Child {
         let (_, test) = path.split_once("::").unwrap();
         let mut command = own_program();
         command.args(["--exact", test, "--nocapture", "--test-threads=1"]);
-        for name in ["NEAP_SCAVENGER", "NEAP_LIMIT", "NEAP_HARD_LIMIT", "NEAP_RETAIN_MAX", "NEAP_THP", "RUST_BACKTRACE"]
-        {
+        // A child has the settings that its case gives it, and no others.
+        let is_setting = |name: &OsString| name.as_encoded_bytes().starts_with(b"NEAP_") || name == "RUST_BACKTRACE";
+        for name in std::env::vars_os().map(|(name, _)| name).filter(is_setting) {
             command.env_remove(name);
         }
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
