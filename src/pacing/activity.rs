@@ -99,7 +99,7 @@ mod tests {
         let mut activity = Activity::new();
         activity.observe(SECOND, SECOND, 0, 1_000);
         assert!(activity.is_quiet());
-        activity.observe(JUDGE_OVER_NS - 1, SECOND, 19 * MS, 1_000);
+        activity.observe(20 * MS - 1, SECOND, 19 * MS, 1_000);
         assert!(activity.is_quiet(), "too short an interval to judge");
         activity.observe(1, SECOND, 19 * MS, 1_000);
         assert!(!activity.is_quiet());

@@ -110,9 +110,9 @@ mod tests {
     #[test]
     fn a_drain_comes_once_has_a_trim_with_it_and_waits_for_an_idle_process() {
         let mut caches = Caches::new();
-        assert_eq!(caches.tick(Mode::Quiet, STEP, DRAIN_AFTER_NS - 1, false, 0), (false, false));
+        assert_eq!(caches.tick(Mode::Quiet, STEP, 300 * MS - 1, false, 0), (false, false));
         assert_eq!(caches.tick(Mode::Busy, STEP, SECOND, false, 0), (false, false));
-        assert_eq!(caches.tick(Mode::Quiet, STEP, DRAIN_AFTER_NS, false, 0), (true, true));
+        assert_eq!(caches.tick(Mode::Quiet, STEP, 300 * MS, false, 0), (true, true));
         assert_eq!(caches.tick(Mode::Quiet, STEP, SECOND, false, 0), (false, false));
         // Something was freed: another drain follows, once the last is long enough ago.
         assert_eq!(caches.tick(Mode::Quiet, STEP, SECOND, true, 0), (false, false));

@@ -220,10 +220,32 @@ mod tests {
             assert_eq!(pool.held(&view(0, free)), excess, "{free}");
             assert_eq!(pool.total_excess(&view(32 * MIB, free), &TERMS), free - FLOOR_BYTES);
         }
-        assert_eq!(pool.retry_at_ns(), Some(100 * MS + RETRY_SLEEP_NS[0]));
+        assert_eq!(pool.retry_at_ns(), Some(600 * MS));
         pool.search_again();
         assert_eq!(pool.excess(&view(0, 160 * MIB), &TERMS), 160 * MIB - FLOOR_BYTES);
         assert_eq!(pool.retry_at_ns(), None);
+    }
+
+    #[test]
+    fn retries_are_few_until_a_search_finds_something_again() {
+        let mut pool = Pool::new();
+        let mut now_ns = 0;
+        let mut search = |released: u64, exhausted: bool| {
+            pool.observe(now_ns, 0, &view(0, MIB), &TERMS);
+            pool.report(released, exhausted);
+            pool.observe(now_ns, 0, &view(0, MIB), &TERMS);
+            let retry_at_ns = pool.retry_at_ns();
+            let sleep_ns = retry_at_ns.map(|at_ns| at_ns - now_ns);
+            now_ns = retry_at_ns.unwrap_or(now_ns + SECOND);
+            sleep_ns
+        };
+        let first = [500 * MS, 2 * SECOND].map(Some);
+        assert_eq!([search(0, true), search(0, true), search(0, true)], [first[0], first[1], None]);
+        assert_eq!([search(0, false), search(0, true)], [None, None], "nothing was found, and nothing was looked for");
+        search(MIB / 4, true);
+        assert_eq!(search(0, true), None, "the rest is what there was before");
+        search(MIB / 4, false);
+        assert_eq!([search(0, true), search(0, true), search(0, true)], [first[0], first[1], None]);
     }
 
     #[test]

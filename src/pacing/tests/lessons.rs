@@ -238,6 +238,7 @@ fn growth_never_releases_more_than_it_added() {
     assert_eq!(goal.growth_release_bytes(10 * MIB + LEAST_RELEASE_BYTES, 0, MIB), LEAST_RELEASE_BYTES);
     assert_eq!(goal.growth_release_bytes(10 * MIB + LEAST_RELEASE_BYTES - 1, 0, MIB), 0);
     assert_eq!(Goal::INITIAL.growth_release_bytes(u64::MAX, u64::MAX, u64::MAX), 16 * MIB);
+    assert_eq!([32 * MIB, 33 * MIB].map(|retained| Goal::INITIAL.growth_release_bytes(retained, 0, 4 * MIB)), [0, MIB]);
     assert!(!Wake::INITIAL.is_due(4 * MIB, 7 * MIB));
 }
 

@@ -221,3 +221,46 @@ fn a_swing_within_an_epoch_counts_for_half_the_hold() {
     let kept = (1..30).take_while(|_| ticks.busy(1).goal.retained_bytes == 120 * MIB).count();
     assert_eq!(kept as u64, (BUSY_HOLD_NS / 2).div_ceil(EPOCH_NS));
 }
+
+#[test]
+fn holes_have_a_larger_margin_and_start_than_pages() {
+    // 100 MiB are live. A busy process keeps a quarter as margin, and begins with 16 MiB; the cap lets it split huge pages.
+    for (holes, releases) in [(41 * MIB, true), (41 * MIB - 1, false)] {
+        let mut ticks = Ticks::new(100 * MIB + holes);
+        ticks.seen.hole_bytes = holes;
+        ticks.busy(30);
+        (ticks.seen.retain_max_bytes, ticks.seen.retained_bytes) = (Some(0), MIB);
+        assert_eq!(ticks.busy(1).release_hole_bytes > 0, releases, "busy, {holes}");
+    }
+    // A quiet one keeps the floor, and begins with a quarter of a MiB.
+    for (holes, releases) in [(MIB / 2, true), (MIB / 2 - 1, false)] {
+        let mut ticks = Ticks::new(100 * MIB);
+        ticks.idle(30);
+        ticks.seen.hole_bytes = holes;
+        assert_eq!(ticks.idle(30).release_hole_bytes > 0, releases, "quiet, {holes}");
+    }
+}
+
+#[test]
+fn a_quiet_process_releases_a_part_by_the_time_that_passed() {
+    for (passed_ms, part) in [(10, 102), (50, 512), (100, 1024)] {
+        let mut ticks = Ticks::new(10 * MIB);
+        ticks.idle(30);
+        ticks.seen.retained_bytes = 1024 * MIB + FLOOR_BYTES;
+        assert_eq!(ticks.tick(passed_ms * MS, 0).release_bytes, part * MIB, "{passed_ms} ms");
+    }
+}
+
+#[test]
+fn a_busy_process_is_watched_while_parts_of_huge_pages_may_be_left() {
+    for (left, watched) in [(FLOOR_BYTES + LEAST_RELEASE_BYTES, false), (FLOOR_BYTES + LEAST_RELEASE_BYTES + 1, true)] {
+        let mut ticks = Ticks::new(10 * MIB);
+        ticks.seen.retained_bytes = left;
+        for _ in 0..3 {
+            ticks.busy(30);
+            ticks.pacing.report(&Outcome { pages_exhausted: true, ..Outcome::default() });
+        }
+        let next = ticks.busy(30).next;
+        assert_eq!(next, if watched { Next::Sleep(STEADY_SLEEP_NS) } else { Next::Park });
+    }
+}

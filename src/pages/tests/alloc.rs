@@ -2,9 +2,9 @@
 
 use std::vec::Vec;
 
-use super::support::{Heap, taken};
-use crate::pages::{Fault, FaultKind};
-use crate::units::{CHUNK_PAGES, Page, ROOT_CHUNKS, ROOT_PAGES_SHIFT, Run};
+use super::support::{Heap, recycle, root_memory, table, taken};
+use crate::pages::{Fault, FaultKind, PageAllocator};
+use crate::units::{CHUNK_PAGES, Chunk, Page, ROOT_CHUNKS, ROOT_PAGES_SHIFT, ROOTS, Run};
 
 const P: usize = CHUNK_PAGES;
 /// The lowest chunk that most tests map: in the middle of a root entry, with neighbours on both sides.
@@ -27,6 +27,8 @@ fn nothing_and_too_much_cannot_be_allocated() {
     assert_eq!(heap.alloc(usize::MAX), None);
     assert_eq!(heap.alloc_aligned(usize::MAX, 1 << 63), None);
     assert_eq!(heap.alloc_aligned(1, 0), None);
+    assert_eq!(heap.alloc_aligned(0, 8), None);
+    assert_eq!(heap.alloc_aligned(1, 3), None);
     assert_eq!(heap.alloc_exact(run(usize::MAX - 1, 5)), None);
     assert_eq!(heap.alloc(P), taken(B, P, P));
     assert_eq!(heap.alloc(1), None);
@@ -176,6 +178,11 @@ fn growth_coalesces_and_is_refused_where_it_makes_no_sense() {
     assert_eq!(heap.grow(run(B - P, P - 1)), fault(FaultKind::NotWholeChunks, B - P));
     assert_eq!(heap.grow(run(B - 1, P)), fault(FaultKind::NotWholeChunks, B - 1));
     assert_eq!(heap.grow(run(0, P)), fault(FaultKind::NoRoot, 0));
+    // The first page of the run without a root: that of the run, or that of a later root.
+    assert_eq!(heap.grow(run(4 * ROOT_PAGES + P, P)), fault(FaultKind::NoRoot, 4 * ROOT_PAGES + P));
+    assert_eq!(heap.grow(run(4 * ROOT_PAGES - P, 2 * P)), fault(FaultKind::NoRoot, 4 * ROOT_PAGES));
+    assert_eq!(heap.grow(run(ROOTS * ROOT_PAGES - P, P)), fault(FaultKind::NoRoot, ROOTS * ROOT_PAGES - P));
+    assert_eq!(heap.grow(run(ROOTS * ROOT_PAGES, P)), fault(FaultKind::BadRun, ROOTS * ROOT_PAGES));
     assert_eq!(heap.grow(run(B, 0)), fault(FaultKind::BadRun, B));
     assert_eq!(heap.grow(run(usize::MAX - 1, 2)), fault(FaultKind::BadRun, usize::MAX - 1));
 }
@@ -192,6 +199,18 @@ fn misuse_is_told_and_changes_nothing() {
     assert_eq!(heap.free(run(0, 1)), fault(FaultKind::NotMapped, 0));
     assert_eq!(heap.free(run(B + 10, 0)), fault(FaultKind::BadRun, B + 10));
     assert_eq!(heap.free(run(usize::MAX, 2)), fault(FaultKind::BadRun, usize::MAX));
+    // The address space ends at `end`.
+    let end = ROOTS * ROOT_PAGES;
+    for (first, pages, kind) in [
+        (0, end, FaultKind::NotMapped),
+        (0, end + 1, FaultKind::BadRun),
+        (0, usize::MAX, FaultKind::BadRun),
+        (end - 5, 5, FaultKind::NotMapped),
+        (end - 5, 6, FaultKind::BadRun),
+        (end, 1, FaultKind::BadRun),
+    ] {
+        assert_eq!(heap.free(run(first, pages)), fault(kind, first), "{first} {pages}");
+    }
     assert_eq!(heap.free_pages(), P);
     heap.validate().unwrap();
     assert_eq!(heap.free(run(B + 10, P)), Ok(()));
@@ -286,4 +305,35 @@ fn runs_above_a_floor() {
     assert_eq!(heap.alloc_above(Page(B + 4 * P), 1), taken(B + 4 * P + 23, 1, 1));
     heap.validate().unwrap();
     assert_eq!(heap.alloc(30), taken(B + 90, 30, 0));
+}
+
+#[test]
+fn tables_and_roots_are_supplied_once() {
+    let mut pages = PageAllocator::new();
+    let wrong = |page| Err(Fault { kind: FaultKind::WrongTable, page: Page(page) });
+    assert!(!pages.has_table() && !pages.has_root(1));
+    assert_eq!(pages.add_root(1, root_memory()), wrong(ROOT_PAGES));
+    pages.attach(table()).unwrap();
+    assert!(pages.has_table() && !pages.has_root(1));
+    pages.add_root(1, root_memory()).unwrap();
+    assert!(pages.has_root(1) && !pages.has_root(2));
+    assert_eq!(pages.attach(table()), wrong(0));
+    assert_eq!(pages.add_root(1, root_memory()), wrong(ROOT_PAGES));
+    assert_eq!(pages.add_root(ROOTS, root_memory()), wrong(ROOTS * ROOT_PAGES));
+    recycle(pages.detach().unwrap());
+    assert!(!pages.has_table() && pages.detach().is_none());
+}
+
+#[test]
+fn blocks_of_64_pages_are_released_if_every_page_is() {
+    let mut heap = Heap::with(&[(BASE, 1)]);
+    let blocks = |heap: &Heap| heap.released_blocks(Chunk(BASE));
+    assert_eq!(blocks(&heap), 0xff);
+    heap.claim(B + 64, 1);
+    assert_eq!(blocks(&heap), 0b1111_1101);
+    heap.back(B + P - 1, 1);
+    assert_eq!(blocks(&heap), 0b0111_1101);
+    heap.free_scavenged(run(B + 64, 1)).unwrap();
+    assert_eq!(blocks(&heap), 0b0111_1111);
+    assert_eq!((heap.released_blocks(Chunk(BASE - 1)), heap.released_blocks(Chunk(0))), (0, 0));
 }
