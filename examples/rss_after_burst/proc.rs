@@ -19,14 +19,14 @@ pub fn free_bytes() -> Option<u64> {
     kib_field(&fs::read_to_string("/proc/meminfo").ok()?, "MemFree:")
 }
 
-/// CPU time of the process's living threads.
+/// CPU time of the process's threads, of those that have ended too: neap's background thread ends when its work is done. The
+/// kernel counts in hundredths of a second.
 pub fn cpu_time(pid: u32) -> Option<Duration> {
-    let mut total = 0;
-    for task in fs::read_dir(format!("/proc/{pid}/task")).ok()? {
-        let schedstat = fs::read_to_string(task.ok()?.path().join("schedstat")).ok()?;
-        total += schedstat.split(' ').next()?.parse::<u64>().ok()?;
-    }
-    Some(Duration::from_nanos(total))
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The program's name stands in parentheses and may hold spaces. User and system time are the 14th and 15th field.
+    let fields = stat.rsplit(')').next()?.split_whitespace();
+    let ticks: u64 = fields.skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
+    Some(Duration::from_millis(ticks * 10))
 }
 
 fn status(pid: u32) -> Option<String> {

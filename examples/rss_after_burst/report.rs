@@ -31,7 +31,7 @@ pub fn print_table(runs: &[Run], options: &Options) {
     );
     for run in runs {
         let soon = run.bytes_after(SOON_SECONDS).map_or("-".into(), |bytes| format!("{:.1} MiB", mib(bytes)));
-        let cpu = run.idle_cpu.map_or("-".into(), |time| format!("{:.1} ms", time.as_secs_f64() * 1e3));
+        let cpu = run.idle_cpu.map_or("-".into(), |time| format!("{:.0} ms", time.as_secs_f64() * 1e3));
         let machine =
             run.machine_bytes.map_or("-".into(), |bytes| format!("{:.0} MiB", bytes as f64 / (1 << 20) as f64));
         println!(
